@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the builders hand to everyone else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class KernelArtifact:
+    """A built kernel.
+
+    ``digest`` names everything that went in (source, series, configuration, compiler);
+    ``release`` is what ``uname -r`` prints in it; ``provenance`` is JSON for the manifest.
+    """
+
+    digest: str
+    release: str
+    vmlinux: Path
+    bzimage: Path
+    config: Path
+    build_log: Path
+    provenance: dict[str, object]
+
+
+@dataclass(frozen=True)
+class ImageArtifact:
+    """A built guest image: one uncompressed or compressed cpio archive for ``-initrd``."""
+
+    digest: str
+    name: str
+    initramfs: Path
+    provenance: dict[str, object]

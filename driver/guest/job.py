@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a guest is asked to do, and what it answers.
+
+A *job* is one command run by the guest agent. While it runs it may announce *phases*; at each
+phase the agent first makes the refresh writes, then copies every requested source verbatim to
+the host, and only then lets the job go on. The host parses the texts (:mod:`driver.counters`):
+the guest stays small and the raw evidence stays whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Write:
+    """One write of ``text`` to the file ``path`` in the guest (a sysctl, a debug knob)."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command for the guest agent.
+
+    ``argv`` is executed directly (no shell) with PATH set; ``setup`` writes are made once before
+    it starts, ``refresh`` writes before every sampling. ``sources`` are absolute paths of text
+    files, or the agent's built-in ``kpageflags`` (a histogram of page types). ``worker_sources``
+    are names below ``/proc/PID`` (``status``, ``smaps_rollup``), read for the first
+    ``worker_limit`` processes that a phase names; 0 means all of them. ``timeout`` is in seconds
+    of host time for the whole job.
+    """
+
+    argv: Sequence[str]
+    setup: Sequence[Write] = ()
+    refresh: Sequence[Write] = ()
+    sources: Sequence[str] = ()
+    worker_sources: Sequence[str] = ()
+    worker_limit: int = 1
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The verbatim text of one source at one phase.
+
+    ``time_ns`` is the guest's CLOCK_MONOTONIC when the phase was reached; ``process`` is the
+    index of the worker within the phase's announcement for a per-process source, else None.
+    """
+
+    phase: str
+    source: str
+    process: int | None
+    time_ns: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number the workload measured itself: ``name`` in ``unit``, since the latest ``phase``."""
+
+    phase: str
+    name: str
+    unit: str
+    value: float
+
+
+@dataclass
+class JobResult:
+    """Everything a finished job left behind.
+
+    ``status`` is its exit status, or minus the signal number that killed it; ``output`` is its
+    stdout and stderr as they were interleaved.
+    """
+
+    status: int
+    samples: list[Sample] = field(default_factory=list)
+    values: list[Value] = field(default_factory=list)
+    output: str = ""

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one door to subprocesses.
+
+A failed command is reported with the exact line to paste into a shell, the last lines it
+printed, and where its whole output went. A missing program is the user's to install, and the
+message names the Debian package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from driver.errors import HostError
+
+# Debian package that ships each program the driver calls (`dpkg -S $(which PROGRAM)`).
+DEBIAN_PACKAGE = {
+    "apt-get": "apt",
+    "bc": "bc",
+    "bison": "bison",
+    "cpio": "cpio",
+    "dpkg-deb": "dpkg",
+    "flex": "flex",
+    "gcc": "gcc",
+    "git": "git",
+    "make": "make",
+    "mmdebstrap": "mmdebstrap",
+    "musl-gcc": "musl-tools",
+    "qemu-img": "qemu-utils",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "tar": "tar",
+    "xz": "xz-utils",
+}
+
+_TAIL_LINES = 40
+
+
+class CommandFailed(HostError):
+    """A command exited with a status other than 0, or was killed."""
+
+    def __init__(self, command: str, status: int, output: str, log: Path | None) -> None:
+        super().__init__(
+            f"`{command}` {_describe(status)}",
+            excerpt=output.strip() or None,
+            log=log,
+            hint="Paste the command into a shell to see it fail by itself.",
+        )
+        self.status = status
+        self.output = output
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A finished command: its exit status and everything it printed, decoded leniently."""
+
+    command: str
+    status: int
+    stdout: str
+    stderr: str
+
+
+def quote(argv: Sequence[str | Path], cwd: Path | None = None) -> str:
+    """The line that repeats the command in a shell."""
+    line = shlex.join(str(word) for word in argv)
+    return f"cd {shlex.quote(str(cwd))} && {line}" if cwd else line
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    timeout: float | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run a command to its end and return what it printed.
+
+    ``env`` is added to the present environment. Raises :class:`CommandFailed` on a non-zero
+    status when ``check``; :class:`HostError` when the program is missing or ``timeout`` (in
+    seconds) passes.
+    """
+    command = quote(argv, cwd)
+    try:
+        done = subprocess.run(
+            [str(word) for word in argv],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise _missing(argv, cwd) from error
+    except subprocess.TimeoutExpired as error:
+        raise HostError(f"`{command}` did not finish within {timeout:.0f} s") from error
+    if check and done.returncode != 0:
+        raise CommandFailed(command, done.returncode, _tail(done.stdout + done.stderr), None)
+    return Completed(command, done.returncode, done.stdout, done.stderr)
+
+
+def stream(
+    argv: Sequence[str | Path],
+    *,
+    log: Path,
+    on_line: Callable[[str], None] = lambda _line: None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """Run a long command, handing each output line to ``on_line`` while all of it goes to ``log``.
+
+    The command gets a process group of its own: an interrupt or an exception in ``on_line``
+    ends the whole group (``make`` and its children), then propagates. Raises
+    :class:`CommandFailed` with the last lines on a non-zero status.
+    """
+    command = quote(argv, cwd)
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as sink:
+        sink.write(f"$ {command}\n")
+        try:
+            child = subprocess.Popen(
+                [str(word) for word in argv],
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise _missing(argv, cwd) from error
+        try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                sink.write(line)
+                tail.append(line)
+                on_line(line.rstrip("\n"))
+            status = child.wait()
+        except BaseException:
+            end_group(child)
+            raise
+    if status != 0:
+        raise CommandFailed(command, status, "".join(tail), log)
+
+
+def end_group(child: subprocess.Popen[str], grace: float = 5.0) -> None:
+    """Ask, then force, a child started in its own session to end, with its descendants."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        try:
+            child.wait(timeout=grace)
+        except subprocess.TimeoutExpired:
+            continue
+        return
+
+
+def _missing(argv: Sequence[str | Path], cwd: Path | None) -> HostError:
+    program = str(argv[0])
+    if cwd is not None and not cwd.is_dir():
+        return HostError(f"the directory {cwd} does not exist")
+    package = DEBIAN_PACKAGE.get(Path(program).name)
+    return HostError(
+        f"the program `{program}` was not found",
+        hint=f"Install it: sudo apt-get install {package}" if package else "Install it.",
+    )
+
+
+def _describe(status: int) -> str:
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"exited with status {status}"
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text.splitlines()[-_TAIL_LINES:])
