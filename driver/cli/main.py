@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``driver`` command: its groups, its global options and how it fails.
+
+Every error of :mod:`driver.errors` ends as one message with a hint on stderr and the exit status
+of its class; a traceback is shown only with ``--verbose``, or for a bug of our own.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import click
+import typer
+
+from driver import __version__
+from driver.cli import context
+from driver.errors import DriverError, HostError
+
+app = typer.Typer(
+    name="driver",
+    help="Build kernels, boot them on an emulated NVDIMM, run experiments, keep the evidence.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"driver {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Explain more; show tracebacks.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress; results and errors only.")
+    ] = False,
+    version: Annotated[  # noqa: ARG001  (handled by its eager callback)
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print and exit."),
+    ] = False,
+) -> None:
+    context.set_verbosity(verbose=verbose, quiet=quiet)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR)
+    for noisy in ("paramiko", "qemu", "asyncio", "matplotlib"):
+        logging.getLogger(noisy).setLevel(logging.INFO if verbose else logging.CRITICAL)
+
+
+def _register_groups() -> None:
+    from driver.cli import build, run, shell  # noqa: PLC0415  (each imports its layer lazily)
+
+    for group in (build, run, shell):
+        group.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the console script; always leaves through :class:`SystemExit`."""
+    _register_groups()
+    try:
+        status = app(args=arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _print_error("interrupted", hint=None, excerpt=None, log=None)
+        sys.exit(130)
+    except DriverError as error:
+        _fail(error)
+    except OSError as error:
+        _fail(_as_host_error(error))
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _as_host_error(error: OSError) -> HostError:
+    if error.errno == errno.ENOSPC:
+        where = f" while writing {error.filename}" if error.filename else ""
+        return HostError(
+            f"the disk is full{where}",
+            hint="Free some space and run the same command again: finished work is kept.",
+        )
+    return HostError(str(error))
+
+
+def _fail(error: DriverError) -> None:
+    if context.verbose():
+        traceback.print_exc()
+    _print_error(error.message, hint=error.hint, excerpt=error.excerpt, log=error.log)
+    sys.exit(error.exit_status)
+
+
+def _print_error(
+    message: str, *, hint: str | None, excerpt: str | None, log: object | None
+) -> None:
+    red, bold, plain = ("\x1b[31m", "\x1b[1m", "\x1b[0m") if context.colour() else ("", "", "")
+    lines = [f"{red}{bold}error:{plain} {message}"]
+    if excerpt:
+        lines += [f"  | {line}" for line in excerpt.splitlines()]
+    if log:
+        lines.append(f"{bold}log:{plain} {log}")
+    if hint:
+        lines.append(f"{bold}hint:{plain} {hint}")
+    print("\n".join(lines), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
