@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/proc/PID/smaps_rollup``: what one process maps, summed over its mappings, in bytes.
+
+The kernel walks the page tables to make it, so it shows what is *mapped*, not what the tables
+cost. On 6.12 the pages of a DAX file are not in it: vm_normal_page() has none for a devmap entry.
+
+Valid under every accelerator; on large mappings the walk itself costs the guest time, so sample
+it only where it is the question.
+"""
+
+from __future__ import annotations
+
+from driver.counters.source import Reading, Scope, Source, UnreadableSource, kib_to_bytes
+
+
+def parse(text: str) -> list[Reading]:
+    """Readings in B; the first line, the address range, is skipped."""
+    readings = []
+    for line in text.splitlines()[1:]:
+        name, _, rest = line.partition(":")
+        words = rest.split()
+        if len(words) != 2:
+            raise UnreadableSource(f"smaps_rollup: not `NAME: NUMBER kB`: {line!r}")
+        readings.append(Reading(name, "B", kib_to_bytes("smaps_rollup", line, *words)))
+    if not readings:
+        raise UnreadableSource("smaps_rollup: empty text; the process is gone")
+    return readings
+
+
+SOURCE = Source(
+    name="smaps_rollup",
+    path="smaps_rollup",
+    scope=Scope.PROCESS,
+    summary="what one process maps, summed over its mappings",
+    parse=parse,
+)

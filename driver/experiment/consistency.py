@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the parts of an experiment fit together, found out before anything is built.
+
+A wrong factor name in an expression would otherwise surface after the last trial, hours later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from driver.counters import sources
+from driver.experiment import expression
+from driver.experiment.definition import Assertion, Command, Experiment, Fit
+from driver.experiment.lines import Path
+from driver.results.schema import RESERVED
+from driver.results.tidy import WORKLOAD_SOURCE
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that cannot be meant: where, what, and which words were possible there."""
+
+    path: Path
+    message: str
+    given: str = ""
+    allowed: tuple[str, ...] = ()
+
+
+def problems(experiment: Experiment) -> Iterator[Problem]:
+    """Every inconsistency, in the order of the file's tables."""
+    yield from _factors(experiment)
+    yield from _sources(experiment)
+    yield from _machine(experiment)
+    yield from _levels(experiment)
+    yield from _assertions(experiment)
+    yield from _overviews(experiment)
+
+
+def _factors(experiment: Experiment) -> Iterator[Problem]:
+    taken = {*RESERVED, *expression.CONSTANTS, *sources()}
+    for name, factor in experiment.factors.items():
+        where: Path = ("factors", name)
+        if name in taken:
+            yield Problem(where, f"the factor {name!r} has a name that means something else")
+        if bool(factor.values) == bool(factor.arms):
+            yield Problem(where, f"the factor {name!r} needs either values or arms")
+        if len({str(level) for level in factor.levels}) != len(factor.levels):
+            yield Problem(where, f"the factor {name!r} has a level twice")
+        for label, arm in factor.arms.items():
+            inside: Path = (*where, "arms", label)
+            for index, write in enumerate(arm.writes):
+                for key, text in (("text", write.text), ("when", write.when)):
+                    tree = expression.parse if key == "when" else expression.parse_template
+                    yield from _only_factors(experiment, tree(text), (*inside, "writes", index))
+            for text in arm.arguments:
+                tree_ = expression.parse_template(text)
+                yield from _only_factors(experiment, tree_, (*inside, "arguments"))
+    if not any(
+        arm.kernel for factor in experiment.factors.values() for arm in factor.arms.values()
+    ):
+        yield Problem(("factors",), "no arm of any factor names a kernel")
+
+
+def _sources(experiment: Experiment) -> Iterator[Problem]:
+    for name in experiment.sources.keep:
+        if name not in sources():
+            yield Problem(
+                ("sources", "keep", name),
+                f"unknown source {name!r}",
+                name,
+                tuple(sources()),
+            )
+
+
+def _machine(experiment: Experiment) -> Iterator[Problem]:
+    for key in ("memory_mib", "nvdimm_mib", "vcpus"):
+        tree = expression.parse(getattr(experiment.machine, key))
+        yield from _only_factors(experiment, tree, ("machine", key))
+    commands: list[tuple[str, Command | None]] = [
+        ("provision", experiment.provision),
+        ("workload", experiment.workload),
+    ]
+    for name, command in commands:
+        if command is None:
+            continue
+        yield from _only_factors(experiment, expression.parse(command.timeout), (name, "timeout"))
+        for word in command.argv:
+            yield from _only_factors(experiment, expression.parse_template(word), (name, "argv"))
+
+
+def _levels(experiment: Experiment) -> Iterator[Problem]:
+    selections: list[tuple[Path, Mapping[str, Sequence[Any]]]] = [
+        (("exclude", index, "levels"), exclusion.levels)
+        for index, exclusion in enumerate(experiment.exclude)
+    ]
+    if experiment.quick:
+        selections.append((("quick", "levels"), experiment.quick.levels))
+    for where, selection in selections:
+        for name, levels in selection.items():
+            if name not in experiment.factors:
+                allowed = tuple(experiment.factors)
+                yield Problem((*where, name), f"unknown factor {name!r}", name, allowed)
+                continue
+            known = tuple(str(level) for level in experiment.factors[name].levels)
+            for level in levels:
+                if str(level) not in known:
+                    message = f"the factor {name} has no level {str(level)!r}"
+                    yield Problem((*where, name), message, str(level), known)
+
+
+def _assertions(experiment: Experiment) -> Iterator[Problem]:
+    scope = [*experiment.factors]
+    for name, metric in experiment.metrics.items():
+        if name in {*scope, *sources(), *expression.CONSTANTS}:
+            yield Problem(("metrics", name), f"the metric {name!r} has a name that is taken")
+        where: Path = ("metrics", name, "value")
+        yield from _formula(experiment, metric.value, scope, where)
+        scope.append(name)
+    seen: set[str] = set()
+    groups: list[tuple[str, Sequence[Assertion]]] = [
+        ("checks", experiment.checks),
+        ("fits", experiment.fits),
+        ("predictions", experiment.predictions),
+    ]
+    for table, items in groups:
+        for index, item in enumerate(items):
+            inside: Path = (table, index)
+            if item.name in seen:
+                yield Problem((*inside, "name"), f"two assertions are called {item.name!r}")
+            seen.add(item.name)
+            yield from _assertion(experiment, item, scope, inside)
+
+
+def _assertion(
+    experiment: Experiment, item: Assertion, scope: Sequence[str], where: Path
+) -> Iterator[Problem]:
+    yield from _only_factors(experiment, expression.parse(item.where), (*where, "where"))
+    yield from _formula(experiment, item.measured, scope, (*where, "measured"))
+    theory = scope
+    if isinstance(item, Fit):
+        theory = item.by
+        for name in item.by:
+            if name not in experiment.factors:
+                allowed = tuple(experiment.factors)
+                yield Problem((*where, "by"), f"unknown factor {name!r}", name, allowed)
+        yield from _formula(experiment, item.against, scope, (*where, "against"))
+    for key in ("expected", "absolute", "scale"):
+        text = getattr(item, key)
+        if text is not None:
+            yield from _formula(experiment, text, theory, (*where, key))
+
+
+def _overviews(experiment: Experiment) -> Iterator[Problem]:
+    for index, overview in enumerate(experiment.overviews):
+        where: Path = ("overviews", index)
+        if overview.metric not in experiment.metrics:
+            message = f"unknown metric {overview.metric!r}"
+            allowed = tuple(experiment.metrics)
+            yield Problem((*where, "metric"), message, overview.metric, allowed)
+        for key, names in (("rows", overview.rows), ("columns", (overview.columns,))):
+            for name in names:
+                if name not in experiment.factors:
+                    allowed = tuple(experiment.factors)
+                    yield Problem((*where, key), f"unknown factor {name!r}", name, allowed)
+
+
+def _only_factors(experiment: Experiment, tree: Any, where: Path) -> Iterator[Problem]:
+    yield from _unknown(expression.names(tree), experiment.factors, where)
+
+
+def _formula(
+    experiment: Experiment, text: str, scope: Iterable[str], where: Path
+) -> Iterator[Problem]:
+    tree = expression.parse(text)
+    sampled = (*experiment.sources.keep, WORKLOAD_SOURCE)
+    yield from _unknown(expression.names(tree), (*scope, *sampled), where)
+    for source, arguments in expression.calls(tree):
+        if source not in sampled:
+            continue
+        metric, phase = (*arguments, None, None)[:2]
+        patterns = experiment.sources.keep.get(source, ("*",))
+        if isinstance(metric, str) and not any(fnmatchcase(metric, one) for one in patterns):
+            message = f"{source} keeps no metric {metric!r}"
+            yield Problem(where, message, metric, patterns)
+        phases = experiment.workload.phases
+        if isinstance(phase, str) and phase not in phases:
+            yield Problem(where, f"the workload announces no phase {phase!r}", phase, phases)
+
+
+def _unknown(used: Collection[str], known: Collection[str], where: Path) -> Iterator[Problem]:
+    for name in sorted(used):
+        if name not in known:
+            yield Problem(where, f"unknown name {name!r}", name, tuple(known))

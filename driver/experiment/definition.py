@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The schema of ``experiment.toml``, the file a person writes.
+
+Here is only what each table may contain; that the parts fit together is
+:mod:`driver.experiment.consistency`, and the messages for a typo are
+:mod:`driver.experiment.load`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from driver.experiment import expression
+from driver.results.schema import UNITS
+
+SERIES_NONE = "none"
+# Levels become parts of trial identities, which are file names joined with "_".
+_LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+Level = bool | int | float | str
+
+
+def _level(value: Any) -> Level:
+    if not isinstance(value, (bool, int, float, str)) or not _LEVEL.fullmatch(str(value)):
+        raise ValueError(f"{value!r} cannot be a level: letters, digits and . + - only")
+    return value
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is not a name: lower-case letters, digits and _ only")
+    return value
+
+
+def _expression(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, (int, float, str)):
+        raise ValueError(f"{value!r} is neither a number nor an expression")  # noqa: TRY004
+    text = str(value)
+    expression.parse(text)
+    return text
+
+
+def _template(value: str) -> str:
+    expression.parse_template(value)
+    return value
+
+
+def _unit(value: str) -> str:
+    if value not in UNITS and not value.endswith("s"):
+        raise ValueError(f"{value!r} is no unit: {', '.join(sorted(UNITS))} or a plural noun")
+    return value
+
+
+LevelField = Annotated[Any, BeforeValidator(_level)]
+Name = Annotated[str, AfterValidator(_name)]
+Expression = Annotated[str, BeforeValidator(_expression)]
+Template = Annotated[str, AfterValidator(_template)]
+Unit = Annotated[str, AfterValidator(_unit)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Table(BaseModel):
+    """A table of the file: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Kernel(Table):
+    """Which kernel an arm boots: a folder of ``kernel-patches/`` (or none), and a variant."""
+
+    series: str
+    variant: str | None = None
+
+
+class GuestWrite(Table):
+    """A write to a file in the guest before the workload starts, if ``when`` holds."""
+
+    path: str
+    text: Template
+    when: Expression = "true"
+
+
+class Arm(Table):
+    """What one level of a factor does to a trial."""
+
+    label: str = ""
+    kernel: Kernel | None = None
+    writes: tuple[GuestWrite, ...] = ()
+    arguments: tuple[Template, ...] = ()
+
+
+class Factor(Table):
+    """Something that is varied: named ``arms`` that are compared, or ``values`` that are swept."""
+
+    label: str = ""
+    unit: str = ""
+    values: tuple[LevelField, ...] = ()
+    arms: Mapping[str, Arm] = {}
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        return tuple(self.arms) or self.values
+
+
+class MachineTable(Table):
+    """The emulated machine. Sizes in MiB; each may be an expression over the factors."""
+
+    memory_mib: Expression
+    nvdimm_mib: Expression
+    vcpus: Expression = "1"
+    kernel_args: tuple[str, ...] = ()
+    la57: bool = False
+
+
+class Command(Table):
+    """A command in the guest, and the seconds after which it counts as hung."""
+
+    argv: Annotated[tuple[Template, ...], Field(min_length=1)]
+    timeout: Expression = "60"
+
+
+class Workload(Command):
+    """The command that is measured, and the phases it announces, in order."""
+
+    phases: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Sources(Table):
+    """What is sampled at every phase: metrics to keep, by source, as patterns.
+
+    Everything sampled is kept raw; the patterns choose what enters ``samples.csv``. Per-process
+    sources are read for the first ``workers`` processes of a phase (0: all of them).
+    """
+
+    keep: Mapping[str, tuple[str, ...]]
+    workers: Annotated[int, Field(ge=0)] = 1
+
+
+class Metric(Table):
+    """A number derived from the samples of one trial."""
+
+    value: Expression
+    unit: Unit
+    label: str = ""
+
+
+class Assertion(Table):
+    """Something measured held against something expected.
+
+    Two numbers agree if they differ by no more than ``relative`` times ``scale`` (the expected
+    value unless given) plus ``absolute``. With ``<=`` and ``>=`` the same slack is allowed on the
+    wrong side. ``where`` says for which trials it is made.
+    """
+
+    name: Name
+    claim: Text
+    where: Expression = "true"
+    measured: Expression
+    expected: Expression
+    relation: Literal["==", "<=", ">="] = "=="
+    relative: Annotated[float, Field(ge=0)] = 0.0
+    absolute: Expression = "0"
+    scale: Expression | None = None
+    unit: Unit
+
+
+class Fit(Assertion):
+    """The slope of a straight line through the trials of each group, held against theory.
+
+    ``measured`` is plotted against ``against``; the trials are grouped by the factors in ``by``,
+    and ``expected`` may use only those.
+    """
+
+    against: Expression
+    by: tuple[str, ...]
+
+
+class Exclusion(Table):
+    """A combination of levels that makes no sense, and why."""
+
+    reason: Text
+    levels: Mapping[str, tuple[LevelField, ...]]
+
+
+class Quick(Table):
+    """A subset of the levels, small enough for every CI run."""
+
+    levels: Mapping[str, tuple[LevelField, ...]]
+
+
+class Retry(Table):
+    """How often a trial is tried, and after which verdicts it is tried again."""
+
+    attempts: Annotated[int, Field(ge=1)] = 2
+    after: tuple[Literal["lost", "timeout", "workload", "splat"], ...] = ("lost", "timeout")
+
+
+class Overview(Table):
+    """A table for the terminal: one metric, rows by some factors, columns by another."""
+
+    title: Text
+    metric: str
+    rows: tuple[str, ...]
+    columns: str
+
+
+class Experiment(Table):
+    """``experiment.toml``."""
+
+    question: Text
+    expected: Text
+    image: str
+    machine: MachineTable
+    provision: Command | None = None
+    workload: Workload
+    sources: Sources
+    factors: Annotated[Mapping[Name, Factor], Field(min_length=1)]
+    exclude: tuple[Exclusion, ...] = ()
+    repeats: Annotated[int, Field(ge=1)] = 1
+    retry: Retry = Retry()
+    quick: Quick | None = None
+    metrics: Mapping[Name, Metric] = {}
+    checks: tuple[Assertion, ...] = ()
+    fits: tuple[Fit, ...] = ()
+    predictions: tuple[Assertion, ...] = ()
+    overviews: tuple[Overview, ...] = ()

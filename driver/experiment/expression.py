@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Expressions and templates in ``experiment.toml``: jinja2, sandboxed, strict, checked early.
+
+An expression is a formula over the factors of a trial, the metrics defined before it, and the
+sampled numbers, each source being a function: ``meminfo('PageTables', 'touched')`` is the number
+of that name at that phase, ``status('VmPTE', 'touched', 0)`` that of the first worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, nodes
+from jinja2.meta import find_undeclared_variables
+from jinja2.sandbox import SandboxedEnvironment
+
+# Names any expression may use. Powers of 1024, and the two functions jinja has only as filters.
+CONSTANTS: Mapping[str, Any] = {
+    "KiB": 1 << 10,
+    "MiB": 1 << 20,
+    "GiB": 1 << 30,
+    "TiB": 1 << 40,
+    "min": min,
+    "max": max,
+}
+
+
+class ExpressionError(ValueError):
+    """An expression or template that cannot be read, or does not yield what is needed."""
+
+
+class NoData(LookupError):
+    """An expression asks for a number that was not sampled."""
+
+
+def _environment() -> SandboxedEnvironment:
+    environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    environment.globals = {}  # no range(), no lipsum(): only what this module gives
+    return environment
+
+
+_ENVIRONMENT = _environment()
+
+
+@cache
+def parse(expression: str) -> nodes.Template:
+    """The syntax tree of an expression; raises :class:`ExpressionError`."""
+    return _parse("{{ (" + expression + "\n) }}", expression)
+
+
+@cache
+def parse_template(template: str) -> nodes.Template:
+    """The syntax tree of a template; raises :class:`ExpressionError`."""
+    return _parse(template, template)
+
+
+def names(tree: nodes.Template) -> frozenset[str]:
+    """The variables and functions a tree needs from outside, constants left out."""
+    return frozenset(find_undeclared_variables(tree)) - CONSTANTS.keys()
+
+
+def calls(tree: nodes.Template) -> list[tuple[str, list[Any]]]:
+    """Every call ``name(argument, ...)``; an argument that is no literal is None."""
+    return [
+        (
+            call.node.name,
+            [item.value if isinstance(item, nodes.Const) else None for item in call.args],
+        )
+        for call in tree.find_all(nodes.Call)
+        if isinstance(call.node, nodes.Name)
+    ]
+
+
+def evaluate(expression: str, names: Mapping[str, Any]) -> Any:
+    """The value of an expression.
+
+    Raises :class:`NoData` if it asks for a number that is not there, :class:`ExpressionError` for
+    anything else that goes wrong.
+    """
+    try:
+        return _compile(expression)(**CONSTANTS, **names)
+    except NoData:
+        raise
+    except (UndefinedError, TypeError, ZeroDivisionError, ValueError, TemplateError) as error:
+        raise ExpressionError(f"`{expression}`: {error}") from error
+
+
+def number(expression: str, names: Mapping[str, Any]) -> int | float:
+    """The value of an expression that must be a number (and not a truth value)."""
+    value = evaluate(expression, names)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ExpressionError(f"`{expression}` is {value!r}, not a number")
+    return value
+
+
+def truth(expression: str, names: Mapping[str, Any]) -> bool:
+    """The value of an expression that must be true or false."""
+    value = evaluate(expression, names)
+    if not isinstance(value, bool):
+        raise ExpressionError(f"`{expression}` is {value!r}, neither true nor false")
+    return value
+
+
+def render(template: str, names: Mapping[str, Any]) -> str:
+    """A template with the names filled in; raises :class:`ExpressionError`."""
+    try:
+        return _ENVIRONMENT.from_string(template).render(**CONSTANTS, **names)
+    except (TypeError, ValueError, TemplateError) as error:
+        raise ExpressionError(f"`{template}`: {error}") from error
+
+
+@cache
+def _compile(expression: str) -> Any:
+    return _ENVIRONMENT.compile_expression(expression, undefined_to_none=False)
+
+
+def _parse(source: str, shown: str) -> nodes.Template:
+    try:
+        return _ENVIRONMENT.parse(source)
+    except TemplateSyntaxError as error:
+        raise ExpressionError(f"`{shown}`: {error.message}") from error

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an experiment to the trials to run, in the order in which they are run.
+
+The order interleaves what is compared: all arms of one combination of swept values stand side
+by side, so that a drift of the host falls on every arm alike, and which arm goes first rotates
+from combination to combination and from round to round.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from driver.counters import sources
+from driver.counters.source import Scope
+from driver.errors import UserError
+from driver.experiment import expression
+from driver.experiment.definition import Arm, Command, Experiment, Kernel, Level
+from driver.experiment.expression import ExpressionError
+from driver.guest.job import Job, Write
+
+Factors = Mapping[str, Level]
+
+
+@dataclass(frozen=True)
+class MachineRequest:
+    """The machine a trial asks for; sizes in MiB."""
+
+    memory_mib: int
+    nvdimm_mib: int
+    vcpus: int
+    kernel_args: tuple[str, ...]
+    la57: bool
+
+
+@dataclass(frozen=True)
+class GuestRequest:
+    """What must be booted and provisioned before a trial can be forked from it."""
+
+    kernel: Kernel
+    image: str
+    machine: MachineRequest
+    provision: Job | None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One execution of the workload: ``sequence`` is its place in the plan, from 0.
+
+    ``phases`` are those the workload must announce, in this order.
+    """
+
+    id: str
+    sequence: int
+    repeat: int
+    factors: Factors
+    guest: GuestRequest
+    job: Job
+    phases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the command line chose: levels by factor as text, rounds, and whether it is quick."""
+
+    only: Mapping[str, Sequence[str]]
+    repeat: int | None = None
+    quick: bool = False
+
+
+def make_plan(experiment: Experiment, selection: Selection) -> list[Trial]:
+    """All trials in order. Identities depend on factors and repeat alone, never on the order.
+
+    Raises :class:`UserError` for a selection that names no factor or level of the experiment, or
+    that leaves nothing to run.
+    """
+    levels = _levels(experiment, selection)
+    rounds = selection.repeat or (1 if selection.quick else experiment.repeats)
+    trials: list[Trial] = []
+    for repeat in range(rounds):
+        for factors in _round(experiment, levels, repeat):
+            trials.append(_trial(experiment, factors, repeat, len(trials)))
+    if not trials:
+        raise UserError(
+            "nothing to run: every selected combination is excluded",
+            hint="; ".join(
+                f"excluded {dict(item.levels)}: {item.reason}" for item in experiment.exclude
+            ),
+        )
+    return trials
+
+
+def guests(plan: Sequence[Trial]) -> list[GuestRequest]:
+    """The different guests a plan needs, in order of first use."""
+    return list(dict.fromkeys(trial.guest for trial in plan))
+
+
+def trial_id(factors: Factors, repeat: int) -> str:
+    """A file name that says what the trial is: its levels, and its round counted from 1."""
+    return "_".join([*(_text(level) for level in factors.values()), f"r{repeat + 1}"])
+
+
+def _text(level: Level) -> str:
+    return str(level).lower() if isinstance(level, bool) else str(level)
+
+
+def _levels(experiment: Experiment, selection: Selection) -> dict[str, list[Level]]:
+    chosen = {name: list(factor.levels) for name, factor in experiment.factors.items()}
+    if selection.quick:
+        if experiment.quick is None:
+            raise UserError(
+                "this experiment has no quick plan", hint="Add a [quick.levels] table to it."
+            )
+        for name, wanted in experiment.quick.levels.items():
+            chosen[name] = _pick(name, chosen[name], [str(level) for level in wanted])
+    for name, texts in selection.only.items():
+        if name not in experiment.factors:
+            raise UserError(f"no factor called {name!r}", hint=_suggest(name, experiment.factors))
+        # A level outside the quick subset may still be asked for by name.
+        chosen[name] = _pick(name, list(experiment.factors[name].levels), texts)
+    return chosen
+
+
+def _pick(name: str, levels: Sequence[Level], texts: Sequence[str]) -> list[Level]:
+    known = {_text(level): level for level in levels}
+    for text in texts:
+        if text.lower() not in known and text not in known:
+            raise UserError(f"the factor {name} has no level {text!r}", hint=_suggest(text, known))
+    wanted = {text if text in known else text.lower() for text in texts}
+    return [level for text, level in known.items() if text in wanted]
+
+
+def _suggest(given: str, allowed: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(given, list(allowed), n=1)
+    listing = f"Possible: {', '.join(allowed)}."
+    return f"Did you mean {close[0]!r}? {listing}" if close else listing
+
+
+def _round(
+    experiment: Experiment, levels: Mapping[str, Sequence[Level]], repeat: int
+) -> Iterator[Factors]:
+    compared = [name for name in levels if experiment.factors[name].arms]
+    swept = [name for name in levels if not experiment.factors[name].arms]
+    arms = list(itertools.product(*(levels[name] for name in compared)))
+    for block, values in enumerate(itertools.product(*(levels[name] for name in swept))):
+        turn = (block + repeat) % len(arms)
+        for arm in arms[turn:] + arms[:turn]:
+            found = dict(zip(compared, arm, strict=True)) | dict(zip(swept, values, strict=True))
+            factors = {name: found[name] for name in levels}
+            if not _excluded(experiment, factors):
+                yield factors
+
+
+def _excluded(experiment: Experiment, factors: Factors) -> bool:
+    return any(
+        all(factors[name] in levels for name, levels in item.levels.items())
+        for item in experiment.exclude
+    )
+
+
+def _trial(experiment: Experiment, factors: Factors, repeat: int, sequence: int) -> Trial:
+    arms = [
+        (name, experiment.factors[name].arms[str(level)])
+        for name, level in factors.items()
+        if experiment.factors[name].arms
+    ]
+    try:
+        return Trial(
+            id=trial_id(factors, repeat),
+            sequence=sequence,
+            repeat=repeat,
+            factors=factors,
+            guest=_guest(experiment, factors, arms),
+            job=_job(experiment, factors, [arm for _, arm in arms]),
+            phases=experiment.workload.phases,
+        )
+    except ExpressionError as error:
+        raise UserError(f"trial {trial_id(factors, repeat)}: {error}") from error
+
+
+def _guest(
+    experiment: Experiment, factors: Factors, arms: Sequence[tuple[str, Arm]]
+) -> GuestRequest:
+    kernels = [(name, arm.kernel) for name, arm in arms if arm.kernel is not None]
+    if len(kernels) != 1 or kernels[0][1] is None:
+        raise UserError(
+            f"the combination {dict(factors)} names {len(kernels)} kernels instead of one",
+            hint="Give `kernel` to every arm of exactly one factor.",
+        )
+    machine = experiment.machine
+    return GuestRequest(
+        kernel=kernels[0][1],
+        image=experiment.image,
+        machine=MachineRequest(
+            memory_mib=round(expression.number(machine.memory_mib, factors)),
+            nvdimm_mib=round(expression.number(machine.nvdimm_mib, factors)),
+            vcpus=round(expression.number(machine.vcpus, factors)),
+            kernel_args=machine.kernel_args,
+            la57=machine.la57,
+        ),
+        provision=_command(experiment.provision, factors) if experiment.provision else None,
+    )
+
+
+def _command(command: Command, factors: Factors) -> Job:
+    return Job(
+        argv=tuple(expression.render(word, factors) for word in command.argv),
+        timeout=float(expression.number(command.timeout, factors)),
+    )
+
+
+def _job(experiment: Experiment, factors: Factors, arms: Sequence[Arm]) -> Job:
+    command = _command(experiment.workload, factors)
+    wanted = [sources()[name] for name in experiment.sources.keep]
+    return Job(
+        argv=(
+            *command.argv,
+            *(expression.render(word, factors) for arm in arms for word in arm.arguments),
+        ),
+        setup=tuple(
+            Write(write.path, expression.render(write.text, factors))
+            for arm in arms
+            for write in arm.writes
+            if expression.truth(write.when, factors)
+        ),
+        refresh=tuple(dict.fromkeys(write for source in wanted for write in source.refresh)),
+        sources=tuple(source.path for source in wanted if source.scope is Scope.SYSTEM),
+        worker_sources=tuple(source.path for source in wanted if source.scope is Scope.PROCESS),
+        worker_limit=experiment.sources.workers,
+        timeout=command.timeout,
+    )

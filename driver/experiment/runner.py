@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running a plan: one fork of a booted guest per trial, each on disk before the next begins.
+
+A trial that fails is a row with its verdict; it never stops the others. What does stop a run (an
+interrupt, a full disk, a missing QEMU) leaves it resumable: a trial is either finished, with its
+record in place, or as if it had never begun.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from driver.counters.source import UnreadableSource
+from driver.deadline import Deadline
+from driver.errors import GuestError, WorkloadFailed
+from driver.experiment.definition import Retry
+from driver.experiment.plan import GuestRequest, Trial
+from driver.guest.job import Job, JobResult
+from driver.report import Reporter
+from driver.results.directory import RunDirectory
+from driver.results.manifest import ManifestV1
+from driver.results.record import Attempt, TrialRecord, read_record, write_record
+from driver.results.schema import OK
+from driver.results.tidy import numbers
+
+_EXCERPT_LINES = 20
+
+
+class TrialGuest(Protocol):
+    """A running guest, pristine, for one trial."""
+
+    def run(self, job: Job, deadline: Deadline) -> JobResult:
+        """Run a job to its end; raises :class:`GuestError`."""
+
+    def console_text(self) -> str:
+        """Everything the guest's console has said so far."""
+
+    def kill(self) -> None:
+        """End the guest at once, from another thread; its ``run`` then raises GuestLost."""
+
+
+class GuestFactory(Protocol):
+    """A template from which identical guests are forked."""
+
+    def fork(self, directory: Path) -> AbstractContextManager[TrialGuest]:
+        """A new guest whose sockets and logs live in ``directory``."""
+
+
+@dataclass
+class _State:
+    """What the threads of one run share."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    live: set[TrialGuest] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def watching(self, guest: TrialGuest) -> Iterator[None]:
+        with self.lock:
+            self.live.add(guest)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.live.discard(guest)
+
+    def halt(self) -> None:
+        self.stop.set()
+        with self.lock:
+            for guest in self.live:
+                guest.kill()
+
+
+class _Interrupted(Exception):
+    """The run is being stopped; the trial that notices leaves no trace."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs a plan into a run's directory, forking its guests from ``factories``."""
+
+    run: RunDirectory
+    manifest: ManifestV1
+    factories: Mapping[GuestRequest, GuestFactory]
+    retry: Retry
+    reporter: Reporter
+    _state: _State = field(default_factory=_State)
+
+    def execute(self, plan: Sequence[Trial], *, jobs: int = 1) -> list[TrialRecord]:
+        """Run every trial that has no successful record yet; return the whole plan's records.
+
+        ``jobs`` guests run at a time. Raises whatever is not a guest's fault, KeyboardInterrupt
+        among it, after every guest has been ended.
+        """
+        before = {trial.id: read_record(self.run, trial.id) for trial in plan}
+        records = {name: record for name, record in before.items() if record and record.ok}
+        todo = iter([trial for trial in plan if trial.id not in records])
+        running: set[Future[TrialRecord]] = set()
+        self.reporter.progress(len(records), len(plan))
+        with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="trial") as pool:
+            try:
+                while True:
+                    while len(running) < jobs and (trial := next(todo, None)) is not None:
+                        running.add(pool.submit(self._finish, trial, before[trial.id]))
+                    if not running:
+                        break
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        record = future.result()
+                        records[record.id] = record
+                        self._report(record, len(records), len(plan))
+            except BaseException:
+                self._state.halt()
+                raise
+        return [records[trial.id] for trial in plan]
+
+    def _report(self, record: TrialRecord, done: int, total: int) -> None:
+        self.reporter.progress(done, total, record.id)
+        if not record.ok:
+            self.reporter.note(f"{record.id}: {record.last.verdict}: {record.last.message}")
+        for refusal in record.refused:
+            self.reporter.note(f"{record.id}: left out: {refusal}")
+
+    def _finish(self, trial: Trial, before: TrialRecord | None) -> TrialRecord:
+        """Try a trial as often as the plan says, and put the outcome on disk."""
+        attempts = list(before.attempts) if before else []
+        for tries in range(1, self.retry.attempts + 1):
+            outcome = self._attempt(trial)
+            attempts.append(outcome.attempt)
+            if outcome.attempt.verdict not in self.retry.after or tries == self.retry.attempts:
+                break
+        record = TrialRecord(
+            id=trial.id,
+            sequence=trial.sequence,
+            repeat=trial.repeat,
+            factors=dict(trial.factors),
+            argv=list(trial.job.argv),
+            attempts=attempts,
+            refused=outcome.refused,
+        )
+        write_record(self.run, record, outcome.result, outcome.console)
+        return record
+
+    def _attempt(self, trial: Trial) -> _Outcome:
+        began = time.monotonic()
+        consoles: list[str] = []
+        refused: list[str] = []
+        result: JobResult | None = None
+        try:
+            result = self._measure(trial, consoles)
+            refused = numbers(result, self.manifest.keep, self.manifest.validity).refused
+            attempt = Attempt(verdict=OK, host_seconds=_since(began))
+        except (GuestError, UnreadableSource) as error:
+            if self._state.stop.is_set():
+                raise _Interrupted from error
+            attempt = _failure(error, _since(began), "".join(consoles))
+            result = None
+        return _Outcome(attempt, result, "".join(consoles), refused)
+
+    def _measure(self, trial: Trial, consoles: list[str]) -> JobResult:
+        # Unix socket addresses are limited to 107 bytes, and a run's own path may be long.
+        with tempfile.TemporaryDirectory(prefix="driver-") as scratch:
+            self._go_on()
+            with self.factories[trial.guest].fork(Path(scratch)) as guest:
+                try:
+                    with self._state.watching(guest):
+                        self._go_on()
+                        deadline = Deadline.after(trial.job.timeout, f"trial {trial.id}")
+                        result = guest.run(trial.job, deadline)
+                finally:
+                    consoles.append(guest.console_text())
+        if result.status != 0:
+            raise WorkloadFailed(_describe(trial, result), excerpt=_tail(result.output))
+        _demand_phases(trial, result)
+        return result
+
+    def _go_on(self) -> None:
+        if self._state.stop.is_set():
+            raise _Interrupted
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What one attempt left behind."""
+
+    attempt: Attempt
+    result: JobResult | None
+    console: str
+    refused: list[str]
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 3)
+
+
+def _failure(error: GuestError | UnreadableSource, seconds: float, console: str) -> Attempt:
+    if isinstance(error, UnreadableSource):
+        return Attempt(
+            verdict="unreadable",
+            exit_status=WorkloadFailed.exit_status,
+            message=str(error),
+            host_seconds=seconds,
+        )
+    return Attempt(
+        verdict=error.verdict,
+        exit_status=error.exit_status,
+        message=error.message,
+        excerpt=error.excerpt or _tail(console),
+        host_seconds=seconds,
+    )
+
+
+def _demand_phases(trial: Trial, result: JobResult) -> None:
+    """A workload that skipped a phase measured something else than it was asked to."""
+    if not trial.job.sources:
+        return
+    seen = list(dict.fromkeys(sample.phase for sample in result.samples))
+    if seen != list(trial.phases):
+        raise WorkloadFailed(
+            f"trial {trial.id} announced the phases {', '.join(seen) or '(none)'}; "
+            f"expected {', '.join(trial.phases)}"
+        )
+
+
+def _describe(trial: Trial, result: JobResult) -> str:
+    program = trial.job.argv[0]
+    if result.status < 0:
+        return f"`{program}` was killed by signal {-result.status}"
+    return f"`{program}` exited with status {result.status}"
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-_EXCERPT_LINES:])

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Holding what was measured against what the experiment said beforehand.
+
+A *check* must hold in every trial it is made for, a *fit* in every group of trials. A
+*prediction* is the same question asked of nature instead of the software: when it fails, the
+prediction is refuted and the run is still good.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from driver.experiment import expression
+from driver.experiment.definition import Assertion, Experiment, Fit, Level
+from driver.experiment.expression import ExpressionError, NoData
+from driver.experiment.measured import MeasuredTrial, measured_trials
+from driver.results.reader import Run
+
+HOLDS, FAILS, NO_DATA = "holds", "fails", "no data"
+CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One assertion about one subject (a trial or a group of trials): a row of ``checks.csv``.
+
+    ``allowed`` is the difference that would still be accepted, in ``unit``; ``reason`` says why
+    there is nothing to compare when the verdict is "no data".
+    """
+
+    kind: str
+    name: str
+    subject: str
+    levels: Mapping[str, Level]
+    measured: float | None
+    expected: float | None
+    allowed: float | None
+    unit: str
+    verdict: str
+    reason: str = ""
+
+    def as_record(self) -> dict[str, Any]:
+        keys = ("kind", "name", "subject", "measured", "expected", "allowed", "unit", "verdict")
+        return {key: "" if getattr(self, key) is None else getattr(self, key) for key in keys}
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """All rows of a run, and what became of each prediction."""
+
+    rows: list[Row]
+    predictions: dict[str, str]
+
+    @property
+    def failures(self) -> list[Row]:
+        """Rows that make the run's exit status 1.
+
+        Those are checks and fits that do not hold, and checks of finished trials for which a
+        number was missing: what cannot be checked has not passed.
+        """
+        return [
+            row
+            for row in self.rows
+            if (row.kind != "prediction" and row.verdict == FAILS)
+            or (row.kind == "check" and row.verdict == NO_DATA)
+        ]
+
+    def of(self, kind: str, name: str | None = None) -> list[Row]:
+        return [row for row in self.rows if row.kind == kind and name in (None, row.name)]
+
+
+def judge(experiment: Experiment, run: Run) -> Verdicts:
+    """Evaluate every assertion of the experiment on a run as it was read from disk."""
+    trials = measured_trials(run, experiment.metrics)
+    rows = [row for check in experiment.checks for row in _per_trial("check", check, trials)]
+    rows += [row for fit in experiment.fits for row in _per_group(fit, trials)]
+    predictions = {}
+    for prediction in experiment.predictions:
+        found = list(_per_trial("prediction", prediction, trials))
+        rows += found
+        predictions[prediction.name] = _conclude(found)
+    return Verdicts(rows, predictions)
+
+
+def _conclude(rows: Sequence[Row]) -> str:
+    """Refuted by one counter-example; confirmed only if every trial could be asked."""
+    verdicts = {row.verdict for row in rows}
+    if FAILS in verdicts:
+        return REFUTED
+    return CONFIRMED if verdicts == {HOLDS} else UNDECIDED
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What an assertion is made about."""
+
+    kind: str
+    item: Assertion
+    name: str
+    levels: Mapping[str, Level]
+
+    def compare(self, measured: float, expected: float, allowed: float) -> Row:
+        holds = {
+            "==": abs(measured - expected) <= allowed,
+            "<=": measured <= expected + allowed,
+            ">=": measured >= expected - allowed,
+        }[self.item.relation]
+        return self._row(measured, expected, allowed, HOLDS if holds else FAILS)
+
+    def no_data(self, reason: str) -> Row:
+        return self._row(None, None, None, NO_DATA, reason)
+
+    def _row(
+        self,
+        measured: float | None,
+        expected: float | None,
+        allowed: float | None,
+        verdict: str,
+        reason: str = "",
+    ) -> Row:
+        return Row(
+            kind=self.kind,
+            name=self.item.name,
+            subject=self.name,
+            levels=self.levels,
+            measured=measured,
+            expected=expected,
+            allowed=allowed,
+            unit=self.item.unit,
+            verdict=verdict,
+            reason=reason,
+        )
+
+
+def _per_trial(kind: str, item: Assertion, trials: Sequence[MeasuredTrial]) -> Iterator[Row]:
+    for trial in trials:
+        if not expression.truth(item.where, trial.factors):
+            continue
+        subject = _Subject(kind, item, trial.id, trial.factors)
+        try:
+            measured = expression.number(item.measured, trial.names)
+            expected, allowed = _theory(item, trial.names)
+        except (NoData, ExpressionError) as error:
+            yield subject.no_data(_cause(error, item, trial))
+        else:
+            yield subject.compare(measured, expected, allowed)
+
+
+def _per_group(fit: Fit, trials: Sequence[MeasuredTrial]) -> Iterator[Row]:
+    groups: dict[tuple[Level, ...], list[MeasuredTrial]] = {}
+    for trial in trials:
+        if expression.truth(fit.where, trial.factors):
+            groups.setdefault(tuple(trial.factors[name] for name in fit.by), []).append(trial)
+    for key, members in groups.items():
+        levels = dict(zip(fit.by, key, strict=True))
+        name = " ".join(f"{factor}={level}" for factor, level in levels.items()) or "all"
+        subject = _Subject("fit", fit, name, levels)
+        try:
+            xs = [expression.number(fit.against, trial.names) for trial in members]
+            ys = [expression.number(fit.measured, trial.names) for trial in members]
+            expected, allowed = _theory(fit, levels)
+        except (NoData, ExpressionError) as error:
+            yield subject.no_data(str(error))
+            continue
+        if len(set(xs)) < 2:
+            yield subject.no_data(f"a slope needs two different values of `{fit.against}`")
+        else:
+            slope = statistics.linear_regression(xs, ys).slope
+            yield subject.compare(slope, expected, allowed)
+
+
+def _theory(item: Assertion, names: Mapping[str, Any]) -> tuple[float, float]:
+    """The expected value and the difference that is allowed."""
+    expected = expression.number(item.expected, names)
+    scale = expected if item.scale is None else expression.number(item.scale, names)
+    return expected, item.relative * abs(scale) + expression.number(item.absolute, names)
+
+
+def _cause(error: Exception, item: Assertion, trial: MeasuredTrial) -> str:
+    """Why a metric is missing, rather than that it is."""
+    used = expression.names(expression.parse(item.measured))
+    return next((trial.missing[name] for name in sorted(used) if name in trial.missing), str(error))

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The directory of a run: its name, its lock, its files, and ``latest``."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from driver.errors import HostError, UserError
+
+LATEST = "latest"
+_TIMESTAMP = "%Y%m%dT%H%M%SZ"  # sorts as text, needs no quoting in a shell
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths inside one run."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, results: Path, experiment: str, now: datetime | None = None) -> RunDirectory:
+        """Make an empty directory named after the experiment and the time (UTC)."""
+        stamp = (now or datetime.now(UTC)).strftime(_TIMESTAMP)
+        results.mkdir(parents=True, exist_ok=True)
+        for suffix in ("", *(f"-{number}" for number in range(2, 100))):
+            path = results / f"{experiment}-{stamp}{suffix}"
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            run = cls(path)
+            for folder in (run.trials, run.raw, run.consoles):
+                folder.mkdir()
+            return run
+        raise HostError(f"a hundred runs of {experiment} started within one second of {stamp}")
+
+    @classmethod
+    def find(cls, results: Path, name: str) -> RunDirectory:
+        """The run called ``name``: a path, the name of a run in ``results``, or ``latest``."""
+        for path in (results / name, Path(name)):
+            if (path / "manifest.json").is_file():
+                return cls(path.resolve())
+        known = sorted(path.parent.name for path in results.glob("*/manifest.json"))
+        close = difflib.get_close_matches(name, known, n=1)
+        raise UserError(
+            f"no run called {name!r} in {results}",
+            hint=f"Did you mean {close[0]}?"
+            if close
+            else "`driver list` shows the runs there are.",
+        )
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def trials(self) -> Path:
+        return self.path / "trials"
+
+    @property
+    def raw(self) -> Path:
+        return self.path / "raw"
+
+    @property
+    def consoles(self) -> Path:
+        return self.path / "console"
+
+    @property
+    def trials_csv(self) -> Path:
+        return self.path / "trials.csv"
+
+    @property
+    def samples_csv(self) -> Path:
+        return self.path / "samples.csv"
+
+    @property
+    def checks_csv(self) -> Path:
+        return self.path / "checks.csv"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run against a second driver; raises :class:`UserError` if one has it.
+
+        The lock is on the directory itself: it leaves no file behind and dies with its holder.
+        """
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"another driver is working on the run {self.name}",
+                    hint="Wait for it to end, or start a run of your own.",
+                ) from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    def point_latest(self) -> None:
+        """Let ``results/latest`` name this run, in one step that no reader can see half done."""
+        link = self.path.parent / LATEST
+        temporary = link.with_name(f".{LATEST}.{os.getpid()}")
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        temporary.symlink_to(self.name)
+        temporary.replace(link)
+
+
+def publish(path: Path, content: bytes) -> None:
+    """Write a file so that after a crash it is whole or absent, and stays if it was there.
+
+    The file is flushed before the rename and the directory after it: when this returns, the
+    file survives a loss of power.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading a run back, and refusing one that is not what it claims to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from driver.errors import UserError
+from driver.results.directory import RunDirectory
+from driver.results.manifest import Level, ManifestV1, read_manifest
+from driver.results.schema import CHECK_COLUMNS, OK, InvalidMeasurement
+from driver.results.writer import sample_columns, trial_columns
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it was read from disk.
+
+    ``trials`` has one row per planned trial, ``samples`` one per number, ``checks`` one per
+    assertion (empty before they were made). Factor columns carry the levels' own types.
+    """
+
+    manifest: ManifestV1
+    trials: pd.DataFrame
+    samples: pd.DataFrame
+    checks: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        return self.manifest.run
+
+    @property
+    def factors(self) -> list[str]:
+        return self.manifest.factors
+
+    @property
+    def finished(self) -> pd.DataFrame:
+        """The trials that went well."""
+        return self.trials[self.trials["verdict"] == OK]
+
+
+def read_run(path: Path) -> Run:
+    """Load and validate the run in a directory.
+
+    Raises :class:`UserError` naming the file for a missing or damaged table, a trial that was
+    not planned, a number twice, or a number its accelerator cannot have measured.
+    """
+    directory = RunDirectory(path.resolve())
+    if not directory.manifest.is_file():
+        raise UserError(f"{path} is not a run: it has no manifest.json")
+    manifest = read_manifest(directory)
+    trials = _table(directory.trials_csv, trial_columns(manifest.factors))
+    samples = _table(directory.samples_csv, sample_columns(manifest.factors))
+    if directory.checks_csv.is_file():
+        checks = _table(directory.checks_csv, CHECK_COLUMNS)
+    else:
+        checks = pd.DataFrame(columns=list(CHECK_COLUMNS))
+    levels = _levels(manifest)
+    for table, file in ((trials, directory.trials_csv), (samples, directory.samples_csv)):
+        _check_plan(table, manifest, file)
+        for factor in manifest.factors:
+            table[factor] = table[factor].map(levels[factor])
+    for column in ("sequence", "repeat", "attempts"):
+        trials[column] = pd.to_numeric(trials[column])
+    samples["process"] = pd.to_numeric(samples["process"]).astype("Int64")
+    samples["value"] = pd.to_numeric(samples["value"])
+    _check_numbers(samples, manifest, directory.samples_csv)
+    for column in ("measured", "expected", "allowed"):
+        checks[column] = pd.to_numeric(checks[column])
+    return Run(manifest, trials, samples, checks)
+
+
+def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
+        raise UserError(f"{path} cannot be read: {error}") from error
+    if tuple(table.columns) != tuple(columns):
+        raise UserError(
+            f"{path} has the columns {', '.join(table.columns)}; expected {', '.join(columns)}",
+            hint="The CSV files of a run can be made again: `driver show RUN --rebuild`.",
+        )
+    return table
+
+
+def _levels(manifest: ManifestV1) -> Mapping[str, Mapping[str, Level]]:
+    return {
+        factor: {str(planned.factors[factor]): planned.factors[factor] for planned in manifest.plan}
+        for factor in manifest.factors
+    }
+
+
+def _check_plan(table: pd.DataFrame, manifest: ManifestV1, path: Path) -> None:
+    planned = {trial.id: trial.factors for trial in manifest.plan}
+    for row in table[["trial", *manifest.factors]].drop_duplicates().to_dict("records"):
+        factors = planned.get(str(row["trial"]))
+        if factors is None:
+            raise UserError(f"{path} has the trial {row['trial']}, which was never planned")
+        if any(str(level) != row[factor] for factor, level in factors.items()):
+            raise UserError(f"{path}: the factors of {row['trial']} are not those of the plan")
+
+
+def _check_numbers(samples: pd.DataFrame, manifest: ManifestV1, path: Path) -> None:
+    key = ["trial", "phase", "source", "metric", "process"]
+    twice = samples[samples.duplicated(key)]
+    if not twice.empty:
+        row = twice.iloc[0]
+        raise UserError(
+            f"{path} has {row['source']} {row['metric']} twice "
+            f"in the phase {row['phase']} of {row['trial']}"
+        )
+    for unit, rows in samples.groupby("unit"):
+        value = float(rows["value"].iloc[0])
+        try:
+            _, admitted = manifest.validity.admit(value, str(unit))
+        except InvalidMeasurement as error:
+            raise UserError(f"{path}: {error}") from error
+        if admitted != unit and manifest.icount_shift is not None:
+            raise UserError(f"{path}: an exact run counts instructions; it has a value in {unit}")

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is kept of one trial: a small record, and its raw samples."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from driver.guest.job import JobResult, Sample, Value
+from driver.results.directory import RunDirectory, publish
+from driver.results.manifest import Level
+from driver.results.schema import OK
+
+
+class Attempt(BaseModel):
+    """One try at a trial.
+
+    ``verdict`` is ``ok`` or the verdict of the error that ended it; ``exit_status`` is what the
+    ``driver`` command would exit with on account of it. ``host_seconds`` is how long the host
+    was busy with it: of use for planning, and no measurement.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    verdict: str
+    exit_status: int = 0
+    message: str = ""
+    excerpt: str = ""
+    host_seconds: float
+
+
+class TrialRecord(BaseModel):
+    """``trials/<trial>.json``: that it exists means that the trial is over."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    sequence: int
+    repeat: int
+    factors: dict[str, Level]
+    argv: list[str]
+    attempts: list[Attempt]
+    refused: list[str] = []
+
+    @property
+    def last(self) -> Attempt:
+        return self.attempts[-1]
+
+    @property
+    def ok(self) -> bool:
+        return self.last.verdict == OK
+
+
+def write_record(
+    run: RunDirectory, record: TrialRecord, result: JobResult | None, console: str
+) -> None:
+    """Put a finished trial on disk; it counts as finished once the last file is renamed."""
+    publish(run.consoles / f"{record.id}.log", console.encode("utf-8", "surrogateescape"))
+    if result is not None:
+        publish(run.raw / f"{record.id}.jsonl.gz", _pack(result))
+    publish(run.trials / f"{record.id}.json", (record.model_dump_json(indent=1) + "\n").encode())
+
+
+def read_record(run: RunDirectory, trial: str) -> TrialRecord | None:
+    """The record of a trial, or None if the trial has not been finished."""
+    try:
+        text = (run.trials / f"{trial}.json").read_bytes()
+    except FileNotFoundError:
+        return None
+    return TrialRecord.model_validate_json(text)
+
+
+def read_raw(run: RunDirectory, trial: str) -> JobResult:
+    """The raw samples and values of a finished trial."""
+    with gzip.open(run.raw / f"{trial}.jsonl.gz", "rt", encoding="utf-8") as file:
+        head, *lines = [json.loads(line) for line in file]
+    result = JobResult(status=head["status"], output=head["output"])
+    for line in lines:
+        kind = line.pop("kind")
+        if kind == "sample":
+            result.samples.append(Sample(**line))
+        else:
+            result.values.append(Value(**line))
+    return result
+
+
+def _pack(result: JobResult) -> bytes:
+    """Gzipped JSON lines; the same result always packs to the same bytes (no time, no name)."""
+    lines: Sequence[dict[str, Any]] = [
+        {"kind": "job", "status": result.status, "output": result.output},
+        *({"kind": "sample", **vars(sample)} for sample in result.samples),
+        *({"kind": "value", **vars(value)} for value in result.values),
+    ]
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", filename="", mtime=0) as file:
+        for line in lines:
+            file.write(json.dumps(line, sort_keys=True, ensure_ascii=True).encode() + b"\n")
+    return buffer.getvalue()

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deriving the CSV files of a run from its records."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from driver.results.directory import RunDirectory, publish
+from driver.results.manifest import ManifestV1
+from driver.results.record import read_raw, read_record
+from driver.results.schema import CHECK_COLUMNS, SAMPLE_COLUMNS, TRIAL_COLUMNS
+from driver.results.tidy import numbers
+
+PENDING = "pending"
+
+
+def write_tables(run: RunDirectory, manifest: ManifestV1) -> None:
+    """Write ``trials.csv`` and ``samples.csv`` from what is on disk; absent trials are pending."""
+    trials: list[dict[str, Any]] = []
+    samples: list[dict[str, Any]] = []
+    for planned in manifest.plan:
+        common = {"run": run.name, "trial": planned.id, **planned.factors}
+        record = read_record(run, planned.id)
+        last = record.last if record else None
+        trials.append(
+            {
+                **common,
+                "sequence": planned.sequence,
+                "repeat": planned.repeat,
+                "verdict": last.verdict if last else PENDING,
+                "attempts": len(record.attempts) if record else 0,
+                "message": last.message if last else "",
+                "excerpt": last.excerpt if last else "",
+            }
+        )
+        if record is None or not record.ok:
+            continue
+        for number in numbers(read_raw(run, planned.id), manifest.keep, manifest.validity).kept:
+            samples.append({**common, **vars(number)})
+    publish(run.trials_csv, _csv(trial_columns(manifest.factors), trials))
+    publish(run.samples_csv, _csv(sample_columns(manifest.factors), samples))
+
+
+def write_checks(run: RunDirectory, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write ``checks.csv``: what was asserted, measured beside expected."""
+    publish(run.checks_csv, _csv(CHECK_COLUMNS, ({"run": run.name, **row} for row in rows)))
+
+
+def trial_columns(factors: Sequence[str]) -> tuple[str, ...]:
+    """The columns of ``trials.csv``: the factors stand after the trial's identity."""
+    return (*TRIAL_COLUMNS[:2], *factors, *TRIAL_COLUMNS[2:])
+
+
+def sample_columns(factors: Sequence[str]) -> tuple[str, ...]:
+    """The columns of ``samples.csv``: the factors stand after the trial's identity."""
+    return (*SAMPLE_COLUMNS[:2], *factors, *SAMPLE_COLUMNS[2:])
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode()
