@@ -76,14 +76,14 @@ def run(
     argv: Sequence[str | Path],
     *,
     cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     stdin: str | None = None,
     timeout: float | None = None,
     check: bool = True,
 ) -> Completed:
     """Run a command to its end and return what it printed.
 
-    ``env`` is added to the present environment. Raises :class:`CommandFailed` on a non-zero
+    ``env`` is added to the present environment; a value of None takes a variable away. Raises :class:`CommandFailed` on a non-zero
     status when ``check``; :class:`HostError` when the program is missing or ``timeout`` (in
     seconds) passes.
     """
@@ -92,7 +92,7 @@ def run(
         done = subprocess.run(
             [str(word) for word in argv],
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env=_environment(env),
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
@@ -116,7 +116,7 @@ def stream(
     log: Path,
     on_line: Callable[[str], None] = lambda _line: None,
     cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
 ) -> None:
     """Run a long command, handing each output line to ``on_line`` while all of it goes to ``log``.
 
@@ -133,7 +133,7 @@ def stream(
             child = subprocess.Popen(
                 [str(word) for word in argv],
                 cwd=cwd,
-                env={**os.environ, **(env or {})},
+                env=_environment(env),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -167,6 +167,11 @@ def end_group(child: subprocess.Popen[str], grace: float = 5.0) -> None:
         except subprocess.TimeoutExpired:
             continue
         return
+
+
+def _environment(changes: Mapping[str, str | None] | None) -> dict[str, str]:
+    merged = {**os.environ, **(changes or {})}
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def _missing(argv: Sequence[str | Path], cwd: Path | None) -> HostError:
