@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#include "harness.h"
+#include "cases.h"
+#include "observe.h"
+#include "scene.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <getopt.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static const struct shape shapes[] = {
+	{ SHARED_2M, "shared-2M", false, false, false },
+	{ SHARED_4K, "shared-4K", false, true, false },
+	{ SHARED_MIXED, "shared-mixed", false, false, true },
+	{ PRIVATE_2M, "private-2M", true, false, false },
+	{ PRIVATE_4K, "private-4K", true, true, false },
+};
+#define SHAPES	(sizeof(shapes) / sizeof(*shapes))
+
+static const struct semantic_case *const themes[] = {
+	sharing_cases, private_cases, unmap_cases, remap_cases, protect_cases, process_cases,
+	advice_cases, gup_cases, file_cases, warm_cases, inspect_cases, address_cases,
+};
+#define THEMES	(sizeof(themes) / sizeof(*themes))
+
+struct shape shape;
+struct options options = { .directory = "/mnt/dax" };
+
+/* Written by the process of a case, read by the program. */
+static struct report {
+	int failures;
+	bool skipped;
+	char reason[256];
+	size_t used;
+	char text[16384];
+} *report;
+
+static void add_line(const char *file, int line, const char *format, va_list arguments)
+{
+	size_t room = sizeof(report->text) - report->used;
+	int head, body;
+
+	report->failures++;
+	if (room < 512)
+		return;
+	head = snprintf(report->text + report->used, room, "# %s:%d: ", file, line);
+	body = vsnprintf(report->text + report->used + head, 400, format, arguments);
+	report->used += head + (body < 400 ? body : 399);
+	report->text[report->used++] = '\n';
+}
+
+bool report_unless(bool condition, const char *file, int line, const char *format, ...)
+{
+	va_list arguments;
+
+	if (condition)
+		return true;
+	va_start(arguments, format);
+	add_line(file, line, format, arguments);
+	va_end(arguments);
+	return false;
+}
+
+void report_and_end(const char *file, int line, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	add_line(file, line, format, arguments);
+	va_end(arguments);
+	_exit(1);
+}
+
+void skip_case(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(report->reason, sizeof(report->reason), format, arguments);
+	va_end(arguments);
+	report->skipped = true;
+	_exit(0);
+}
+
+int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+void pause_ms(int milliseconds)
+{
+	struct timespec pause = { milliseconds / 1000, milliseconds % 1000 * 1000000L };
+
+	nanosleep(&pause, NULL);
+}
+
+/* What a case must leave as it found it. */
+struct balance {
+	struct page_tables page_tables;
+	struct tables tables;
+};
+
+static struct balance balance_now(void)
+{
+	return (struct balance){ page_tables_now(true), tables_now() };
+}
+
+static bool same_page_tables(struct page_tables a, struct page_tables b)
+{
+	return a.meminfo_kb == b.meminfo_kb && a.flagged_pages == b.flagged_pages;
+}
+
+/* The last reference to an mm may be dropped a little after its process was waited for. */
+static void check_balance(const struct balance *before)
+{
+	struct balance after = balance_now();
+	long born, freed;
+
+	for (int i = 0; i < 50 && !same_page_tables(before->page_tables, after.page_tables); i++) {
+		pause_ms(20);
+		after = balance_now();
+	}
+	expect(before->page_tables.meminfo_kb == after.page_tables.meminfo_kb,
+	       "PageTables was %ld kB before and is %ld kB after",
+	       before->page_tables.meminfo_kb, after.page_tables.meminfo_kb);
+	expect(before->page_tables.flagged_pages == after.page_tables.flagged_pages,
+	       "%ld pages had KPF_PGTABLE before, %ld have it after",
+	       before->page_tables.flagged_pages, after.page_tables.flagged_pages);
+	born = after.tables.create - before->tables.create;
+	freed = after.tables.free - before->tables.free;
+	expect(born == freed, "%ld shared tables were created and %ld freed", born, freed);
+	born = after.tables.attach - before->tables.attach;
+	freed = after.tables.detach - before->tables.detach;
+	expect(born == freed, "%ld attachments and %ld detachments", born, freed);
+}
+
+static void collect_all(pid_t group)
+{
+	kill(-group, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
+}
+
+/* Runs the body in a child; true when the child ended by itself in time. */
+static void run_isolated(const struct semantic_case *c, int timeout_s)
+{
+	int64_t deadline = now_ms() + timeout_s * 1000LL;
+	siginfo_t info = { .si_pid = 0 };
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		setpgid(0, 0);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		workers_prepare();
+		c->run();
+		_exit(0);
+	}
+	setpgid(pid, pid);
+	while (!info.si_pid && now_ms() < deadline) {
+		if (waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) && errno != EINTR)
+			break;
+		if (!info.si_pid)
+			pause_ms(2);
+	}
+	file_system_thaw();
+	collect_all(pid);
+	expect(info.si_pid, "not finished after %d s", timeout_s);
+	if (info.si_pid && info.si_code != CLD_EXITED)
+		expect(false, "the case itself was ended by signal %d", info.si_status);
+}
+
+static bool run_case(const struct semantic_case *c, int timeout_s, int number, const char *name)
+{
+	struct balance before;
+	int64_t start = now_ms();
+
+	memset(report, 0, sizeof(*report));
+	before = balance_now();
+	run_isolated(c, timeout_s);
+	files_remove();
+	if (report->failures || !report->skipped)
+		check_balance(&before);
+	printf("%s %d - %s", report->failures ? "not ok" : "ok", number, name);
+	if (!report->failures && report->skipped)
+		printf(" # SKIP %s", report->reason);
+	printf("\n%s# %lld ms\n", report->failures ? report->text : "",
+	       (long long)(now_ms() - start));
+	return !report->failures;
+}
+
+/* Calls @visit for every case and shape whose name matches; returns how many. */
+static int each(const char *only, bool (*visit)(const struct semantic_case *, int, const char *),
+		int *failures)
+{
+	int number = 0;
+	char name[128];
+
+	for (size_t t = 0; t < THEMES; t++) {
+		for (const struct semantic_case *c = themes[t]; c->name; c++) {
+			for (size_t s = 0; s < SHAPES; s++) {
+				if (!(c->shapes & shapes[s].bit))
+					continue;
+				snprintf(name, sizeof(name), "%s:%s", c->name, shapes[s].name);
+				if (only && fnmatch(only, name, 0))
+					continue;
+				shape = shapes[s];
+				number++;
+				if (visit && !visit(c, number, name))
+					++*failures;
+			}
+		}
+	}
+	return number;
+}
+
+static int timeout_seconds = 120;
+
+static bool list_one(const struct semantic_case *c, int number, const char *name)
+{
+	(void)number;
+	printf("%-48s %s\n", name, c->expectation);
+	return true;
+}
+
+static bool run_one(const struct semantic_case *c, int number, const char *name)
+{
+	return run_case(c, timeout_seconds, number, name);
+}
+
+static const char usage[] =
+	"usage: semantics [--list] [--only GLOB] [--directory DIR] [--raw-device DEV] [--timeout S]\n"
+	"  Tests what the kernel promises about mappings of DAX files, as TAP on stdout.\n"
+	"  --list            name the cases and what each expects, run none\n"
+	"  --only GLOB       only cases whose name matches, such as 'warm/*' or '*:private-2M'\n"
+	"  --directory DIR   a directory on a file system mounted with DAX (/mnt/dax)\n"
+	"  --raw-device DEV  a pmem device whose contents may be read with O_DIRECT\n"
+	"  --timeout S       seconds a single case may take (120)\n";
+
+static void parse(int argc, char **argv, const char **only, bool *list)
+{
+	static const struct option known[] = {
+		{ "list", no_argument, NULL, 'l' },
+		{ "only", required_argument, NULL, 'o' },
+		{ "directory", required_argument, NULL, 'd' },
+		{ "raw-device", required_argument, NULL, 'r' },
+		{ "timeout", required_argument, NULL, 't' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 }
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		switch (option) {
+		case 'l':
+			*list = true;
+			break;
+		case 'o':
+			*only = optarg;
+			break;
+		case 'd':
+			options.directory = optarg;
+			break;
+		case 'r':
+			options.raw_device = optarg;
+			break;
+		case 't':
+			timeout_seconds = atoi(optarg);
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			exit(0);
+		default:
+			fputs(usage, stderr);
+			exit(2);
+		}
+	}
+	if (optind < argc || timeout_seconds <= 0) {
+		fputs(usage, stderr);
+		exit(2);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const char *only = NULL;
+	bool list = false;
+	const char *problem;
+	int failures = 0, total;
+
+	if (argc == 2 && !strcmp(argv[1], EXEC_ARGUMENT))
+		return EXEC_STATUS;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	parse(argc, argv, &only, &list);
+	if (list) {
+		each(only, list_one, &failures);
+		return 0;
+	}
+	options.processors = sysconf(_SC_NPROCESSORS_ONLN);
+	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		      -1, 0);
+	puts("TAP version 14");
+	problem = report == MAP_FAILED ? "no memory" : scene_problem();
+	if (problem) {
+		printf("Bail out! %s\n", problem);
+		return 1;
+	}
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	/* The first look touches memory of our own; later ones must not. */
+	memset(report, 0, sizeof(*report));
+	balance_now();
+	total = each(only, NULL, NULL);
+	printf("1..%d\n", total);
+	printf("# page-table sharing: %s; %d processors; %s\n",
+	       sharing_on() ? "on" : sharing_known() ? "off" : "not in this kernel",
+	       options.processors, options.directory);
+	each(only, run_one, &failures);
+	printf("# %d of %d failed\n", failures, total);
+	return failures || !total;
+}

@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#include "cases.h"
+#include "scene.h"
+const struct semantic_case remap_cases[] = {
+	{ 0 }
+};
