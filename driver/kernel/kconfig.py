@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From fragments to a .config in which every request holds.
+
+kconfig drops a symbol whose dependencies are unmet without a word. Here that is an error, which
+names the symbol, who asked for it, and what it is waiting for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from driver.errors import UserError
+from driver.kernel.dependency import why_dropped
+from driver.kernel.fragment import Fragment, Request, resolve
+from driver.kernel.make import ENVIRONMENT, Make
+from driver.process import stream
+
+_SET = re.compile(r"CONFIG_(\w+)=(.*)")
+_SHOWN = 12
+
+
+def configure(make: Make, fragments: Sequence[Fragment]) -> None:
+    """Write ``.config``: tinyconfig, the fragments in order, then the kernel's own resolution.
+
+    Raises :class:`UserError` when a request did not hold.
+    """
+    requests = resolve(fragments)
+    make("tinyconfig")
+    folder = make.build / "fragments"
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for number, fragment in enumerate(fragments):
+        path = folder / f"{number:02d}-{fragment.name}"
+        path.write_text(fragment.text, encoding="utf-8")
+        paths.append(path)
+    stream(
+        [make.tree / "scripts/kconfig/merge_config.sh", "-m", "-Q", ".config", *paths],
+        cwd=make.build,
+        log=make.log,
+        env={**ENVIRONMENT, "KCONFIG_CONFIG": str(make.build / ".config")},
+    )
+    make("olddefconfig")
+    config = parse(make.build / ".config")
+    dropped = [request for request in requests.values() if not _holds(request, config)]
+    if dropped:
+        raise _refusal(make.tree, dropped, config)
+
+
+def parse(path: Path) -> dict[str, str]:
+    """The symbols that are set in a .config, without their CONFIG_ prefix."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {match[1]: match[2] for line in lines if (match := _SET.fullmatch(line))}
+
+
+def _holds(request: Request, config: dict[str, str]) -> bool:
+    got = config.get(request.symbol, "n")
+    if got == request.value:
+        return True
+    try:
+        return int(got, 0) == int(request.value, 0)
+    except ValueError:
+        return False
+
+
+def _refusal(tree: Path, dropped: list[Request], config: dict[str, str]) -> UserError:
+    lines = []
+    for request in dropped[:_SHOWN]:
+        got = config.get(request.symbol, "n")
+        lines.append(
+            f"{request.fragment}:{request.line}: CONFIG_{request.symbol}={request.value} "
+            f"became {got}: {why_dropped(tree, request.symbol, request.value, config)}"
+        )
+    if len(dropped) > _SHOWN:
+        lines.append(f"... and {len(dropped) - _SHOWN} more")
+    names = ", ".join(f"CONFIG_{request.symbol}" for request in dropped[:3])
+    more = f" and {len(dropped) - 3} more" if len(dropped) > 3 else ""
+    verb = "does" if len(dropped) == 1 else "do"
+    return UserError(
+        f"{names}{more} {verb} not hold in the configuration the kernel made of the fragments",
+        excerpt="\n".join(lines),
+        hint="Ask for what the symbol depends on too, or do not ask for the symbol.",
+    )

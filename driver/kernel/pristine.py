@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pristine sources in the cache: one git repository each, one commit, always the same ids.
+
+Layout: ``<store>/sources/<name>/source.json`` and ``.../linux`` with the repository and its work
+tree. The unpatched kernel is built from that work tree; every series has a linked one elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from driver.errors import HostError
+from driver.kernel.git import git
+from driver.kernel.source import Source, kernel_version
+from driver.report import Reporter
+from driver.store import Store, write_atomically
+
+_RECORD = "source.json"
+# What a source needs while it is imported: the package, the work tree and its objects.
+_FREE_BYTES = 3 << 30
+
+
+def folder(store: Store) -> Path:
+    path = store.root / "sources"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def find(store: Store, name: str) -> Source | None:
+    """The imported source of that name, or None."""
+    home = folder(store) / name
+    try:
+        record = json.loads((home / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not (home / "linux/.git").is_dir():
+        return None
+    return Source(tree=home / "linux", pristine=True, **record)
+
+
+def names(store: Store, prefix: str) -> list[str]:
+    """The names of all imported sources that begin with ``prefix``."""
+    found = (path.parent.name for path in folder(store).glob(f"*/{_RECORD}"))
+    return sorted(name for name in found if name.startswith(prefix))
+
+
+def add(
+    store: Store,
+    name: str,
+    *,
+    label: str,
+    origin: Mapping[str, Any],
+    unpack: Callable[[Path], Path],
+    reporter: Reporter,
+) -> Source:
+    """Import a source: ``unpack`` fills a directory and returns the kernel tree inside it.
+
+    Published by rename: a half-unpacked source never carries its name.
+    """
+    with store.lock(f"source-{name}", waiting_for=f"another driver fetching {label}"):
+        found = find(store, name)
+        if found is not None:
+            return found
+        work = store.root / "tmp" / f"source-{name}"
+        shutil.rmtree(work, ignore_errors=True)  # ours to delete: we hold the lock
+        (work / "unpacked").mkdir(parents=True)
+        try:
+            _check_space(work)
+            tree = unpack(work / "unpacked")
+            version = kernel_version(tree)
+            reporter.step(f"recording {label} in git")
+            record = {
+                "identity": f"tree:{_commit(tree, label)}",
+                "version": version,
+                "label": label,
+                "origin": {**origin},
+            }
+            home = work / "home"
+            home.mkdir()
+            tree.rename(home / "linux")
+            write_atomically(home / _RECORD, json.dumps(record, indent=2))
+            final = folder(store) / name
+            shutil.rmtree(final, ignore_errors=True)
+            home.rename(final)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    found = find(store, name)
+    assert found is not None
+    return found
+
+
+def _commit(tree: Path, label: str) -> str:
+    """Make ``tree`` a repository with one commit; the id of the tree object."""
+    git(tree, "init", "--quiet", "--object-format=sha1", "--template=", "--initial-branch=base")
+    # Series are commits nothing but a detached work tree refers to: git must never tidy them up.
+    git(tree, "config", "gc.auto", "0")
+    git(tree, "config", "core.autocrlf", "false")
+    # A threshold of one byte sends all files into one pack instead of 85,000 loose objects.
+    git(tree, "-c", "core.bigFileThreshold=1", "-c", "core.compression=1", "add", "-A", "-f")
+    git(tree, "commit", "--quiet", "--no-verify", "--no-gpg-sign", "-m", label)
+    return git(tree, "rev-parse", "HEAD^{tree}").stdout.strip()
+
+
+def _check_space(path: Path) -> None:
+    free = shutil.disk_usage(path).free
+    if free < _FREE_BYTES:
+        raise HostError(
+            f"a kernel source needs {_FREE_BYTES / 1e9:.0f} GB in {path.parent.parent}, "
+            f"which has {free / 1e9:.1f} GB free",
+            hint="Free some space, or set DRIVER_CACHE to a directory on a larger disk.",
+        )

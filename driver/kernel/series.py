@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A patch series as a person keeps it: ``kernel-patches/<name>/series.toml`` and the patches.
+
+::
+
+    name = "dax-share"                 # becomes part of `uname -r`
+    base = "6.12"                      # or "6.12.117" to insist on one point release
+    description = "one line"
+    patches = ["0001-....patch", ...]  # in the order `git am` takes them
+    kconfig = ["dax-share.config"]     # fragments the series needs, relative to the folder
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from driver.errors import UserError
+from driver.kernel.fragment import Fragment
+from driver.kernel.source import DEFAULT_BASE, Source, is_directory_spec
+from driver.project import Project
+
+# The series name that means no series.
+NONE = "none"
+
+FileName = Annotated[str, StringConstraints(pattern=r"^[^/\0]+$")]
+
+
+class SeriesFile(BaseModel):
+    """The schema of series.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # Goes into the kernel release, where kbuild allows 64 characters in all.
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,31}$")]
+    base: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+(\.\d+)?$")]
+    description: str = ""
+    patches: list[FileName] = Field(min_length=1)
+    kconfig: list[FileName] = []
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One mail of the series, as read at start: a later edit does not change a build under way."""
+
+    name: str
+    content: bytes
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series ready to apply; ``patches`` is empty for the unpatched kernel."""
+
+    name: str
+    title: str
+    base: str
+    patches: tuple[Patch, ...] = ()
+    fragments: tuple[Fragment, ...] = ()
+    folder: Path | None = None
+
+    def check_base(self, source: Source) -> None:
+        """Raise :class:`UserError` unless the series was made for this version of Linux."""
+        if self.patches and not f"{source.version}.".startswith(f"{self.base}."):
+            raise UserError(
+                f"series {self.name} is for Linux {self.base}; {source.label} is {source.version}",
+                hint=f"Use a {self.base} source, or --series none for the kernel as it is.",
+            )
+
+
+UNPATCHED = Series(name=NONE, title="", base=DEFAULT_BASE)
+
+
+def default_series(source: str | None) -> str:
+    """The series when none is named: none on a tree of the user's, the default base otherwise."""
+    return NONE if is_directory_spec(source) else DEFAULT_BASE
+
+
+def load(project: Project, name: str) -> Series:
+    """Read ``kernel-patches/<name>``. Raises :class:`UserError` for anything wrong with it."""
+    if name == NONE:
+        return UNPATCHED
+    folder = project.patches / name
+    path = folder / "series.toml"
+    if not path.is_file():
+        known = sorted(found.parent.name for found in project.patches.glob("*/series.toml"))
+        raise UserError(
+            f"there is no series `{name}` (no {path})",
+            hint=f"Known: {', '.join([*known, NONE])}.{_meant(name, known)}",
+        )
+    listed = _parse(path)
+    _check_files(path, listed)
+    return Series(
+        name=name,
+        title=listed.name,
+        base=listed.base,
+        patches=tuple(Patch(patch, (folder / patch).read_bytes()) for patch in listed.patches),
+        fragments=tuple(Fragment.read(folder / fragment) for fragment in listed.kconfig),
+        folder=folder,
+    )
+
+
+def _parse(path: Path) -> SeriesFile:
+    try:
+        return SeriesFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"]
+        hint = None
+        if first["type"] == "extra_forbidden":
+            message = "there is no such key"
+            hint = _meant(where, list(SeriesFile.model_fields)).strip() or None
+        raise UserError(f"{path}: `{where}`: {message}", hint=hint) from error
+
+
+def _check_files(path: Path, listed: SeriesFile) -> None:
+    """Every file listed exists and every patch that exists is listed, once."""
+    folder = path.parent
+    for name in (*listed.patches, *listed.kconfig):
+        if not (folder / name).is_file():
+            present = [file.name for file in folder.iterdir()]
+            raise UserError(
+                f"{path} lists {name}, which is not in {folder}",
+                hint=_meant(name, present).strip() or "Add the file or take the line away.",
+            )
+    if len(set(listed.patches)) != len(listed.patches):
+        twice = next(name for name in listed.patches if listed.patches.count(name) > 1)
+        raise UserError(f"{path} lists {twice} twice")
+    # `git format-patch` numbers the cover letter 0000: it is prose, not a patch.
+    forgotten = [
+        file.name
+        for file in sorted(folder.glob("*.patch"))
+        if file.name not in listed.patches and not file.name.startswith("0000-")
+    ]
+    if forgotten:
+        raise UserError(
+            f"{path} does not list {', '.join(forgotten)}",
+            hint="List every patch of the folder under `patches`, or move it away.",
+        )
+
+
+def _meant(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean `{close[0]}`?" if close else ""
