@@ -9,8 +9,8 @@ from driver.errors import HostError
 from driver.process import DEBIAN_PACKAGE, run
 
 # Called by kbuild or by us. `cmp`, `sed`, `awk` and the like are Essential in Debian.
-_PROGRAMS = ("make", "gcc", "ld", "objcopy", "flex", "bison", "bc", "git", "tar", "xz", "perl")
-_PACKAGE = {**DEBIAN_PACKAGE, "ld": "binutils", "objcopy": "binutils", "perl": "perl"}
+_PROGRAMS = ("make", "gcc", "ld", "objcopy", "readelf", "flex", "bison", "bc", "git", "perl")
+_PACKAGE = {**DEBIAN_PACKAGE, **dict.fromkeys(("ld", "objcopy", "readelf"), "binutils")}
 
 
 def identify() -> dict[str, str]:
