@@ -47,13 +47,21 @@ _ENVIRONMENT = _environment()
 @cache
 def parse(expression: str) -> nodes.Template:
     """The syntax tree of an expression; raises :class:`ExpressionError`."""
-    return _parse("{{ (" + expression + "\n) }}", expression)
+    try:
+        _compile(expression)
+    except TemplateSyntaxError as error:
+        reason = (error.message or "").replace("end of template", "end of expression")
+        raise ExpressionError(f"`{expression}`: {reason}") from error
+    return _ENVIRONMENT.parse("{{ (" + expression + "\n) }}")
 
 
 @cache
 def parse_template(template: str) -> nodes.Template:
     """The syntax tree of a template; raises :class:`ExpressionError`."""
-    return _parse(template, template)
+    try:
+        return _ENVIRONMENT.parse(template)
+    except TemplateSyntaxError as error:
+        raise ExpressionError(f"`{template}`: {error.message}") from error
 
 
 def names(tree: nodes.Template) -> frozenset[str]:
@@ -115,9 +123,3 @@ def render(template: str, names: Mapping[str, Any]) -> str:
 def _compile(expression: str) -> Any:
     return _ENVIRONMENT.compile_expression(expression, undefined_to_none=False)
 
-
-def _parse(source: str, shown: str) -> nodes.Template:
-    try:
-        return _ENVIRONMENT.parse(source)
-    except TemplateSyntaxError as error:
-        raise ExpressionError(f"`{shown}`: {error.message}") from error

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from driver.experiment import expression
 from driver.experiment.definition import Level, Metric
 from driver.experiment.expression import ExpressionError, NoData
@@ -36,7 +38,7 @@ def measured_trials(run: Run, metrics: Mapping[str, Metric]) -> list[MeasuredTri
     columns = ("trial", "source", "metric", "phase", "process", "value")
     frame = run.samples[list(columns)]
     for trial, source, metric, phase, process, value in frame.itertuples(index=False, name=None):
-        worker = None if process != process or process is None else process  # noqa: PLR0124  NaN
+        worker = None if process is pd.NA else int(process)
         table = tables.setdefault(trial, {}).setdefault(source, {})
         table[(metric, phase, worker)] = _plain(value)
     found = []

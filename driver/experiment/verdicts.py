@@ -68,6 +68,15 @@ class Verdicts:
             or (row.kind == "check" and row.verdict == NO_DATA)
         ]
 
+    @property
+    def asserted(self) -> list[Row]:
+        """Rows that could have failed: every check, and every fit with enough points."""
+        return [
+            row
+            for row in self.rows
+            if row.kind == "check" or (row.kind == "fit" and row.verdict != NO_DATA)
+        ]
+
     def of(self, kind: str, name: str | None = None) -> list[Row]:
         return [row for row in self.rows if row.kind == kind and name in (None, row.name)]
 

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long a plan will take, judged by the newest earlier run of the same experiment."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from driver.errors import UserError
+from driver.experiment.plan import Trial
+from driver.results.directory import LATEST, RunDirectory
+from driver.results.manifest import read_manifest
+from driver.results.record import read_record
+
+
+def estimate(results: Path, experiment: str, plan: Sequence[Trial], jobs: int) -> float | None:
+    """Seconds for the trials alone (not for building), or None without an earlier run.
+
+    A trial that was run before counts what it took then, a new one the median of the others.
+    """
+    for path in sorted(results.glob(f"{experiment}-*/manifest.json"), reverse=True):
+        if path.parent.name == LATEST:
+            continue
+        seconds = _seconds(RunDirectory(path.parent))
+        if seconds:
+            usual = statistics.median(seconds.values())
+            return sum(seconds.get(trial.id, usual) for trial in plan) / jobs
+    return None
+
+
+def _seconds(run: RunDirectory) -> dict[str, float]:
+    try:
+        manifest = read_manifest(run)
+    except UserError:  # of another schema version: it cannot be asked
+        return {}
+    records = [read_record(run, planned.id) for planned in manifest.plan]
+    return {record.id: record.last.host_seconds for record in records if record and record.ok}

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run from its first manifest to its verdicts, however often it is interrupted in between."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from driver.errors import CheckFailed, DriverError, GuestError, UserError
+from driver.experiment.definition import Experiment
+from driver.experiment.load import Definition, parse
+from driver.experiment.plan import GuestRequest, Selection, Trial, make_plan
+from driver.experiment.runner import GuestFactory, Runner
+from driver.experiment.verdicts import Verdicts, judge
+from driver.report import Reporter
+from driver.results import provenance
+from driver.results.directory import RunDirectory
+from driver.results.manifest import (
+    ExperimentText,
+    GuestRecord,
+    ManifestV1,
+    Options,
+    PlannedTrial,
+    read_manifest,
+    write_manifest,
+)
+from driver.results.reader import Run, read_run
+from driver.results.record import TrialRecord
+from driver.results.schema import Validity
+from driver.results.writer import write_checks, write_tables
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A booted and provisioned template, and what the manifest says about it."""
+
+    factory: GuestFactory
+    record: GuestRecord
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be run: an experiment, its trials, and a template for each kind of guest."""
+
+    definition: Definition
+    plan: Sequence[Trial]
+    guests: Mapping[GuestRequest, Prepared]
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """A finished run, as it was read back from disk, and what became of its assertions."""
+
+    directory: RunDirectory
+    experiment: Experiment
+    run: Run
+    verdicts: Verdicts
+    failed: list[TrialRecord]
+
+    def complaint(self) -> DriverError | None:
+        """The error that the run's exit status and last line are made of; None if all is well.
+
+        A failed trial outranks a failed check: the first one's verdict decides the status.
+        """
+        if self.failed:
+            first = self.failed[0].last
+            message = f"{len(self.failed)} of {len(self.run.trials)} trials failed"
+            return TrialsFailed(
+                f"{message}; the first: {self.failed[0].id}: {first.verdict}: {first.message}",
+                exit_status=first.exit_status,
+                excerpt=first.excerpt or None,
+                log=self.directory.consoles / f"{self.failed[0].id}.log",
+                hint=f"Try them again: driver run --resume {self.directory.name}",
+            )
+        bad = self.verdicts.failures
+        if bad:
+            return CheckFailed(
+                f"{len(bad)} of {len(self.verdicts.asserted)} checks do not hold",
+                hint=f"Every check is in {self.directory.checks_csv}.",
+            )
+        return None
+
+
+class TrialsFailed(GuestError):
+    """Some trials of a finished run have no result."""
+
+    def __init__(
+        self, message: str, *, exit_status: int, excerpt: str | None, log: Path, hint: str
+    ) -> None:
+        super().__init__(message, excerpt=excerpt, log=log, hint=hint)
+        self.exit_status = exit_status
+
+
+def new_manifest(
+    run: RunDirectory, work: Work, *, options: Options, validity: Validity, project: Path
+) -> ManifestV1:
+    """The manifest of a run that is about to begin."""
+    definition = work.definition
+    return ManifestV1(
+        run=run.name,
+        status="running",
+        started=provenance.now(),
+        experiment=ExperimentText(
+            name=definition.name, digest=definition.digest, text=definition.text
+        ),
+        options=options,
+        accelerator=validity.accelerator,
+        icount_shift=validity.icount_shift,
+        valid=validity.describe(),
+        factors=list(definition.experiment.factors),
+        keep={name: list(found) for name, found in definition.experiment.sources.keep.items()},
+        guests=[prepared.record for prepared in work.guests.values()],
+        host=provenance.host(),
+        project=provenance.project_state(project),
+        plan=[
+            PlannedTrial(
+                id=trial.id,
+                sequence=trial.sequence,
+                repeat=trial.repeat,
+                factors=dict(trial.factors),
+            )
+            for trial in work.plan
+        ],
+    )
+
+
+def interrupted_run(run: RunDirectory) -> tuple[ManifestV1, Definition, list[Trial]]:
+    """What is needed to go on with a run: its manifest, its own experiment text, its plan.
+
+    The text is the one the run began with, whatever ``experiments/`` holds now. Raises
+    :class:`UserError` if this driver would plan other trials from it.
+    """
+    manifest = read_manifest(run)
+    definition = parse(manifest.experiment.name, run.manifest, manifest.experiment.text)
+    options = manifest.options
+    plan = make_plan(
+        definition.experiment,
+        Selection(only=options.only, repeat=options.repeat, quick=options.quick),
+    )
+    if [trial.id for trial in plan] != [planned.id for planned in manifest.plan]:
+        raise UserError(
+            f"the run {run.name} was planned by another version of the driver",
+            hint="Start a new run, or use the driver named by `project.commit` in its manifest.",
+        )
+    return manifest, definition, plan
+
+
+def check_same_guests(manifest: ManifestV1, guests: Mapping[GuestRequest, Prepared]) -> None:
+    """Refuse to mix trials of different kernels, images or machines in one run."""
+    for before, prepared in zip(manifest.guests, guests.values(), strict=True):
+        for part in ("kernel", "image", "machine"):
+            old, new = getattr(before, part), getattr(prepared.record, part)
+            if old != new:
+                differing = sorted(
+                    key for key in {*old, *new} if old.get(key) != new.get(key)
+                )  # digests name everything that went in
+                raise UserError(
+                    f"the {part} of this run has changed since it began ({', '.join(differing)})",
+                    hint="Start a new run: trials of both would not be comparable.",
+                )
+
+
+def carry_out(
+    run: RunDirectory, manifest: ManifestV1, work: Work, reporter: Reporter
+) -> Conclusion:
+    """Run what is not finished, write the tables, read them back and judge them.
+
+    The caller holds the run's lock. An interrupt leaves the run marked, tabled and resumable.
+    """
+    experiment = work.definition.experiment
+    write_manifest(run, manifest)
+    run.point_latest()
+    runner = Runner(
+        run=run,
+        manifest=manifest,
+        factories={request: prepared.factory for request, prepared in work.guests.items()},
+        retry=experiment.retry,
+        reporter=reporter,
+    )
+    try:
+        records = runner.execute(work.plan, jobs=manifest.options.jobs)
+    except BaseException:
+        with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
+            write_manifest(run, manifest.model_copy(update={"status": "interrupted"}))
+            write_tables(run, manifest)
+        raise
+    write_tables(run, manifest)
+    verdicts = judge(experiment, read_run(run.path))
+    write_checks(run, (row.as_record() for row in verdicts.rows))
+    finished = {"status": "complete", "finished": provenance.now()}
+    write_manifest(run, manifest.model_copy(update=finished))
+    return Conclusion(
+        directory=run,
+        experiment=experiment,
+        run=read_run(run.path),
+        verdicts=verdicts,
+        failed=[record for record in records if not record.ok],
+    )

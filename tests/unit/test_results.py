@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs on disk: what may be in them, how they are named, and what a damaged one says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from runs import Bench
+
+from driver.errors import UserError
+from driver.guest.job import JobResult, Sample, Value
+from driver.results.directory import RunDirectory, publish
+from driver.results.manifest import read_manifest
+from driver.results.reader import read_run
+from driver.results.record import Attempt, TrialRecord, read_raw, write_record
+from driver.results.schema import Accelerator, InvalidMeasurement, Validity
+from driver.results.tidy import numbers
+
+TCG, KVM = Validity(Accelerator.TCG), Validity(Accelerator.KVM)
+EXACT = Validity(Accelerator.EXACT, icount_shift=3)
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    bench = Bench(tmp_path, only={"processes": ["1", "2"], "gib": ["1"], "entry": ["4K"]})
+    return bench.run().directory.path
+
+
+@pytest.mark.parametrize(
+    ("validity", "value", "unit", "admitted"),
+    [
+        (TCG, 513, "pages", (513, "pages")),
+        (TCG, 4096, "B", (4096, "B")),
+        (KVM, 1.5, "ms", (1.5, "ms")),
+        (EXACT, 8000, "ns", (1000, "instructions")),
+        (EXACT, 8, "us", (1000, "instructions")),
+        (EXACT, 17, "instructions", (17, "instructions")),
+    ],
+)
+def test_admits_what_was_measured(
+    validity: Validity, value: float, unit: str, admitted: tuple[float, str]
+) -> None:
+    assert validity.admit(value, unit) == admitted
+
+
+@pytest.mark.parametrize(
+    ("validity", "unit", "reason"),
+    [
+        (TCG, "ns", "not a time"),
+        (TCG, "s", "not a time"),
+        (TCG, "instructions", "only by an exact run"),
+        (KVM, "instructions", "only by an exact run"),
+        (TCG, "parsec", "unknown unit"),
+        (TCG, "", "unknown unit"),
+    ],
+)
+def test_refuses_what_cannot_have_been_measured(validity: Validity, unit: str, reason: str) -> None:
+    with pytest.raises(InvalidMeasurement, match=reason):
+        validity.admit(1, unit)
+
+
+def test_a_shift_belongs_to_exact_runs() -> None:
+    with pytest.raises(ValueError, match="icount shift"):
+        Validity(Accelerator.TCG, icount_shift=3)
+    with pytest.raises(ValueError, match="icount shift"):
+        Validity(Accelerator.EXACT)
+
+
+def test_times_of_an_emulated_guest_never_reach_the_table() -> None:
+    result = JobResult(
+        status=0,
+        samples=[Sample("touched", "/proc/vmstat", None, 5, "pgfault 7\nnr_x 1\n")],
+        values=[
+            Value("touched", "elapsed", "ns", 800.0),
+            Value("touched", "faults", "faults", 9.0),
+        ],
+    )
+    found = numbers(result, {"vmstat": ["pgfault"]}, TCG)
+    assert [(n.source, n.metric, n.value, n.unit) for n in found.kept] == [
+        ("vmstat", "pgfault", 7, "events"),
+        ("value", "faults", 9, "faults"),
+    ]
+    assert len(found.refused) == 1
+    assert "elapsed" in found.refused[0]
+    counted = numbers(result, {}, EXACT).kept
+    assert [(n.metric, n.value, n.unit) for n in counted] == [
+        ("elapsed", 100, "instructions"),
+        ("faults", 9, "faults"),
+    ]
+
+
+def test_names_sort_by_time_and_never_collide(tmp_path: Path) -> None:
+    early = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    late = datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)
+    first = RunDirectory.create(tmp_path, "x", early)
+    second = RunDirectory.create(tmp_path, "x", early)
+    third = RunDirectory.create(tmp_path, "x", late)
+    assert first.name == "x-20260102T030405Z"
+    assert sorted([third.name, second.name, first.name]) == [first.name, second.name, third.name]
+
+
+def test_latest_moves_in_one_step(tmp_path: Path) -> None:
+    for _ in range(2):
+        run = RunDirectory.create(tmp_path, "x")
+        run.point_latest()
+        assert (tmp_path / "latest").readlink() == Path(run.name), "relative: results may be moved"
+    assert not list(tmp_path.glob(".latest*"))
+
+
+def test_a_run_is_found_by_name_path_or_latest(finished: Path) -> None:
+    for name in (finished.name, str(finished), "latest"):
+        assert RunDirectory.find(finished.parent, name).path == finished
+    with pytest.raises(UserError, match="no run called") as caught:
+        RunDirectory.find(finished.parent, finished.name[:-2])
+    assert finished.name in (caught.value.hint or "")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    publish(path, b"old")
+    with pytest.raises(TypeError):
+        publish(path, "not bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_raw_samples_survive_word_for_word_and_pack_alike(tmp_path: Path) -> None:
+    result = JobResult(
+        status=0,
+        samples=[Sample("a", "/proc/meminfo", None, 1, "PageTables: 8 kB\n\xff\u2028")],
+        values=[Value("a", "faults", "faults", 1.0)],
+        output="done\n",
+    )
+    attempt = Attempt(verdict="ok", host_seconds=0.5)
+    packed = []
+    for name in ("one", "two"):
+        run = RunDirectory.create(tmp_path, name)
+        record = TrialRecord(
+            id="t", sequence=0, repeat=0, factors={}, argv=["x"], attempts=[attempt]
+        )
+        write_record(run, record, result, "console \udcff")
+        assert read_raw(run, "t") == result
+        packed.append((run.raw / "t.jsonl.gz").read_bytes())
+    assert packed[0] == packed[1]
+
+
+def edit(path: Path, change: Callable[[str], str]) -> None:
+    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def test_reading_gives_types_back(finished: Path) -> None:
+    run = read_run(finished)
+    assert set(run.samples["processes"]) == {1, 2}
+    assert set(run.samples["entry"]) == {"4K"}
+    tables = run.samples.query("metric == 'PageTables' and phase == 'touched'")
+    assert set(tables["unit"]) == {"B"}
+    assert run.samples["process"].dtype == "Int64"
+    per_process = run.samples.query("source == 'status'")
+    assert set(per_process["process"]) == {0}
+    assert set(run.checks["verdict"]) == {"holds"}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("samples.csv", lambda text: text.replace(",unit", ",units", 1), "has the columns"),
+        ("samples.csv", lambda text: text + text.splitlines()[-1] + "\n", "twice"),
+        (
+            "samples.csv",
+            lambda text: text.replace("baseline_off_4K_1_1_r1", "baseline_off_4K_9_1_r1"),
+            "never planned",
+        ),
+        (
+            "samples.csv",
+            lambda text: text.replace("r1,baseline,", "r1,patched,", 1),
+            "not those of the plan",
+        ),
+        ("samples.csv", lambda text: text.replace(",B\n", ",ns\n", 1), "is not a time"),
+        ("trials.csv", lambda _: "", "cannot be read"),
+        ("manifest.json", lambda text: text.replace('"schema_version": 1', '"schema_version": 9'),
+         "schema_version"),
+        ("manifest.json", lambda text: text[: len(text) // 2], "schema version"),
+    ],
+)  # fmt: skip
+def test_a_damaged_run_is_refused(
+    finished: Path, name: str, change: Callable[[str], str], message: str
+) -> None:
+    edit(finished / name, change)
+    with pytest.raises(UserError, match=message) as caught:
+        read_run(finished)
+    assert str(finished / name) in caught.value.message
+
+
+def test_the_manifest_says_what_the_numbers_are_worth(finished: Path) -> None:
+    manifest = read_manifest(RunDirectory(finished))
+    assert manifest.valid["time"] == "refused"
+    assert manifest.host.cpus >= 1
+    assert "serial" not in json.dumps(manifest.model_dump()), "nothing identifies a machine"
+    assert manifest.validity == TCG

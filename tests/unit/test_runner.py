@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running, failing, interrupting and resuming a plan on behaving guests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from behaving_guest import option
+from runs import Bench
+
+from driver.errors import GuestLost, GuestSplat, HostError, UserError
+from driver.experiment.lifecycle import check_same_guests, interrupted_run
+from driver.guest.job import Job
+from driver.report import SilentReporter
+from driver.results.manifest import read_manifest
+from driver.results.reader import read_run
+from driver.results.record import read_record
+
+SMALL = {"processes": ["1", "4"], "gib": ["1"]}
+
+
+def processes(job: Job) -> int:
+    return int(option(job, "--processes"))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "results", only=SMALL)
+
+
+def test_a_run_leaves_everything_on_disk(bench: Bench) -> None:
+    conclusion = bench.run()
+    assert conclusion.complaint() is None
+    run = conclusion.directory
+    assert (bench.results / "latest").resolve() == run.path
+    manifest = read_manifest(run)
+    assert manifest.status == "complete"
+    assert manifest.finished is not None
+    assert manifest.experiment.text == bench.definition.text
+    assert len(list(run.trials.iterdir())) == len(bench.plan) == 12
+    for trial in bench.plan:
+        assert "guest ready" in (run.consoles / f"{trial.id}.log").read_text()
+        assert (run.raw / f"{trial.id}.jsonl.gz").is_file()
+    loaded = read_run(run.path)
+    assert set(loaded.trials["verdict"]) == {"ok"}
+    assert list(loaded.trials["trial"]) == [trial.id for trial in bench.plan]
+    assert not list(run.path.rglob(".*")), "temporary files remain"
+
+
+def test_a_failure_is_a_row_and_stops_nobody(bench: Bench) -> None:
+    def splat(job: Job) -> None:
+        if processes(job) == 4:
+            raise GuestSplat("WARNING in mm/memory.c", kind="warning", excerpt="Call Trace:")
+
+    for factory in bench.factories.values():
+        factory.misbehave = splat
+    conclusion = bench.run()
+    trials = conclusion.run.trials.set_index("trial")
+    assert len(trials) == 12
+    bad = trials[trials["processes"] == 4]
+    assert set(bad["verdict"]) == {"splat"}
+    assert set(bad["attempts"]) == {1}, "a splat is evidence, not bad luck: it is not retried"
+    assert set(bad["excerpt"]) == {"Call Trace:"}
+    assert set(trials[trials["processes"] == 1]["verdict"]) == {"ok"}
+    complaint = conclusion.complaint()
+    assert complaint is not None
+    assert complaint.exit_status == GuestSplat.exit_status
+    assert "6 of 12 trials failed" in complaint.message
+    assert "--resume" in (complaint.hint or "")
+
+
+def test_a_lost_guest_is_tried_again(bench: Bench) -> None:
+    seen: Counter[str] = Counter()
+
+    def lose_first(job: Job) -> None:
+        key = " ".join(job.argv)
+        seen[key] += 1
+        if processes(job) == 4 and seen[key] == 1:
+            raise GuestLost("QEMU was killed by SIGKILL")
+
+    factory = next(iter(bench.factories.values()))
+    factory.misbehave = lose_first
+    conclusion = bench.run()
+    assert conclusion.complaint() is None
+    attempts = Counter(conclusion.run.trials["attempts"])
+    assert attempts == {1: 10, 2: 2}
+    record = read_record(conclusion.directory, "baseline_off_2M_4_1_r1")
+    assert record is not None
+    assert [attempt.verdict for attempt in record.attempts] == ["lost", "ok"]
+
+
+def test_a_workload_that_says_no_or_skips_a_phase_has_failed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, only={**SMALL, "kernel": ["baseline"]})
+    trial = bench.plan[0]
+    object.__setattr__(trial, "phases", ("before", "after"))
+    conclusion = bench.run()
+    row = conclusion.run.trials.set_index("trial").loc[trial.id]
+    assert row["verdict"] == "workload"
+    assert "expected before, after" in row["message"]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_an_interrupt_ends_guests_and_leaves_a_resumable_run(bench: Bench, jobs: int) -> None:
+    undisturbed = {trial.id for trial in bench.plan}
+
+    class Interrupting(SilentReporter):
+        """A person pressing Ctrl-C while a later trial runs."""
+
+        def progress(self, done: int, total: int | None, label: str = "") -> None:  # noqa: ARG002
+            if done == 5:
+                raise KeyboardInterrupt
+
+    run = bench.begin(jobs)
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(run, reporter=Interrupting())
+    assert all(factory.alive == 0 for factory in bench.factories.values())
+    assert read_manifest(run).status == "interrupted"
+    finished = {path.stem: path.stat().st_mtime_ns for path in run.trials.iterdir()}
+    assert 5 <= len(finished) < len(undisturbed)
+    pending = read_run(run.path).trials
+    assert set(pending["verdict"]) == {"ok", "pending"}
+
+    manifest, definition, plan = interrupted_run(run)
+    assert definition.experiment == bench.definition.experiment
+    assert {trial.id for trial in plan} == undisturbed
+    conclusion = bench.run(run)
+    assert conclusion.complaint() is None
+    assert list(conclusion.run.trials["trial"]) == [trial.id for trial in bench.plan]
+    for trial, modified in finished.items():
+        assert (run.trials / f"{trial}.json").stat().st_mtime_ns == modified, "ran twice"
+    assert manifest.status == "interrupted"
+
+
+def test_a_resumed_run_equals_an_undisturbed_one(tmp_path: Path) -> None:
+    whole = Bench(tmp_path / "a", only=SMALL).run()
+    broken = Bench(tmp_path / "b", only=SMALL)
+    run = broken.begin()
+    with run.lock():
+        pass
+    broken.factories = {**broken.factories}
+    first = next(iter(broken.factories.values()))
+
+    def out_of_disk(job: Job) -> None:
+        if processes(job) == 4:
+            raise HostError("no space left on device")
+
+    first.misbehave = out_of_disk
+    with pytest.raises(HostError):
+        broken.run(run)
+    first.misbehave = lambda _job: None
+    mended = broken.run(run)
+    columns = [name for name in whole.run.samples.columns if name != "run"]
+    assert mended.run.samples[columns].equals(whole.run.samples[columns])
+
+
+def test_resume_tries_failed_trials_again(bench: Bench) -> None:
+    factory = next(iter(bench.factories.values()))
+
+    def lose(job: Job) -> None:
+        raise GuestLost("gone")
+
+    factory.misbehave = lose
+    run = bench.begin()
+    first = bench.run(run)
+    assert first.complaint() is not None
+    factory.misbehave = lambda _job: None
+    forks = factory.forks
+    second = bench.run(run)
+    assert second.complaint() is None
+    assert factory.forks - forks == 4
+    record = read_record(run, "baseline_off_2M_1_1_r1")
+    assert record is not None
+    assert [attempt.verdict for attempt in record.attempts] == ["lost", "lost", "ok"]
+
+
+def test_a_run_belongs_to_one_driver(bench: Bench) -> None:
+    run = bench.begin()
+    with run.lock(), pytest.raises(UserError, match="another driver"):
+        bench.run(run)
+    assert bench.run(run).complaint() is None
+
+
+def test_a_changed_kernel_is_not_mixed_in(bench: Bench) -> None:
+    bench.begin()
+    work = bench.work
+    check_same_guests(bench.manifest, work.guests)
+    request, prepared = next(iter(work.guests.items()))
+    changed = prepared.record.model_copy(update={"kernel": {"series": "none", "digest": "new"}})
+    object.__setattr__(prepared, "record", changed)
+    with pytest.raises(UserError, match=r"kernel of this run has changed .*\(digest\)"):
+        check_same_guests(bench.manifest, {**work.guests, request: prepared})
+
+
+def test_trials_in_parallel_give_the_same_samples(tmp_path: Path) -> None:
+    one = Bench(tmp_path / "one", only=SMALL).run(jobs=1).run.samples
+    four = Bench(tmp_path / "four", only=SMALL).run(jobs=4).run.samples
+    columns = [name for name in one.columns if name != "run"]
+    assert one[columns].equals(four[columns])
