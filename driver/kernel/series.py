@@ -29,7 +29,7 @@ from driver.project import Project
 # The series name that means no series.
 NONE = "none"
 
-FileName = Annotated[str, StringConstraints(pattern=r"^[^/\0]+$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[^/]+$")]
 
 
 class SeriesFile(BaseModel):

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``driver build``: the kernel and the guest image, from the store or made now."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from driver.cli import context
+
+DEFAULT_IMAGE = "dax"
+
+
+class What(enum.StrEnum):
+    """What to build."""
+
+    KERNEL = "kernel"
+    IMAGE = "image"
+    ALL = "all"
+
+
+def build(
+    what: Annotated[What, typer.Argument(help="What to build.")] = What.ALL,
+    *,
+    series: Annotated[
+        str | None,
+        typer.Option(
+            help="Patch series: a folder of kernel-patches/, or `none` for the kernel as it is. "
+            "Default: 6.12; with --source DIR: none.",
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="Kernel source: DIR (built as it stands, never written to; a series given with "
+            "it adds only its configuration), debian:BASE[=VERSION], or URL#sha256=HEX. "
+            "Default: the newest Debian package of the series' base.",
+        ),
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="More kernel configuration, e.g. `debug`.")
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Compilers at once. Default: all processors."),
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(help=f"Guest image: a folder of guest-images/. Default: {DEFAULT_IMAGE}."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object; no progress.")
+    ] = False,
+) -> None:
+    """Build the kernel, the guest image, or both, and print where they are."""
+    for_kernel = {"--series": series, "--source": source, "--variant": variant, "--jobs": jobs}
+    if what is What.IMAGE:
+        _refuse(what, for_kernel)
+    if what is What.KERNEL:
+        _refuse(what, {"--image": image})
+    project = context.project()
+    built: dict[str, Any] = {}
+    with context.reporting(silent=as_json) as reporter:
+        store = context.store(reporter)
+        if what is not What.IMAGE:
+            from driver.kernel import build_kernel  # noqa: PLC0415  (pydantic: 0.2 s)
+
+            kernel = build_kernel(
+                store,
+                project,
+                source=source,
+                series=series,
+                variant=variant,
+                jobs=jobs,
+                reporter=reporter,
+            )
+            built |= {
+                "release": kernel.release,
+                "bzimage": str(kernel.bzimage),
+                "vmlinux": str(kernel.vmlinux),
+                "config": str(kernel.config),
+                "log": str(kernel.build_log),
+                "kernel_digest": kernel.digest,
+            }
+        if what is not What.KERNEL:
+            from driver.image import build_image  # noqa: PLC0415
+
+            initramfs = build_image(store, project, image or DEFAULT_IMAGE, reporter)
+            built |= {
+                "initramfs": str(initramfs.initramfs),
+                "image_digest": initramfs.digest,
+            }
+    if as_json:
+        typer.echo(json.dumps(built, indent=2))
+    else:
+        for name, value in built.items():
+            typer.echo(f"{name:<14}{value}")
+
+
+def _refuse(what: What, options: Mapping[str, object]) -> None:
+    """No option is silently ignored: one that does not apply is a mistake worth telling."""
+    for name, value in options.items():
+        if value is not None:
+            raise typer.BadParameter(f"{name} has no meaning for `driver build {what}`")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("build")(build)
