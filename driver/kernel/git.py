@@ -52,13 +52,16 @@ def git(
     )
 
 
-def foreign_git(tree: Path, *arguments: str | Path, check: bool = True) -> Completed:
-    """Run git in a tree of the user's: their configuration holds, and nothing is written.
+def foreign_git(
+    tree: Path, *arguments: str | Path, check: bool = True, index: Path | None = None
+) -> Completed:
+    """Run git in a tree of the user's: their configuration holds.
 
-    Without ``--no-optional-locks`` even ``git diff`` refreshes, that is rewrites, the index.
+    ``index`` is used in place of the tree's own, which even ``git diff`` would refresh, that is
+    rewrite.
     """
     return run(
-        ["git", "-C", tree, "--no-optional-locks", *arguments],
+        ["git", "-C", tree, *arguments],
         check=check,
-        env={**_CALLER, "LC_ALL": "C"},
+        env={**_CALLER, "LC_ALL": "C", "GIT_INDEX_FILE": str(index) if index else None},
     )

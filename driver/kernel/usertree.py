@@ -3,7 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from driver.errors import UserError
@@ -57,8 +62,10 @@ def _is_git_root(tree: Path) -> bool:
 def _git_identity(tree: Path) -> tuple[str, dict[str, object]]:
     head = foreign_git(tree, "rev-parse", "HEAD", "HEAD^{tree}").stdout.split()
     plain = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--full-index")
-    diff = foreign_git(tree, "diff", *plain, "--binary", "HEAD").stdout
-    listing = foreign_git(tree, "ls-files", "--others", "--exclude-standard", "-z").stdout
+    with _index_copy(tree) as index:
+        diff = foreign_git(tree, "diff", *plain, "--binary", "HEAD", index=index).stdout
+        others = ("ls-files", "--others", "--exclude-standard", "-z")
+        listing = foreign_git(tree, *others, index=index).stdout
     untracked = [name for name in listing.split("\0") if name]
     origin: dict[str, object] = {"commit": head[0], "uncommitted": bool(diff or untracked)}
     if not diff and not untracked:
@@ -70,6 +77,16 @@ def _git_identity(tree: Path) -> tuple[str, dict[str, object]]:
         }
     )
     return f"tree:{head[1]}+changes:{extra}", origin
+
+
+@contextmanager
+def _index_copy(tree: Path) -> Iterator[Path]:
+    own = foreign_git(tree, "rev-parse", "--path-format=absolute", "--git-path", "index")
+    with tempfile.TemporaryDirectory(prefix="driver-index-") as folder:
+        copy = Path(folder) / "index"
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(own.stdout.strip(), copy)
+        yield copy
 
 
 def _file_identity(path: Path) -> str:
