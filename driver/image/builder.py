@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build a guest image: packages pruned to a few files, our programs, an overlay; packed as cpio.
+
+Two artifacts, so that editing a C file does not fetch packages again: ``packages`` (the kept files
+and the libraries they need) and ``image`` (the initramfs). The same inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path, PurePosixPath
+
+from driver.artifacts import ImageArtifact
+from driver.errors import UserError
+from driver.image import cpio, libraries, packages, programs, recipe
+from driver.image.recipe import Recipe
+from driver.project import Project
+from driver.report import Reporter, SilentReporter
+from driver.store import Artifact, Store, tree_digest
+
+# Debian merges /bin, /sbin and /lib* into /usr; packages of this suite still ship both spellings.
+_MERGED = ("bin", "sbin", "lib", "lib64")
+_INITRAMFS = "initramfs.cpio"
+
+
+def build_image(
+    store: Store, project: Project, name: str, reporter: Reporter | None = None
+) -> ImageArtifact:
+    """The image ``name`` of the project, built unless the store has it.
+
+    Raises :class:`UserError` for a mistake in the recipe or in a C source folder,
+    :class:`HostError` when packages cannot be fetched or a compiler fails.
+    """
+    reporter = reporter or SilentReporter()
+    wanted = recipe.load(project, name)
+    folders = [project.root / folder for folder in wanted.programs]
+    for folder in folders:
+        programs.discover(folder)  # a missing folder is told before packages are fetched
+    kept = _kept_files(store, wanted, reporter)
+    overlay = recipe.overlay(project, name)
+    inputs = {
+        "name": name,
+        "recipe": wanted.model_dump(),
+        "packages": kept.facts["versions"],
+        "files": tree_digest(kept.path / "root"),
+        "overlay": tree_digest(overlay),
+        "programs": programs.inputs(folders),
+    }
+
+    def make(work: Path) -> dict[str, object]:
+        reporter.step(f"Build image {name}")
+        total = sum(len(programs.discover(folder)) for folder in folders)
+        compiled: list[str] = []
+
+        def on_done(program: str) -> None:
+            compiled.append(program)
+            reporter.progress(len(compiled), total, program)
+
+        binaries = work / "programs"
+        binaries.mkdir()
+        programs.compile_programs(folders, binaries, on_done)
+        entries = {
+            **_tree(kept.path / "root"),
+            **{f"/usr/bin/{path.name}": cpio.File(path, 0o755) for path in binaries.iterdir()},
+            **_tree(overlay),
+        }
+        _add_links(entries, wanted)
+        cpio.write(work / _INITRAMFS, entries)
+        shutil.rmtree(binaries)
+        return {"programs": sorted(compiled), "bytes": (work / _INITRAMFS).stat().st_size}
+
+    built = store.get("image", inputs, make)
+    return ImageArtifact(
+        digest=built.digest,
+        name=name,
+        initramfs=built.path / _INITRAMFS,
+        provenance={"name": name, **inputs, **built.facts},
+    )
+
+
+def _kept_files(store: Store, wanted: Recipe, reporter: Reporter) -> Artifact:
+    inputs = {
+        "suite": wanted.suite,
+        "packages": wanted.packages,
+        "versions": packages.candidates(wanted.packages),
+    }
+
+    def make(work: Path) -> dict[str, object]:
+        reporter.step("Fetch packages of the image")
+        unpacked = work / "unpacked"
+        log = store.scratch("logs") / "packages.log"  # outlives a failure, unlike `work`
+        versions = packages.unpack(wanted.suite, wanted.packages, unpacked, log)
+        files = [file for kept in wanted.packages.values() for file in kept]
+        for path in libraries.closure(unpacked, files):
+            source = libraries.locate(unpacked, path)
+            assert source is not None
+            target = work / "root" / merged(path).lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+        for path in work.iterdir():
+            if path.name != "root":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return {"versions": versions}
+
+    return store.get("packages", inputs, make)
+
+
+def merged(path: str) -> str:
+    """Where a file lies once /bin, /sbin, /lib and /lib64 are links into /usr."""
+    first, _, rest = path.lstrip("/").partition("/")
+    return f"/usr/{first}/{rest}" if first in _MERGED else path
+
+
+def _tree(root: Path) -> dict[str, cpio.Entry]:
+    """The files and links below a directory of the host, by guest path."""
+    entries: dict[str, cpio.Entry] = {}
+    for path in sorted(root.rglob("*")):
+        name = f"/{path.relative_to(root)}"
+        if path.is_symlink():
+            entries[name] = cpio.Link(str(path.readlink()))
+        elif path.is_file():
+            # Only the executable bit: the others are the umask of whoever made the checkout.
+            entries[name] = cpio.File(path, 0o755 if path.stat().st_mode & 0o100 else 0o644)
+    return entries
+
+
+def _add_links(entries: dict[str, cpio.Entry], wanted: Recipe) -> None:
+    for target, names in wanted.links.items():
+        if target not in entries:
+            raise UserError(
+                f"recipe.toml links to {target}, which the image does not hold",
+                hint="Keep the file under [packages], or mend the path (it lies below /usr).",
+            )
+        place = PurePosixPath(target)
+        for name in names:
+            entries.setdefault(str(place.parent / name), cpio.Link(place.name))
+    for name in _MERGED:
+        entries.setdefault(f"/{name}", cpio.Link(f"usr/{name}"))

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of Debian packages, unpacked without root.
+
+mmdebstrap resolves and fetches the packages with apt, from the mirrors that this host already
+uses, checks their signatures, and unpacks them without running any of their scripts. In its
+``chrootless`` mode with the ``extract`` variant it needs neither root nor user namespaces nor
+fakechroot, so the same command serves a person and a container.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+from driver import process
+from driver.errors import HostError
+
+# Third-party archives on the host are none of the image's business.
+_TARGETS = (
+    "--format",
+    "deb $(REPO_URI) $(RELEASE) $(COMPONENT)",
+    "Created-By: Packages",
+    "Origin: Debian",
+)
+
+
+def candidates(packages: Iterable[str]) -> dict[str, str]:
+    """The version apt on this host would install of each package; "" where it knows none.
+
+    Part of an image's identity: when the host learns of a security update, images follow. Asked
+    offline, in a fraction of a second.
+    """
+    wanted = sorted(packages)
+    shown = process.run(["apt-cache", "policy", *wanted], env={"LC_ALL": "C"}).stdout
+    found = dict.fromkeys(wanted, "")
+    name = ""
+    for line in shown.splitlines():
+        if not line.startswith(" "):
+            name = line.removesuffix(":").partition(":")[0]
+        elif line.startswith("  Candidate: ") and name in found:
+            version = line.removeprefix("  Candidate: ")
+            found[name] = "" if version == "(none)" else version
+    return found
+
+
+def sources(suite: str) -> list[str]:
+    """One-line apt sources of ``suite`` and its updates, as this host is set up to reach them.
+
+    Empty when the host has no package lists of that suite; mmdebstrap then goes to its own
+    default mirror.
+    """
+    listed = process.run(["apt-get", "indextargets", *_TARGETS], check=False).stdout
+    lines = {line for line in listed.splitlines() if line.split()[2].partition("-")[0] == suite}
+    return sorted(lines)
+
+
+def unpack(suite: str, packages: Iterable[str], into: Path, log: Path) -> dict[str, str]:
+    """Unpack packages and all they depend on below the new directory ``into``.
+
+    Returns the version of every package that came. Raises :class:`HostError` with mmdebstrap's
+    words when a package cannot be had; the whole story is in ``log``.
+    """
+    versions = into.with_name(f"{into.name}.versions")
+    mirrors = into.with_name(f"{into.name}.list")
+    lines = sources(suite)
+    mirrors.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    # The archives are gone when mmdebstrap ends; their names hold the exact versions.
+    hook = 'for deb in "$1"/var/cache/apt/archives/*.deb; do dpkg-deb --show "$deb"; done'
+    try:
+        process.stream(
+            [
+                "mmdebstrap",
+                "--mode=chrootless",
+                "--variant=extract",
+                "--format=directory",
+                f"--include={','.join(sorted(packages))}",
+                f"--extract-hook={hook} > {shlex.quote(str(versions))}",
+                suite,
+                into,
+                *([mirrors] if lines else []),
+            ],
+            log=log,
+            env={"LC_ALL": "C"},
+        )
+    except process.CommandFailed as error:
+        raise HostError(
+            f"the packages of the image could not be had: {', '.join(sorted(packages))}",
+            hint="Check the network and /etc/apt/sources.list, then try again.",
+            excerpt=error.excerpt,
+            log=log,
+        ) from error
+    shown = versions.read_text(encoding="utf-8").splitlines()
+    return dict(line.split("\t", 1) for line in shown)

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * dax-probe FILE: is this file really mapped by DAX, in entries of 2 MiB?
+ *
+ * Mounting with -o dax=always succeeds on devices that cannot do DAX, and a DAX file whose extents
+ * are not aligned is mapped by 4 KiB entries without a word. So ask thrice: the mount options, the
+ * inode (STATX_ATTR_DAX), and the hardware's view: write-faulting every 2 MiB of the file once
+ * must take exactly that many faults and leave exactly that many huge entries. The file's contents
+ * do not change.
+ *
+ * Exit status 0 if all hold; 1 with the reason otherwise.
+ */
+#include <mntent.h>
+#include <sys/sysmacros.h>
+
+#include "window.h"
+
+static void check_mount(const struct stat *file)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	struct mntent *mount;
+	struct stat root;
+
+	if (!mounts)
+		trial_fail("/proc/self/mounts: %s", strerror(errno));
+	while ((mount = getmntent(mounts)) != NULL) {
+		const char *option;
+
+		if (stat(mount->mnt_dir, &root) || root.st_dev != file->st_dev)
+			continue;
+		/* ext4 says "dax=always" too; before 5.8 both said "dax". */
+		option = hasmntopt(mount, "dax");
+		if (!option || strncmp(option, "dax=always", strlen("dax=always")))
+			trial_fail("dax-probe: %s (%s on %s) is mounted without dax=always: %s",
+				   mount->mnt_dir, mount->mnt_type, mount->mnt_fsname,
+				   mount->mnt_opts);
+		endmntent(mounts);
+		return;
+	}
+	trial_fail("dax-probe: no mount holds device %u:%u", major(file->st_dev),
+		   minor(file->st_dev));
+}
+
+static void check_inode(const char *path)
+{
+	struct statx file;
+
+	if (statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &file))
+		trial_fail("dax-probe: statx of %s: %s", path, strerror(errno));
+	if (!(file.stx_attributes_mask & STATX_ATTR_DAX))
+		trial_fail("dax-probe: the file system of %s knows nothing of DAX", path);
+	if (!(file.stx_attributes & STATX_ATTR_DAX))
+		trial_fail("dax-probe: DAX is off for %s: the device does not support it "
+			   "(a namespace that is not fsdax) or the mount turned it off",
+			   path);
+}
+
+static void check_faults(const char *path, int fd, size_t length)
+{
+	const unsigned long expected = length / HUGE_ENTRY;
+	struct window_entries entries;
+	/* Aligned by hand: not every kernel aligns file mappings by itself. */
+	void *at = window_place(length, WINDOW_NEAR);
+	unsigned char *bytes = window_map(at, length, fd, 0, PROT_READ | PROT_WRITE, MAP_SHARED,
+					  HUGE_ENTRY);
+	long faults;
+
+	trial_settle();
+	faults = trial_minor_faults();
+	for (size_t offset = 0; offset < length; offset += HUGE_ENTRY)
+		__atomic_fetch_or(&bytes[offset], 0, __ATOMIC_RELAXED);
+	faults = trial_minor_faults() - faults;
+	entries = window_entries(at, length);
+	if (faults != (long)expected || entries.huge != expected || entries.small)
+		trial_fail("dax-probe: %s: touching %lu ranges of 2 MiB took %ld faults and left "
+			   "%lu entries of 2 MiB and %lu of 4 KiB: its extents are not 2 MiB-aligned, "
+			   "or the kernel cannot map them so",
+			   path, expected, faults, entries.huge, entries.small);
+	printf("dax-probe: %s: %lu faults, %lu entries of 2 MiB\n", path, faults, entries.huge);
+}
+
+int main(int argc, char **argv)
+{
+	struct stat file;
+	int fd;
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: dax-probe FILE\n");
+		return 2;
+	}
+	fd = open(argv[1], O_RDWR | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &file))
+		trial_fail("dax-probe: %s: %s", argv[1], strerror(errno));
+	if (file.st_size < (off_t)HUGE_ENTRY)
+		trial_fail("dax-probe: %s is smaller than 2 MiB", argv[1]);
+	check_mount(&file);
+	check_inode(argv[1]);
+	check_faults(argv[1], fd, file.st_size / HUGE_ENTRY * HUGE_ENTRY);
+	return 0;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * PID 1 of a measuring guest: mount what programs expect, start the guest agent, reap orphans.
+ *
+ * A program rather than a script because every fork and exec of a shell costs about 10 ms under
+ * TCG, and because the exit of this program is itself the alarm: when PID 1 ends the kernel
+ * panics, which the host sees on the console. So whatever goes wrong here, and the end of the
+ * agent for any reason, ends in a line on the console and a panic; never in a silent guest.
+ *
+ * Words on the kernel command line:
+ *   driver.ssh    also run /usr/bin/start-ssh (network and SSH server)
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const struct mount_point {
+	const char *type;
+	const char *where;
+	const char *options;
+	bool vital;
+} mount_points[] = {
+	{ "proc", "/proc", "", true },
+	{ "sysfs", "/sys", "", true },
+	{ "devtmpfs", "/dev", "mode=0755", true },
+	{ "devpts", "/dev/pts", "mode=0620,ptmxmode=0666", false },
+	{ "tmpfs", "/dev/shm", "mode=1777", false },
+	{ "tmpfs", "/tmp", "mode=1777", false },
+	{ "tmpfs", "/run", "mode=0755", false },
+	{ "debugfs", "/sys/kernel/debug", "", false },
+	{ "tracefs", "/sys/kernel/tracing", "", false },
+	{ "cgroup2", "/sys/fs/cgroup", "", false },
+};
+
+/* One descriptor per process and channel: room for experiments with 10,000 processes. */
+#define OPEN_FILES 65536
+
+static _Noreturn void give_up(const char *what)
+{
+	/* The panic that follows our exit names the status, 1, and nothing else. */
+	dprintf(STDERR_FILENO, "<2>init: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void mount_all(void)
+{
+	for (size_t i = 0; i < sizeof(mount_points) / sizeof(mount_points[0]); i++) {
+		const struct mount_point *point = &mount_points[i];
+
+		/* Inside sysfs the directory exists exactly if the kernel has the feature. */
+		mkdir(point->where, 0755);
+		if (!mount(point->type, point->where, point->type, 0, point->options))
+			continue;
+		if (point->vital)
+			give_up(point->where);
+	}
+}
+
+/* Messages go to the kernel log: the console carries nothing else, and stays one clean stream. */
+static void redirect_output(void)
+{
+	int input = open("/dev/null", O_RDONLY);
+	int log = open("/dev/kmsg", O_WRONLY);
+
+	if (input < 0 || log < 0)
+		give_up("/dev/null or /dev/kmsg");
+	dup2(input, STDIN_FILENO);
+	dup2(log, STDOUT_FILENO);
+	dup2(log, STDERR_FILENO);
+	for (int fd = STDERR_FILENO + 1; fd <= input || fd <= log; fd++)
+		close(fd);
+}
+
+static bool on_command_line(const char *wanted)
+{
+	char line[4096];
+	int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+	char *rest = line;
+
+	if (length < 0)
+		give_up("/proc/cmdline");
+	close(fd);
+	line[length] = '\0';
+	for (char *word; (word = strsep(&rest, " \n")) != NULL;)
+		if (!strcmp(word, wanted))
+			return true;
+	return false;
+}
+
+static pid_t start(char *const argv[])
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		give_up("fork");
+	if (pid)
+		return pid;
+	setsid();
+	execv(argv[0], argv);
+	give_up(argv[0]);
+}
+
+static const char *describe(int status, char *text, size_t size)
+{
+	if (WIFSIGNALED(status))
+		snprintf(text, size, "was killed by signal %d", WTERMSIG(status));
+	else
+		snprintf(text, size, "exited with status %d", WEXITSTATUS(status));
+	return text;
+}
+
+int main(void)
+{
+	char *const environment[] = {
+		"PATH=/usr/bin:/usr/sbin:/bin:/sbin", "HOME=/root", "TERM=linux", NULL
+	};
+	char *const agent[] = { "/usr/bin/agent", NULL };
+	char *const ssh[] = { "/usr/bin/start-ssh", NULL };
+	const struct rlimit files = { OPEN_FILES, OPEN_FILES };
+	pid_t agent_pid, ssh_pid = 0;
+
+	mount_all();
+	redirect_output();
+	environ = (char **)environment;
+	sethostname("guest", strlen("guest"));
+	if (setrlimit(RLIMIT_NOFILE, &files))
+		give_up("RLIMIT_NOFILE");
+
+	agent_pid = start(agent);
+	if (on_command_line("driver.ssh"))
+		ssh_pid = start(ssh);
+
+	for (;;) {
+		char how[64];
+		int status;
+		pid_t pid = wait(&status);
+
+		if (pid < 0)
+			give_up("wait");
+		if (pid == ssh_pid)
+			dprintf(STDERR_FILENO, "<3>init: the SSH server %s\n",
+				describe(status, how, sizeof(how)));
+		if (pid == agent_pid) {
+			dprintf(STDERR_FILENO, "<2>init: the guest agent %s\n",
+				describe(status, how, sizeof(how)));
+			return 1;
+		}
+	}
+}
