@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A finished run on a terminal: what was measured, beside what was expected."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from driver.experiment.definition import Experiment, Fit, Level, Overview
+from driver.experiment.lifecycle import Conclusion
+from driver.experiment.measured import MeasuredTrial, measured_trials
+from driver.experiment.verdicts import CONFIRMED, FAILS, HOLDS, REFUTED, Row
+
+# More failing rows of one check say no more than these do; all of them are in checks.csv.
+_FAILURES_OF_A_CHECK = 6
+_STYLES = {HOLDS: "green", CONFIRMED: "green", FAILS: "bold red", REFUTED: "yellow"}
+
+
+def summary(conclusion: Conclusion) -> RenderableType:
+    """Everything a person wants to know before opening a file."""
+    experiment, verdicts = conclusion.experiment, conclusion.verdicts
+    trials = measured_trials(conclusion.run, experiment.metrics)
+    parts: list[RenderableType] = []
+    parts += [_overview(experiment, overview, trials) for overview in experiment.overviews]
+    for fit in experiment.fits:
+        rows = verdicts.of("fit", fit.name)
+        rows.sort(key=lambda row: _order(experiment, row.levels))
+        parts.append(_fit(fit, rows))
+    if experiment.predictions:
+        parts.append(_predictions(experiment, verdicts.predictions))
+    if verdicts.failures:
+        parts.append(_failures(verdicts.failures))
+    parts.append(_last_line(conclusion))
+    return Group(*_spaced(parts))
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """A number for reading: thousands apart, whole if it is whole, with its unit."""
+    if value is None:
+        return "none"
+    text = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
+    return f"{text} {unit}"
+
+
+def _overview(
+    experiment: Experiment, overview: Overview, trials: Sequence[MeasuredTrial]
+) -> RenderableType:
+    unit = experiment.metrics[overview.metric].unit
+    scale, shown = (1024, "KiB") if unit == "B" else (1, unit)
+    across = experiment.factors[overview.columns]
+    table = _table(f"{overview.title}, in {shown}", roomy=False)
+    headings = [experiment.factors[name].unit or name for name in overview.rows]
+    present = [
+        level
+        for level in across.levels
+        if any(trial.factors[overview.columns] == level for trial in trials)
+    ]
+    table.caption = f"columns: {across.label or overview.columns}"
+    cells: dict[tuple[Level, ...], dict[str, set[float]]] = {}
+    for trial in trials:
+        row = cells.setdefault(tuple(trial.factors[name] for name in overview.rows), {})
+        value = trial.names.get(overview.metric)
+        if value is not None:
+            row.setdefault(str(trial.factors[overview.columns]), set()).add(value / scale)
+    keys = sorted(
+        cells, key=lambda key: _order(experiment, dict(zip(overview.rows, key, strict=True)))
+    )
+    heading, *labels = _align([headings, *([str(level) for level in key] for key in keys)])
+    table.add_column(heading, no_wrap=True)
+    for level in present:
+        table.add_column(f"{level}", justify="right", no_wrap=True)
+    for key, label in zip(keys, labels, strict=True):
+        found = [cells[key].get(str(level), set()) for level in present]
+        table.add_row(label, *(_range(values) for values in found))
+    return table
+
+
+def _align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """One string per row, its words in columns: narrower than as many columns of a table."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        " ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _table(title: str, *, roomy: bool = True) -> Table:
+    """Rules only where they help; if not ``roomy``, seven columns fit eighty characters."""
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0) if roomy else 0,
+    )
+
+
+def _order(experiment: Experiment, levels: Mapping[str, Level]) -> tuple[int, ...]:
+    """Rows in the order in which the experiment lists the levels."""
+    return tuple(experiment.factors[name].levels.index(level) for name, level in levels.items())
+
+
+def _range(values: set[float]) -> str:
+    """One value if all repeats agree, else the smallest and the largest."""
+    if not values:
+        return "-"
+    low, high = f"{min(values):,.0f}", f"{max(values):,.0f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _fit(fit: Fit, rows: Sequence[Row]) -> RenderableType:
+    table = _table(fit.claim)
+    for name in fit.by:
+        table.add_column(name)
+    for heading in ("measured", "theory"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict")
+    for row in rows:
+        table.add_row(
+            *(str(level) for level in row.levels.values()),
+            quantity(row.measured, row.unit),
+            quantity(row.expected, row.unit),
+            Text(row.verdict, style=_STYLES.get(row.verdict, "")),
+        )
+    return table
+
+
+def _predictions(experiment: Experiment, verdicts: dict[str, str]) -> RenderableType:
+    table = _table("Predictions")
+    table.add_column("prediction")
+    table.add_column("verdict")
+    for item in experiment.predictions:
+        verdict = verdicts[item.name]
+        table.add_row(item.claim, Text(verdict, style=_STYLES.get(verdict, "")))
+    return table
+
+
+def _failures(rows: Sequence[Row]) -> RenderableType:
+    table = _table("Checks that do not hold")
+    for heading in ("check", "where", "measured", "expected", "allowed difference"):
+        table.add_column(heading, overflow="fold")
+    shown: Counter[str] = Counter()
+    for row in rows:
+        shown[row.name] += 1
+        if shown[row.name] <= _FAILURES_OF_A_CHECK:
+            table.add_row(
+                row.name,
+                row.subject,
+                row.reason or quantity(row.measured, row.unit),
+                quantity(row.expected, row.unit),
+                quantity(row.allowed, row.unit),
+            )
+    left_out = sum(max(0, count - _FAILURES_OF_A_CHECK) for count in shown.values())
+    if left_out:
+        table.caption = f"and {left_out} more"
+    return table
+
+
+def _last_line(conclusion: Conclusion) -> Text:
+    verdicts = conclusion.verdicts
+    held = len(verdicts.asserted) - len(verdicts.failures)
+    trials = conclusion.run.trials
+    return Text(
+        f"{len(conclusion.run.finished)} of {len(trials)} trials finished, "
+        f"{held} of {len(verdicts.asserted)} checks hold; everything is in "
+        f"{conclusion.directory.path}",
+        overflow="fold",
+    )
+
+
+def _spaced(parts: Sequence[RenderableType]) -> Iterator[RenderableType]:
+    for index, part in enumerate(parts):
+        if index:
+            yield Text("")
+        yield part
