@@ -12,6 +12,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from driver import process
 from driver.errors import HostError
@@ -23,6 +24,10 @@ _TARGETS = (
     "Created-By: Packages",
     "Origin: Debian",
 )
+
+# The package archives are gone when mmdebstrap ends, and without a package database only they
+# know their versions.
+_LIST_VERSIONS = 'for deb in "$1"/var/cache/apt/archives/*.deb; do dpkg-deb --show "$deb"; done'
 
 
 def candidates(packages: Iterable[str]) -> dict[str, str]:
@@ -61,34 +66,33 @@ def unpack(suite: str, packages: Iterable[str], into: Path, log: Path) -> dict[s
     Returns the version of every package that came. Raises :class:`HostError` with mmdebstrap's
     words when a package cannot be had; the whole story is in ``log``.
     """
-    versions = into.with_name(f"{into.name}.versions")
-    mirrors = into.with_name(f"{into.name}.list")
     lines = sources(suite)
-    mirrors.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    # The archives are gone when mmdebstrap ends; their names hold the exact versions.
-    hook = 'for deb in "$1"/var/cache/apt/archives/*.deb; do dpkg-deb --show "$deb"; done'
-    try:
-        process.stream(
-            [
-                "mmdebstrap",
-                "--mode=chrootless",
-                "--variant=extract",
-                "--format=directory",
-                f"--include={','.join(sorted(packages))}",
-                f"--extract-hook={hook} > {shlex.quote(str(versions))}",
-                suite,
-                into,
-                *([mirrors] if lines else []),
-            ],
-            log=log,
-            env={"LC_ALL": "C"},
-        )
-    except process.CommandFailed as error:
-        raise HostError(
-            f"the packages of the image could not be had: {', '.join(sorted(packages))}",
-            hint="Check the network and /etc/apt/sources.list, then try again.",
-            excerpt=error.excerpt,
-            log=log,
-        ) from error
-    shown = versions.read_text(encoding="utf-8").splitlines()
+    with TemporaryDirectory(prefix="packages-") as folder:
+        mirrors = Path(folder, "mirrors.list")
+        mirrors.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        versions = Path(folder, "versions")
+        try:
+            process.stream(
+                [
+                    "mmdebstrap",
+                    "--mode=chrootless",
+                    "--variant=extract",
+                    "--format=directory",
+                    f"--include={','.join(sorted(packages))}",
+                    f"--extract-hook={_LIST_VERSIONS} > {shlex.quote(str(versions))}",
+                    suite,
+                    into,
+                    *([mirrors] if lines else []),
+                ],
+                log=log,
+                env={"LC_ALL": "C"},
+            )
+        except process.CommandFailed as error:
+            raise HostError(
+                f"the packages of the image could not be had: {', '.join(sorted(packages))}",
+                hint="Check the network, /etc/apt/sources.list* and the names in recipe.toml.",
+                excerpt=error.excerpt,
+                log=log,
+            ) from error
+        shown = versions.read_text(encoding="utf-8").splitlines()
     return dict(line.split("\t", 1) for line in shown)

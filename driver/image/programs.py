@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from driver import process
@@ -48,14 +49,13 @@ def discover(folder: Path) -> list[Program]:
     """The programs of a folder, by name; :class:`UserError` when there are none."""
     single = [Program(path.stem, (path,)) for path in folder.glob("*.c")]
     several = [
-        Program(path.name, tuple(sorted(path.glob("*.c"))))
-        for path in folder.iterdir()
-        if path.is_dir() and any(path.glob("*.c"))
-    ] if folder.is_dir() else []
+        Program(directory.name, tuple(sorted(directory.glob("*.c"))))
+        for directory in {path.parent for path in folder.glob("*/*.c")}
+    ]
     programs = sorted([*single, *several], key=lambda program: program.name)
     if not programs:
         raise UserError(f"{folder} holds no C files", hint="Name a folder of NAME.c files.")
-    for first, second in zip(programs, programs[1:], strict=False):
+    for first, second in pairwise(programs):
         if first.name == second.name:
             raise UserError(
                 f"{folder} holds both {first.name}.c and {first.name}/",
@@ -105,8 +105,13 @@ def compile_programs(
                     hint="Rename one: both would become the same program.",
                 )
             process.run(
-                [COMPILER, *FLAGS, "-o", into / program.name]
-                + [source.relative_to(folder) for source in program.sources],
+                [
+                    COMPILER,
+                    *FLAGS,
+                    "-o",
+                    into / program.name,
+                    *(source.relative_to(folder) for source in program.sources),
+                ],
                 cwd=folder,
             )
             names.append(program.name)

@@ -69,7 +69,8 @@ def load(project: Project, name: str) -> Recipe:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(
-            f"{path}: {where}: {first['msg']}", hint=f"Known keys: {', '.join(Recipe.model_fields)}."
+            f"{path}: {where}: {first['msg']}",
+            hint=f"Known keys: {', '.join(Recipe.model_fields)}.",
         ) from None
 
 
