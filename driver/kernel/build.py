@@ -23,7 +23,7 @@ from driver.kernel.fragment import MACHINE, Fragment, builtin, resolve
 from driver.kernel.kbuild import BZIMAGE, VMLINUX, compile_kernel
 from driver.kernel.kconfig import configure
 from driver.kernel.make import Make
-from driver.kernel.series import Series, default_series, load
+from driver.kernel.series import Patch, Series, default_series, load
 from driver.kernel.source import Source
 from driver.kernel.worktree import prepare
 from driver.process import run
@@ -70,14 +70,16 @@ class _Request:
             "recipe": _RECIPE,
             "arch": "x86_64",
             "source": self.source.identity,
-            "patches": self._patches(),
+            "patches": [patch.digest for patch in self.patches],
             "config": digest_of(asked),
             "localversion": self.localversion,
             "compiler": dict(self.compiler),
         }
 
-    def _patches(self) -> list[str]:
-        return [patch.digest for patch in self.series.patches] if self.source.pristine else []
+    @property
+    def patches(self) -> tuple[Patch, ...]:
+        """The patches applied: a tree of the user's is built as it stands."""
+        return self.series.patches if self.source.pristine else ()
 
     def provenance(self) -> dict[str, Any]:
         source, series = self.source, self.series
@@ -89,10 +91,7 @@ class _Request:
             },
             "series": {
                 "name": series.name,
-                "applied": source.pristine,
-                "patches": [
-                    {"name": patch.name, "sha256": patch.digest} for patch in series.patches
-                ],
+                "patches": [{"name": part.name, "sha256": part.digest} for part in self.patches],
             },
             "variant": self.variant,
             "fragments": {

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration: every request holds, or the error says which does not and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from driver.errors import UserError
+from driver.kernel import fragment as fragments_module
+from driver.kernel.dependency import why_dropped
+from driver.kernel.fragment import Fragment, builtin, resolve, variants
+from driver.kernel.kconfig import configure, parse
+from driver.kernel.make import Make
+
+SHIPPED = Path(fragments_module.__file__).parent / "fragments"
+
+
+@pytest.fixture
+def make(tree: Path, tmp_path: Path) -> Make:
+    (tmp_path / "build").mkdir()
+    return Make(tree, tmp_path / "build", jobs=1, localversion="")
+
+
+class TestFragment:
+    def test_forms(self) -> None:
+        text = """
+            # a comment, then all kinds of values
+            CONFIG_A=y
+            CONFIG_B=0x10
+            CONFIG_C="a \\"quoted\\" word"
+            CONFIG_D=n
+            # CONFIG_E is not set
+        """
+        asked = {name: request.value for name, request in resolve([Fragment("x", text)]).items()}
+        assert asked == {"A": "y", "B": "0x10", "C": '"a \\"quoted\\" word"', "D": "n", "E": "n"}
+
+    @pytest.mark.parametrize("line", ["FOO=y", "CONFIG_FOO", "CONFIG_FOO=yes", "CONFIG_FOO = y"])
+    def test_anything_else_is_refused(self, line: str) -> None:
+        with pytest.raises(UserError, match=r"^x\.config:2: `.*` is not a configuration line"):
+            Fragment("x.config", f"CONFIG_A=y\n{line}\n").requests()
+
+    def test_the_last_fragment_wins(self) -> None:
+        parts = [Fragment("one", "CONFIG_A=y\n"), Fragment("two", "CONFIG_A=n\n")]
+        assert resolve(parts)["A"].fragment == "two"
+
+    def test_unknown_variant(self) -> None:
+        with pytest.raises(UserError, match="no kernel variant `debgu`") as caught:
+            builtin("debgu")
+        assert caught.value.hint == "Known: debug."
+
+    def test_variants_leave_the_machine_out(self) -> None:
+        assert variants() == ["debug"]
+
+    @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.config")), ids=lambda path: path.stem)
+    def test_shipped_fragments_ask_once_for_each_symbol(self, path: Path) -> None:
+        counts = Counter(request.symbol for request in Fragment.read(path).requests())
+        assert counts
+        assert max(counts.values()) == 1
+
+
+class TestConfigure:
+    def test_everything_asked_for_holds(self, make: Make) -> None:
+        configure(make, [Fragment("m", "CONFIG_SMP=y\nCONFIG_NR_CPUS=8\nCONFIG_NUMA=n\n")])
+        assert parse(make.build / ".config") == {"TINY": "y", "SMP": "y", "NR_CPUS": "8"}
+
+    def test_a_dropped_symbol_is_named_with_what_it_lacks(self, make: Make) -> None:
+        part = Fragment("series.config", "CONFIG_SMP=y\n\nCONFIG_FEATURE=y\n")
+        with pytest.raises(UserError) as caught:
+            configure(make, [part])
+        assert "CONFIG_FEATURE does not hold" in caught.value.message
+        assert caught.value.excerpt == (
+            "series.config:3: CONFIG_FEATURE=y became n: depends on DAX [=n] && SMP [=y] (Kconfig)"
+        )
+
+    def test_a_misspelt_symbol_gets_a_suggestion(self, make: Make) -> None:
+        with pytest.raises(UserError) as caught:
+            configure(make, [Fragment("x", "CONFIG_FEATURES=y\n")])
+        assert "no such symbol; did you mean CONFIG_FEATURE?" in str(caught.value.excerpt)
+
+    def test_numbers_compare_as_numbers(self, make: Make) -> None:
+        configure(make, [Fragment("m", "CONFIG_SMP=y\nCONFIG_NR_CPUS=0x8\n")])
+        assert parse(make.build / ".config")["NR_CPUS"] == "0x8"
+
+    def test_the_callers_environment_does_not_matter(
+        self, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("KCONFIG_CONFIG", "/nonexistent/.config")
+        monkeypatch.setenv("MAKEFLAGS", "--question")
+        configure(make, [Fragment("m", "CONFIG_SMP=y\n")])
+        assert parse(make.build / ".config")["SMP"] == "y"
+
+    def test_a_path_kbuild_cannot_take(self, tree: Path, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="contains a space or a colon"):
+            Make(tree, tmp_path / "two words", jobs=1, localversion="")
+
+
+class TestReason:
+    """Against Kconfig constructs of the real kernel's files."""
+
+    KCONFIG = """
+menu "Memory"
+    depends on MMU
+
+config ALWAYS
+    def_bool y
+    select CHOSEN
+    help
+      if this prose were taken for a block, what follows would
+      depend on it.
+
+config CHOSEN
+    bool "Chosen by others"
+
+config HIDDEN
+    bool
+
+config SPLIT
+    bool "Long condition" if EXPERT
+    depends on FIRST || \\
+           SECOND
+endmenu
+
+config FREE
+    bool "Outside of the menu"
+"""
+
+    @pytest.mark.parametrize(
+        ("symbol", "value", "reason"),
+        [
+            ("SPLIT", "y", "depends on MMU [=y] && EXPERT [=n] && (FIRST [=n] || SECOND [=n])"),
+            ("HIDDEN", "y", "it cannot be set by hand, only selected by others"),
+            ("CHOSEN", "n", "selected by CONFIG_ALWAYS"),
+            ("FREE", "y", "no unmet dependency is visible in mm/Kconfig"),
+            ("ABSENT", "y", "this source has no such symbol"),
+        ],
+    )
+    def test_reasons(self, tmp_path: Path, symbol: str, value: str, reason: str) -> None:
+        (tmp_path / "mm").mkdir()
+        (tmp_path / "mm/Kconfig").write_text(self.KCONFIG)
+        config = {"MMU": "y", "ALWAYS": "y", "CHOSEN": "y"}
+        found = why_dropped(tmp_path, symbol, value, config)
+        assert " ".join(found.split()).startswith(reason)
+
+    def test_other_architectures_do_not_count(self, tmp_path: Path) -> None:
+        for folder in ("arch/arm", "arch/x86"):
+            (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / "arch/arm/Kconfig").write_text('config ARM_ONLY\n\tbool "Not here"\n')
+        assert "no such symbol" in why_dropped(tmp_path, "ARM_ONLY", "y", {})
