@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading runs: helpers for notebooks, and the notebooks.
+
+Of ``driver`` this package uses the results schema (:mod:`driver.results.reader`), and nothing else.
+"""

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which run to look at, and whether it can be trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from driver.results.reader import Run, read_run
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+SAMPLES = ROOT / "analysis" / "samples"
+
+
+class NoRun(LookupError):
+    """There is no run of the experiment that a notebook is about."""
+
+
+def find_run(experiment: str, results: Path = RESULTS, samples: Path = SAMPLES) -> Path:
+    """The newest run of an experiment, or else the newest sample of one that comes with the code.
+
+    Names of runs end in their UTC time, so the newest is the last by name. Raises :class:`NoRun`.
+    """
+    for folder in (results, samples):
+        runs = sorted(path.parent for path in folder.glob(f"{experiment}-2*/manifest.json"))
+        if runs:
+            return runs[-1]
+    raise NoRun(f"no run of {experiment}; make one: driver run experiment {experiment}")
+
+
+def load_run(path: Path | str, *, experiment: str | None = None) -> Run:
+    """Read and validate a run; ``experiment`` is what it must be a run of.
+
+    Raises :class:`driver.errors.UserError` for a damaged run and :class:`NoRun` for one of another
+    experiment or without a single finished trial.
+    """
+    run = read_run(Path(path))
+    name = run.manifest.experiment.name
+    if experiment is not None and name != experiment:
+        raise NoRun(f"{path} is a run of {name}, not of {experiment}")
+    if run.finished.empty:
+        raise NoRun(f"no trial of {path} finished")
+    return run

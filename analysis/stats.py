@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Straight lines through counts, with an honest statement of how straight they are."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Line:
+    """A least-squares line through ``points`` measured points.
+
+    ``error`` is the standard error of the slope; it is None with two points, which a line always
+    fits. ``worst`` is the largest distance of a point from the line, in the unit of y.
+    """
+
+    slope: float
+    intercept: float
+    error: float | None
+    worst: float
+    points: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether every point lies on the line, up to the rounding of the arithmetic."""
+        return self.worst <= 1e-9 * max(1.0, abs(self.slope), abs(self.intercept))
+
+    def at(self, x: float) -> float:
+        return self.intercept + self.slope * x
+
+
+def fit_line(xs: Sequence[float], ys: Sequence[float]) -> Line:
+    """Raises :class:`ValueError` unless there are two different values of x."""
+    if len(set(xs)) < 2:
+        raise ValueError(f"a slope needs two different x values, got {sorted(set(xs))}")
+    fit = statistics.linear_regression(xs, ys)
+    residuals = [y - fit.intercept - fit.slope * x for x, y in zip(xs, ys, strict=True)]
+    middle = statistics.fmean(xs)
+    spread = math.fsum((x - middle) ** 2 for x in xs)
+    error = None
+    if len(xs) > 2:
+        error = math.sqrt(math.fsum(r * r for r in residuals) / (len(xs) - 2) / spread)
+    return Line(fit.slope, fit.intercept, error, max(map(abs, residuals)), len(xs))
+
+
+def fit_lines(
+    frame: pd.DataFrame, x: str, y: str, by: Sequence[str]
+) -> dict[tuple[Hashable, ...], Line]:
+    """One line per combination of the columns in ``by``."""
+    return {
+        tuple(key): fit_line(list(rows[x].astype(float)), list(rows[y].astype(float)))
+        for key, rows in frame.groupby(list(by), sort=False)
+    }
