@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host's end of the agent protocol, against a small agent that behaves, and some that do not."""
+"""The host end of the agent protocol, against a small agent that behaves and some that do not."""
 
 from __future__ import annotations
 
