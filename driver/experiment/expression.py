@@ -122,4 +122,3 @@ def render(template: str, names: Mapping[str, Any]) -> str:
 @cache
 def _compile(expression: str) -> Any:
     return _ENVIRONMENT.compile_expression(expression, undefined_to_none=False)
-

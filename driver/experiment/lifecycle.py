@@ -27,7 +27,7 @@ from driver.results.manifest import (
     write_manifest,
 )
 from driver.results.reader import Run, read_run
-from driver.results.record import TrialRecord
+from driver.results.record import TrialRecord, read_record
 from driver.results.schema import Validity
 from driver.results.writer import write_checks, write_tables
 
@@ -126,8 +126,8 @@ def new_manifest(
     )
 
 
-def interrupted_run(run: RunDirectory) -> tuple[ManifestV1, Definition, list[Trial]]:
-    """What is needed to go on with a run: its manifest, its own experiment text, its plan.
+def planned_run(run: RunDirectory) -> tuple[ManifestV1, Definition, list[Trial]]:
+    """What a run began with: its manifest, its own experiment text, its plan.
 
     The text is the one the run began with, whatever ``experiments/`` holds now. Raises
     :class:`UserError` if this driver would plan other trials from it.
@@ -150,14 +150,16 @@ def interrupted_run(run: RunDirectory) -> tuple[ManifestV1, Definition, list[Tri
 def check_same_guests(manifest: ManifestV1, guests: Mapping[GuestRequest, Prepared]) -> None:
     """Refuse to mix trials of different kernels, images or machines in one run."""
     for before, prepared in zip(manifest.guests, guests.values(), strict=True):
-        for part in ("kernel", "image", "machine"):
-            old, new = getattr(before, part), getattr(prepared.record, part)
-            if old != new:
-                differing = sorted(
-                    key for key in {*old, *new} if old.get(key) != new.get(key)
-                )  # digests name everything that went in
+        now = prepared.record
+        same = {
+            "kernel": before.kernel["digest"] == now.kernel["digest"],
+            "image": before.image["digest"] == now.image["digest"],
+            "machine": before.machine == now.machine,
+        }
+        for part, unchanged in same.items():
+            if not unchanged:
                 raise UserError(
-                    f"the {part} of this run has changed since it began ({', '.join(differing)})",
+                    f"the {part} of this run has changed since it began",
                     hint="Start a new run: trials of both would not be comparable.",
                 )
 
@@ -187,10 +189,27 @@ def carry_out(
             write_tables(run, manifest)
         raise
     write_tables(run, manifest)
-    verdicts = judge(experiment, read_run(run.path))
-    write_checks(run, (row.as_record() for row in verdicts.rows))
     finished = {"status": "complete", "finished": provenance.now()}
     write_manifest(run, manifest.model_copy(update=finished))
+    return _conclude(run, experiment, records)
+
+
+def review(run: RunDirectory, *, rebuild: bool = False) -> Conclusion:
+    """Judge a run anew from its files alone, making the tables again first if asked to."""
+    manifest, definition, plan = planned_run(run)
+    if rebuild:
+        with run.lock():
+            write_tables(run, manifest)
+    records = [read_record(run, trial.id) for trial in plan]
+    return _conclude(run, definition.experiment, [record for record in records if record])
+
+
+def _conclude(
+    run: RunDirectory, experiment: Experiment, records: Sequence[TrialRecord]
+) -> Conclusion:
+    """Read a run back from disk, judge it, and write down what was judged."""
+    verdicts = judge(experiment, read_run(run.path))
+    write_checks(run, (row.as_record() for row in verdicts.rows))
     return Conclusion(
         directory=run,
         experiment=experiment,

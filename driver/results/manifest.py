@@ -70,7 +70,8 @@ class ProjectState(_Record):
 class GuestRecord(_Record):
     """One kind of guest the plan used: which kernel, which machine, how it was prepared.
 
-    ``kernel`` and ``image`` carry digests and provenance, ``qemu`` version and argument list.
+    ``kernel`` and ``image`` carry at least a ``digest`` of everything that went into them, and
+    their provenance; ``qemu`` carries its version and argument list.
     """
 
     kernel: dict[str, Any]

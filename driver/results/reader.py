@@ -15,6 +15,8 @@ from driver.results.manifest import Level, ManifestV1, read_manifest
 from driver.results.schema import CHECK_COLUMNS, OK, InvalidMeasurement
 from driver.results.writer import sample_columns, trial_columns
 
+_AGAIN = "The CSV files of a run can be made again: `driver show RUN --rebuild`."
+
 
 @dataclass(frozen=True)
 class Run:
@@ -78,11 +80,11 @@ def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{path} cannot be read: {error}", hint=_AGAIN) from error
     if tuple(table.columns) != tuple(columns):
         raise UserError(
             f"{path} has the columns {', '.join(table.columns)}; expected {', '.join(columns)}",
-            hint="The CSV files of a run can be made again: `driver show RUN --rebuild`.",
+            hint=_AGAIN,
         )
     return table
 

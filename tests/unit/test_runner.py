@@ -11,7 +11,7 @@ from behaving_guest import option
 from runs import Bench
 
 from driver.errors import GuestLost, GuestSplat, HostError, UserError
-from driver.experiment.lifecycle import check_same_guests, interrupted_run
+from driver.experiment.lifecycle import check_same_guests, planned_run
 from driver.guest.job import Job
 from driver.report import SilentReporter
 from driver.results.manifest import read_manifest
@@ -122,7 +122,7 @@ def test_an_interrupt_ends_guests_and_leaves_a_resumable_run(bench: Bench, jobs:
     pending = read_run(run.path).trials
     assert set(pending["verdict"]) == {"ok", "pending"}
 
-    manifest, definition, plan = interrupted_run(run)
+    manifest, definition, plan = planned_run(run)
     assert definition.experiment == bench.definition.experiment
     assert {trial.id for trial in plan} == undisturbed
     conclusion = bench.run(run)
@@ -189,7 +189,7 @@ def test_a_changed_kernel_is_not_mixed_in(bench: Bench) -> None:
     request, prepared = next(iter(work.guests.items()))
     changed = prepared.record.model_copy(update={"kernel": {"series": "none", "digest": "new"}})
     object.__setattr__(prepared, "record", changed)
-    with pytest.raises(UserError, match=r"kernel of this run has changed .*\(digest\)"):
+    with pytest.raises(UserError, match="kernel of this run has changed"):
         check_same_guests(bench.manifest, {**work.guests, request: prepared})
 
 

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``driver run``: run an experiment, or go on with a run that was interrupted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from driver.cli import context, runs
+from driver.errors import UserError
+from driver.results.schema import Accelerator
+
+if TYPE_CHECKING:
+    from driver.experiment.lifecycle import Conclusion, Work
+    from driver.experiment.load import Definition
+    from driver.experiment.plan import Trial
+    from driver.report import Reporter
+    from driver.results.directory import RunDirectory
+    from driver.results.manifest import ManifestV1, Options
+
+group = typer.Typer(help="Run an experiment, or go on with a run that was interrupted.")
+
+
+@group.callback(invoke_without_command=True)
+def resume(
+    ctx: typer.Context,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--resume",
+            metavar="RUN",
+            help="Go on with this run: try what is unfinished or failed. `latest` is the newest.",
+        ),
+    ] = None,
+) -> None:
+    """Run an experiment, or go on with a run that was interrupted."""
+    if ctx.invoked_subcommand is not None:
+        if run is not None:
+            raise UserError(
+                "--resume goes on with the plan a run began with; it takes no experiment",
+                hint=f"Say only: driver run --resume {run}",
+            )
+        return
+    if run is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit(0)
+    _resume(run)
+
+
+@group.command("experiment")
+def experiment(
+    name: Annotated[str, typer.Argument(help="A folder of experiments/; see `driver list`.")],
+    *,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The small plan of the experiment, for CI.")
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FACTOR=LEVEL[,LEVEL]", help="Run only these levels of a factor."),
+    ] = None,
+    repeat: Annotated[
+        int | None, typer.Option(min=1, help="Rounds of the whole plan, interleaved.")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Guests that run at the same time.")
+    ] = 1,
+    accel: Annotated[
+        Accelerator,
+        typer.Option(help="What executes the guest, and thus what its numbers mean."),
+    ] = Accelerator.TCG,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="Kernel source for the arms that have a series, as in `driver build`; "
+            "an arm without a series stays the unpatched kernel.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and what it may take; run nothing.")
+    ] = False,
+) -> None:
+    """Run all trials of an experiment and hold the results against what it expects."""
+    from driver.experiment.load import load  # noqa: PLC0415  (pydantic and pandas: half a second)
+    from driver.experiment.plan import Selection, make_plan  # noqa: PLC0415
+    from driver.results.directory import RunDirectory  # noqa: PLC0415
+    from driver.results.manifest import Options  # noqa: PLC0415
+
+    if accel is Accelerator.KVM and jobs > 1:
+        raise UserError(
+            "under KVM the results hold times, and guests that run side by side disturb each other",
+            hint="Leave --jobs out.",
+        )
+    project = context.project()
+    definition = load(project.experiments, name)
+    options = Options(
+        quick=quick, only=_levels(only or []), repeat=repeat, source=source, jobs=jobs
+    )
+    selection = Selection(only=options.only, repeat=repeat, quick=quick)
+    plan = make_plan(definition.experiment, selection)
+    if dry_run:
+        _print_plan(definition, plan, options)
+        return
+    with context.reporting() as reporter:
+        work = _prepare(definition, plan, options, accel, reporter)
+        run = RunDirectory.create(project.results, definition.name)
+        conclusion = _go(run, _manifest(run, work, options, accel), work, reporter)
+    _finish(conclusion)
+
+
+def _resume(name: str) -> None:
+    from driver.experiment.lifecycle import check_same_guests, planned_run  # noqa: PLC0415
+    from driver.results.directory import RunDirectory  # noqa: PLC0415
+
+    run = RunDirectory.find(context.project().results, name)
+    with context.reporting() as reporter:
+        manifest, definition, plan = planned_run(run)
+        work = _prepare(definition, plan, manifest.options, manifest.accelerator, reporter)
+        check_same_guests(manifest, work.guests)
+        going_on = manifest.model_copy(update={"status": "running", "finished": None})
+        conclusion = _go(run, going_on, work, reporter)
+    _finish(conclusion)
+
+
+def _prepare(
+    definition: Definition,
+    plan: Sequence[Trial],
+    options: Options,
+    accelerator: Accelerator,
+    reporter: Reporter,
+) -> Work:
+    """Build what the plan needs and boot one template for each kind of guest."""
+    from driver.cli.guests import Preparation  # noqa: PLC0415
+    from driver.experiment.lifecycle import Work  # noqa: PLC0415
+    from driver.experiment.plan import guests  # noqa: PLC0415
+
+    preparation = Preparation(
+        store=context.store(reporter),
+        project=context.project(),
+        accelerator=accelerator,
+        source=options.source,
+        reporter=reporter,
+    )
+    return Work(definition, plan, {request: preparation.guest(request) for request in guests(plan)})
+
+
+def _manifest(
+    run: RunDirectory, work: Work, options: Options, accelerator: Accelerator
+) -> ManifestV1:
+    from driver.cli.guests import validity  # noqa: PLC0415
+    from driver.experiment.lifecycle import new_manifest  # noqa: PLC0415
+
+    return new_manifest(
+        run,
+        work,
+        options=options,
+        validity=validity(accelerator),
+        project=context.project().root,
+    )
+
+
+def _go(run: RunDirectory, manifest: ManifestV1, work: Work, reporter: Reporter) -> Conclusion:
+    from driver.experiment.lifecycle import carry_out  # noqa: PLC0415
+
+    reporter.step(f"Running {len(work.plan)} trials of {work.definition.name}")
+    try:
+        with run.lock():
+            return carry_out(run, manifest, work, reporter)
+    except BaseException:
+        if run.manifest.exists():
+            reporter.note(f"finished trials are kept; go on with: driver run --resume {run.name}")
+        raise
+
+
+def _finish(conclusion: Conclusion) -> None:
+    runs.print_summary(conclusion)
+    complaint = conclusion.complaint()
+    if complaint is not None:
+        raise complaint
+
+
+def _levels(only: Sequence[str]) -> dict[str, list[str]]:
+    chosen: dict[str, list[str]] = {}
+    for text in only:
+        found = re.fullmatch(r"([^=,]+)=([^=]+)", text)
+        if found is None:
+            raise UserError(
+                f"--only {text!r} is not FACTOR=LEVEL", hint="For example: --only processes=1,4"
+            )
+        chosen.setdefault(found[1], []).extend(found[2].split(","))
+    return chosen
+
+
+def _print_plan(definition: Definition, plan: Sequence[Trial], options: Options) -> None:
+    from driver.experiment.estimate import estimate  # noqa: PLC0415
+    from driver.experiment.plan import guests  # noqa: PLC0415
+
+    kinds = guests(plan)
+    seconds = estimate(context.project().results, definition.name, plan, options.jobs)
+    for trial in plan:
+        writes = "".join(f"  {write.path}={write.text}" for write in trial.job.setup)
+        typer.echo(f"{trial.id}\t{' '.join(trial.job.argv)}{writes}")
+    kernels = ", ".join(dict.fromkeys(f"series {request.kernel.series}" for request in kinds))
+    typer.echo(f"{len(plan)} trials in {max(t.repeat for t in plan) + 1} rounds; {kernels}")
+    if seconds is None:
+        typer.echo("no earlier run of this experiment to estimate the time from")
+    else:
+        typer.echo(f"about {seconds:.0f} s, judged by the newest earlier run, without building")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group, and the commands about finished runs, to the application."""
+    app.add_typer(group, name="run")
+    runs.register(app)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``driver list`` and ``driver show``: which experiments and runs there are, and what came out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from driver.cli import context
+
+if TYPE_CHECKING:
+    from driver.experiment.lifecycle import Conclusion
+
+# Wide enough for the tables when standard output is a file or a pipe.
+_PLAIN_WIDTH = 100
+
+
+def list_all() -> None:
+    """Show the experiments that can be run, and the runs there are."""
+    from driver.errors import UserError  # noqa: PLC0415
+    from driver.experiment.load import available, load  # noqa: PLC0415
+    from driver.results.directory import LATEST, RunDirectory  # noqa: PLC0415
+    from driver.results.manifest import read_manifest  # noqa: PLC0415
+
+    project = context.project()
+    typer.echo("experiments:")
+    for name in available(project.experiments):
+        question = load(project.experiments, name).experiment.question
+        typer.echo(f"  {name}\n      {' '.join(question.split())}")
+    typer.echo("runs:")
+    for path in sorted(project.results.glob("*/manifest.json")):
+        if path.parent.name == LATEST:
+            continue
+        run = RunDirectory(path.parent)
+        try:
+            manifest = read_manifest(run)
+        except UserError as error:
+            typer.echo(f"  {run.name}  unreadable: {error.message}")
+            continue
+        done = sum((run.trials / f"{trial.id}.json").exists() for trial in manifest.plan)
+        typer.echo(f"  {run.name}  {manifest.status}, {done} of {len(manifest.plan)} trials")
+
+
+def show(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="A run; `latest` is the newest.")],
+    *,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make the CSV files anew from the trials' records.")
+    ] = False,
+) -> None:
+    """Show what a run found, judged anew from its files; exits like the run did."""
+    from driver.experiment.lifecycle import review  # noqa: PLC0415
+    from driver.results.directory import RunDirectory  # noqa: PLC0415
+
+    conclusion = review(RunDirectory.find(context.project().results, name), rebuild=rebuild)
+    print_summary(conclusion)
+    complaint = conclusion.complaint()
+    if complaint is not None:
+        raise complaint
+
+
+def print_summary(conclusion: Conclusion) -> None:
+    """The summary on standard output."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from driver.cli.summary import summary  # noqa: PLC0415
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PLAIN_WIDTH)
+    console.print(summary(conclusion))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("list")(list_all)
+    app.command("show")(show)

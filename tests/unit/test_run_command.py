@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``driver run``, ``list`` and ``show`` as a person types them, up to where a guest would boot."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from runs import FOOTPRINT, PROJECT, Bench
+
+from driver.cli.main import main
+from driver.errors import GuestLost
+from driver.guest.job import Job
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "project"
+    for folder in ("kernel-patches", "guest-images"):
+        (root / folder).mkdir(parents=True)
+    shutil.copytree(PROJECT / "experiments", root / "experiments")
+    monkeypatch.setenv("DRIVER_PROJECT", str(root))
+    monkeypatch.setenv("DRIVER_CACHE", str(tmp_path / "cache"))
+    return root
+
+
+def status_of(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert isinstance(left.value.code, int)
+    return left.value.code
+
+
+def test_a_dry_run_prints_the_plan_and_touches_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["run", "experiment", FOOTPRINT, "--dry-run", "--only", "processes=1,64"]
+    assert status_of(*arguments, "--only", "entry=4K", "--repeat", "2") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("baseline_off_4K_1_1_r1\tfootprint ")
+    assert "24 trials in 2 rounds; series none, series 6.12" in lines
+    assert any("no earlier run" in line for line in lines)
+    assert not (project / "results").exists()
+
+
+def test_an_earlier_run_gives_an_estimate(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Bench(project / "results", only={"processes": ["1"]}).run()
+    assert status_of("run", "experiment", FOOTPRINT, "--dry-run", "--quick") == 0
+    assert "judged by the newest earlier run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "experiment", "footprint"], "Did you mean 'pagetable-footprint'?"),
+        (["run", "experiment", FOOTPRINT, "--only", "processes"], "is not FACTOR=LEVEL"),
+        (["run", "experiment", FOOTPRINT, "--only", "process=1"], "Did you mean 'processes'?"),
+        (["run", "experiment", FOOTPRINT, "--only", "processes=3"], "no level '3'"),
+        (["run", "experiment", FOOTPRINT, "--accel", "kvm", "-j", "2"], "disturb each other"),
+        (["run", "--resume", "yesterday"], "no run called 'yesterday'"),
+        (["run", "--resume", "x", "experiment", FOOTPRINT], "takes no experiment"),
+        (["show", "yesterday"], "no run called 'yesterday'"),
+    ],
+)
+def test_a_mistake_is_one_message(
+    project: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(*arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_a_typo_in_the_experiment_names_file_and_line(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = project / "experiments" / FOOTPRINT / "experiment.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('image = "dax"', 'imagee = "dax"'), encoding="utf-8")
+    assert status_of("run", "experiment", FOOTPRINT, "--dry-run") == 2
+    error = capsys.readouterr().err
+    assert f"{path}:" in error
+    assert "Did you mean 'image'?" in error
+
+
+def test_list_shows_questions_and_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bench = Bench(project / "results", only={"processes": ["1"], "gib": ["1"]})
+    name = bench.run().directory.name
+    assert status_of("list") == 0
+    out = capsys.readouterr().out
+    assert "How much page-table memory is saved" in out
+    assert f"{name}  complete, 6 of 6 trials" in out
+
+
+def test_show_judges_from_disk(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bench = Bench(project / "results", only={"gib": ["1"], "processes": ["1", "8"]})
+    run = bench.run().directory
+    assert status_of("show", "latest") == 0
+    out = capsys.readouterr().out
+    assert "12 of 12 trials finished" in out
+    assert "2,101,248 B" in out
+    run.samples_csv.unlink()
+    assert status_of("show", run.name) == 2
+    assert "--rebuild" in capsys.readouterr().err
+    assert status_of("show", run.name, "--rebuild") == 0
+
+
+def test_show_exits_like_the_run(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bench = Bench(project / "results", only={"gib": ["1"], "processes": ["1"]})
+    next(iter(bench.factories.values())).leak = 3
+    bench.run()
+    assert status_of("show", "latest") == 1
+    captured = capsys.readouterr()
+    assert "12,288 B" in captured.out
+    assert "checks do not hold" in captured.err
+
+    def lose(job: Job) -> None:
+        raise GuestLost("QEMU was killed by SIGKILL")
+
+    bench = Bench(project / "results", only={"gib": ["1"], "processes": ["1"]})
+    next(iter(bench.factories.values())).misbehave = lose
+    bench.run()
+    assert status_of("show", "latest") == GuestLost.exit_status
+    assert "2 of 6 trials failed" in capsys.readouterr().err
