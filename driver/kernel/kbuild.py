@@ -29,13 +29,15 @@ _MEMORY = "driver-objects.json"  # in the build directory: objects of its last f
 _COMPILER = re.compile(
     r"(?P<file>[^\s:][^:]*):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*)"
 )
-_LINKER = re.compile(
-    r"(?P<text>.*(?:undefined reference to|multiple definition of|cannot find).*"
-    r"|\S*ld: .*|ERROR: .*|.*objtool: .*|.*No space left on device.*"
+_SYMBOL = re.compile(r"(?P<text>.*(?:undefined reference to|multiple definition of).*)")
+_OTHER = re.compile(
+    r"(?P<text>.*No space left on device.*|\S*ld: .*|ERROR: .*|.*objtool: .*"
     r"|make\[?\d*\]?: \*\*\* (?!\[|Waiting).*)"
 )
+# Lines above an error that belong to it.
 _CONTEXT = re.compile(
-    r".*: (?:In function|At top level|In member|note:)|In file included from|  +from "
+    r".*: (?:In function|At top level|In member)|In file included from|  +from "
+    r"|.*ld: .*: in function"
 )
 _EXCERPT_LINES = 12
 
@@ -116,7 +118,7 @@ def first_error(log: str, tree: Path) -> tuple[str, str] | None:
     are shown relative to it.
     """
     lines = log.replace(f"{tree}/", "").splitlines()
-    for pattern in (_COMPILER, _LINKER):
+    for pattern in (_COMPILER, _SYMBOL, _OTHER):
         for number, line in enumerate(lines):
             if match := pattern.match(line):
                 first = number

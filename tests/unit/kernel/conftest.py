@@ -90,21 +90,23 @@ def repository(tree: Path) -> Path:
     return tree
 
 
+@pytest.fixture(scope="session")
+def _archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("archive") / "linux-6.12.1.tar"
+    sh(f"tar -cf {path} --transform 's,^fake-kernel,linux-6.12.1,' fake-kernel", FAKE.parent)
+    return path
+
+
 @pytest.fixture
-def tarball(tmp_path: Path) -> str:
+def tarball(tmp_path: Path, _archive: Path) -> str:
     """The miniature as a ``--source`` tarball."""
-    path = tmp_path / "linux-6.12.1.tar.gz"
-    sh(f"tar -czf {path} --transform 's,^fake-kernel,linux-6.12.1,' fake-kernel", FAKE.parent)
+    path = Path(shutil.copy(_archive, tmp_path))
     return f"file://{path}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """A project whose series 6.12 has two patches: a feature, and a change to mm/memory.c."""
-    root = tmp_path / "project"
-    for name in ("kernel-patches/6.12", "guest-images", "experiments"):
-        (root / name).mkdir(parents=True)
-    work = Path(shutil.copytree(FAKE, tmp_path / "author"))
+@pytest.fixture(scope="session")
+def _patches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = Path(shutil.copytree(FAKE, tmp_path_factory.mktemp("author") / "linux"))
     sh("git init -q && git add -A -f && git commit -qm base", work)
     feature = work / "mm/feature.c"
     feature.write_text(feature.read_text().replace("return 1;", "return 2;"))
@@ -112,8 +114,17 @@ def project(tmp_path: Path) -> Project:
     memory = work / "mm/memory.c"
     memory.write_text(memory.read_text().replace("pages = 0;", "pages = -1;"))
     sh("git commit -qam 'mm: leave no pages'", work)
-    folder = root / "kernel-patches/6.12"
-    sh(f"git format-patch -q -o {folder} HEAD~2", work)
+    sh("git format-patch -q -o ../patches HEAD~2", work)
+    return work.parent / "patches"
+
+
+@pytest.fixture
+def project(tmp_path: Path, _patches: Path) -> Project:
+    """A project whose series 6.12 has two patches: a feature, and a change to mm/memory.c."""
+    root = tmp_path / "project"
+    for name in ("guest-images", "experiments"):
+        (root / name).mkdir(parents=True)
+    folder = Path(shutil.copytree(_patches, root / "kernel-patches/6.12"))
     (folder / "feature.config").write_text("CONFIG_FEATURE=y\n")
     write_series(folder)
     return Project(root)

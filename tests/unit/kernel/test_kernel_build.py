@@ -262,8 +262,9 @@ class TestFirstError:
                 "ld: mm/dax.o: in function `f':\n"
                 "dax.c:(.text+0x1): undefined reference to `share_detach'\n"
                 "make[2]: *** [scripts/Makefile.vmlinux:34: vmlinux] Error 1\n",
-                "ld: mm/dax.o: in function `f':",
-                "ld: mm/dax.o: in function `f':",
+                "dax.c:(.text+0x1): undefined reference to `share_detach'",
+                "ld: mm/dax.o: in function `f':\n"
+                "dax.c:(.text+0x1): undefined reference to `share_detach'",
             ),
             (
                 f"{NO_RULE}\nmake[1]: *** [/src/linux/Makefile:1945: mm] Error 2\n",

@@ -172,7 +172,7 @@ class TestApply:
         with pytest.raises(UserError) as caught:
             apply(store, source, project)
         assert caught.value.message == (
-            f"{MEMORY} of series 6.12 does not apply to linux-6.12.1.tar.gz: "
+            f"{MEMORY} of series 6.12 does not apply to linux-6.12.1.tar: "
             "mm/memory.c, hunk 1 (line 11)"
         )
         assert "-\tpages = 7;" in str(caught.value.excerpt)

@@ -145,7 +145,7 @@ class TestDebian:
         package = home / "package"
         (package / "DEBIAN").mkdir(parents=True)
         (package / "usr/src").mkdir(parents=True)
-        sh(f"tar -cJf {package}/usr/src/linux-source-6.12.tar.xz fake-kernel", FAKE.parent)
+        sh(f"tar -cf {package}/usr/src/linux-source-6.12.tar.xz fake-kernel", FAKE.parent)
         (home / "versions").write_text("6.12.99-1\n6.12.117-1~deb12u1\n6.12.117-1~deb12u2\n")
         scripts = {
             "apt-cache": f"""
