@@ -2,13 +2,12 @@
 """A guest that behaves: it does the page-table arithmetic of a kernel instead of running one.
 
 It knows the two workloads' command lines, keeps a count of page-table pages and prints the same
-texts a kernel would. ``Faults`` make it misbehave on purpose.
+texts a kernel would. It can be told to misbehave.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ class Guest:
 
     patched: bool
     misbehave: Misbehave
+    wedged: bool = False
     leak: int = 0
     overhead: int = 6
     killed: threading.Event = field(default_factory=threading.Event)
@@ -48,6 +48,8 @@ class Guest:
 
     def run(self, job: Job, deadline: Deadline) -> JobResult:
         self.misbehave(job)
+        if self.wedged and not self.killed.wait(timeout=20):
+            raise AssertionError("nobody ended the wedged guest")
         if self.killed.is_set():
             raise GuestLost("QEMU was killed")
         deadline.check()
@@ -60,6 +62,7 @@ class Factory:
 
     patched: bool
     misbehave: Misbehave = lambda _job: None
+    wedged: bool = False
     leak: int = 0
     alive: int = 0
     forks: int = 0
@@ -70,15 +73,9 @@ class Factory:
         self.alive += 1
         self.forks += 1
         try:
-            yield Guest(self.patched, self.misbehave, self.leak)
+            yield Guest(self.patched, self.misbehave, self.wedged, self.leak)
         finally:
             self.alive -= 1
-
-
-def hang_until_killed(guest_killed: threading.Event) -> None:
-    """What a wedged guest does to whoever waits for it."""
-    while not guest_killed.is_set():
-        time.sleep(0.01)
 
 
 def option(job: Job, name: str) -> str:

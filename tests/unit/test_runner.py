@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -131,6 +133,20 @@ def test_an_interrupt_ends_guests_and_leaves_a_resumable_run(bench: Bench, jobs:
     for trial, modified in finished.items():
         assert (run.trials / f"{trial}.json").stat().st_mtime_ns == modified, "ran twice"
     assert manifest.status == "interrupted"
+
+
+def test_an_interrupt_does_not_wait_for_wedged_guests(bench: Bench) -> None:
+    for factory in bench.factories.values():
+        factory.wedged = True
+    run = bench.begin(jobs=3)
+    interrupt = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(run)
+    interrupt.join()
+    assert all(factory.alive == 0 for factory in bench.factories.values())
+    assert not list(run.trials.iterdir()), "a trial that was cut short is as if never begun"
+    assert read_manifest(run).status == "interrupted"
 
 
 def test_a_resumed_run_equals_an_undisturbed_one(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The summary a person sees: everything in eighty columns, nothing cut off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from runs import Bench
+
+from driver.cli.summary import quantity, summary
+from driver.errors import GuestSplat
+from driver.experiment.lifecycle import Conclusion
+from driver.guest.job import Job
+
+
+def text_of(conclusion: Conclusion, width: int = 80) -> str:
+    console = Console(width=width, color_system=None)
+    with console.capture() as captured:
+        console.print(summary(conclusion))
+    return captured.get()
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (2101248, "B", "2,101,248 B"),
+        (0.5, "faults", "0.50 faults"),
+        (0.0, "B", "0 B"),
+        (None, "B", "none"),
+    ],
+)
+def test_quantities(value: float | None, unit: str, text: str) -> None:
+    assert quantity(value, unit) == text
+
+
+def test_the_whole_footprint_table_fits_eighty_columns(tmp_path: Path) -> None:
+    text = text_of(Bench(tmp_path).run())
+    assert "…" not in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["4K", "2", "baseline", "off", "4,104", "8,208", "16,416", "32,832", "65,664",
+            "131,328", "262,656"] in rows  # fmt: skip
+    assert ["4K", "2", "patched", "on", *["4,104"] * 7] in rows
+    assert ["4K", "patched", "off", "2,101,248", "B", "2,101,248", "B", "holds"] in rows
+    assert ["2M", "patched", "on", "0", "B", "0", "B", "holds"] in rows
+    assert "84 of 84 trials finished" in text
+
+
+def test_failing_rows_are_shown_and_counted(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, only={"processes": ["1", "2", "4", "8"], "gib": ["1"]})
+    for factory in bench.factories.values():
+        factory.leak = 2
+    text = text_of(bench.run(), width=100)
+    assert "Checks that do not hold" in text
+    assert "8,192 B" in text
+    assert text.count("\ngone ") == 6
+    assert "and 36 more" in text
+
+
+def test_failed_trials_leave_gaps_not_zeros(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, only={"processes": ["1", "2"], "gib": ["1"], "kernel": ["baseline"]})
+
+    def splat(job: Job) -> None:
+        if "2" in job.argv:
+            raise GuestSplat("oops", kind="oops")
+
+    next(iter(bench.factories.values())).misbehave = splat
+    text = text_of(bench.run())
+    assert ["4K", "1", "baseline", "off", "2,052"] in [line.split() for line in text.splitlines()]
+    assert "2 of 4 trials finished" in text
