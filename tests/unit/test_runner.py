@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections import Counter
@@ -139,7 +140,7 @@ def test_an_interrupt_does_not_wait_for_wedged_guests(bench: Bench) -> None:
     for factory in bench.factories.values():
         factory.wedged = True
     run = bench.begin(jobs=3)
-    interrupt = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    interrupt = threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT])
     interrupt.start()
     with pytest.raises(KeyboardInterrupt):
         bench.run(run)
