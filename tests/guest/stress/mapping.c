@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#include "mapping.h"
+#include "actor.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+uint64_t draw(uint64_t *random, uint64_t limit)
+{
+	/* xorshift64*: the state must not be zero. */
+	*random ^= *random >> 12;
+	*random ^= *random << 25;
+	*random ^= *random >> 27;
+	return (*random * 0x2545F4914F6CDD1DULL >> 32) % limit;
+}
+
+void mappings_prepare(struct actor *a)
+{
+	a->mapping_count = arena->truth.files * KINDS;
+	for (int i = 0; i < a->mapping_count; i++) {
+		struct mapping *m = &a->mappings[i];
+
+		m->file = i / KINDS;
+		m->private = i % KINDS == KINDS - 1;
+		/* The last mapping of each file has a second place that cannot share. */
+		m->address[0] = 0x200000000000ULL + i * 16 * GIB;
+		m->address[1] = m->address[0] + 8 * GIB + (i % KINDS ? 4 * UNIT : 0);
+	}
+}
+
+void change_begins(struct actor *a)
+{
+	atomic_fetch_add(&a->changes, 1);
+}
+
+void change_ends(struct actor *a)
+{
+	atomic_fetch_add(&a->changes, 1);
+}
+
+bool spot_in(int spot, struct range range)
+{
+	uint64_t offset = spot_offset(spot);
+
+	return offset >= range.start && offset < range.start + range.length;
+}
+
+struct range draw_range(uint64_t *random)
+{
+	static const struct range ranges[] = {
+		{ 0, FILE_BYTES }, { 0, FILE_BYTES }, { 0, GIB }, { GIB, GIB },
+		{ GIB / 2, GIB }, { UNIT, FILE_BYTES - UNIT }, { GIB - UNIT, 2 * UNIT },
+		{ 0, UNIT }, { UNIT, 2 * UNIT }, { 510 * UNIT, 4 * UNIT },
+	};
+	int spot;
+
+	if (draw(random, 3))
+		return ranges[draw(random, sizeof(ranges) / sizeof(*ranges))];
+	spot = draw(random, SPOTS);
+	return (struct range){ spot_offset(spot), PAGE };
+}
+
+static __thread sigjmp_buf escape;
+static __thread volatile sig_atomic_t guarded, caught;
+
+static void on_signal(int number)
+{
+	if (!guarded) {
+		/* Not in an access: a bug of this program or worse. */
+		fail(-1, "signal %d outside an access, process %d", number, getpid());
+		_exit(1);
+	}
+	caught = number;
+	siglongjmp(escape, 1);
+}
+
+void catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_NODEFER };
+
+	sigaction(SIGSEGV, &action, NULL);
+	sigaction(SIGBUS, &action, NULL);
+}
+
+__attribute__((noinline)) int try_load(uint64_t address, uint64_t *word)
+{
+	if (sigsetjmp(escape, 0)) {
+		guarded = 0;
+		return caught;
+	}
+	guarded = 1;
+	*word = *(volatile uint64_t *)address;
+	guarded = 0;
+	return 0;
+}
+
+__attribute__((noinline)) int try_store(uint64_t address, uint64_t word)
+{
+	if (sigsetjmp(escape, 0)) {
+		guarded = 0;
+		return caught;
+	}
+	guarded = 1;
+	*(volatile uint64_t *)address = word;
+	guarded = 0;
+	return 0;
+}
+
+/* The signal an access has to meet; -1 when truncation makes either right. */
+static int due(const struct file_truth *f, int spot, struct expectation before,
+	       enum access access, enum access needed)
+{
+	if (access < needed)
+		return SIGSEGV;
+	if (!calm_still(f, before.calm))
+		return -1;
+	return spot_offset(spot) < before.size ? 0 : SIGBUS;
+}
+
+static bool undisturbed(const struct actor *a, uint32_t changes)
+{
+	return !(changes & 1) && atomic_load(&a->changes) == changes;
+}
+
+static const char *judge_private(struct actor *a, struct mapping *m, int spot,
+				 const struct view *view, uint64_t word,
+				 struct expectation before, uint32_t *seen)
+{
+	const struct file_truth *f = &arena->truth.file[m->file];
+
+	if (!is_private_word_of(word, a->process, spot)) {
+		if (view->copy && calm_still(f, view->copied))
+			return "a private copy is gone";
+		return judge(&arena->truth, m->file, spot, word, before, seen);
+	}
+	if (!view->copy)
+		return "a private copy that was given up";
+	return word == view->copy ? NULL : "a private copy has changed";
+}
+
+void load_spot(struct actor *a, struct mapping *m, int spot, uint32_t seen[MAX_FILES][SPOTS])
+{
+	const struct file_truth *f = &arena->truth.file[m->file];
+	uint32_t changes = atomic_load(&a->changes);
+	struct view view = m->views[spot];
+	struct expectation before = expect_before(f, spot);
+	uint64_t address = m->address[view.place] + spot_offset(spot), word = 0;
+	int number = try_load(address, &word);
+	int right = due(f, spot, before, view.access, LOADS);
+	const char *wrong = NULL;
+
+	if (number && (right == -1 || number == right))
+		return;
+	/* A copy made while the file was being cut may be left behind the end. */
+	if (!number && view.copy && right == SIGBUS)
+		right = 0;
+	if (!number && right <= 0)
+		wrong = m->private ?
+			judge_private(a, m, spot, &view, word, before, &seen[m->file][spot]) :
+			judge(&arena->truth, m->file, spot, word, before, &seen[m->file][spot]);
+	else
+		wrong = number ? "the load gets a signal" : "the load gets no signal";
+	if (wrong && undisturbed(a, changes))
+		fail(a->process, "%s (signal %d, due %d, word %#llx, copy %#llx), file %d spot %d "
+		     "%s mapping at %#llx, access %d, published %#llx, reserved %u, calm %d %u, "
+		     "destructions now %u", wrong, number, right, (unsigned long long)word,
+		     (unsigned long long)view.copy, m->file, spot,
+		     m->private ? "private" : "shared", (unsigned long long)address, view.access,
+		     (unsigned long long)before.published, f->spots[spot].reserved,
+		     before.calm.calm, before.calm.destructions, f->begun);
+}
+
+static void store_outcome(struct actor *a, struct mapping *m, int spot, struct view view,
+			  struct expectation before, uint32_t changes, int number)
+{
+	const struct file_truth *f = &arena->truth.file[m->file];
+	int right = due(f, spot, before, view.access, STORES);
+
+	if (number == right || right == -1 || !undisturbed(a, changes))
+		return;
+	if (!number && view.copy && right == SIGBUS)
+		return;
+	fail(a->process, "a store gets signal %d and not %d, file %d spot %d %s mapping, access %d",
+	     number, right, m->file, spot, m->private ? "private" : "shared", view.access);
+}
+
+static void store_shared(struct actor *a, struct mapping *m, int spot)
+{
+	struct file_truth *f = &arena->truth.file[m->file];
+	struct spot *s = &f->spots[spot];
+	uint32_t changes = atomic_load(&a->changes), sequence;
+	struct view view = m->views[spot];
+	struct expectation before;
+	int number;
+
+	/* Only one thread of the owner at a time, or numbers would go down. */
+	if (spot_owner(&arena->truth, m->file, spot) != a->process || atomic_exchange(&s->busy, 1))
+		return;
+	before = expect_before(f, spot);
+	sequence = store_reserve(s);
+	number = try_store(m->address[view.place] + spot_offset(spot),
+			   shared_word(m->file, spot, sequence));
+	if (!number)
+		store_publish(f, spot, sequence, before.calm);
+	atomic_store(&s->busy, 0);
+	store_outcome(a, m, spot, view, before, changes, number);
+}
+
+/* Only the main thread: it alone knows which copies there are. */
+static void store_private(struct actor *a, struct mapping *m, int spot)
+{
+	const struct file_truth *f = &arena->truth.file[m->file];
+	struct view *view = &m->views[spot];
+	struct expectation before = expect_before(f, spot);
+	uint64_t word = private_word(a->process, spot, ++a->private_sequence);
+	struct view was = *view;
+	int number;
+
+	change_begins(a);
+	number = try_store(m->address[view->place] + spot_offset(spot), word);
+	if (!number) {
+		view->copy = word;
+		view->copied = before.calm;
+	}
+	change_ends(a);
+	store_outcome(a, m, spot, was, before, atomic_load(&a->changes), number);
+}
+
+void store_spot(struct actor *a, struct mapping *m, int spot)
+{
+	if (m->private)
+		store_private(a, m, spot);
+	else
+		store_shared(a, m, spot);
+}

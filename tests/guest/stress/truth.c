@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#include "truth.h"
+
+#define SHARED_MAGIC	0x5AULL
+#define PRIVATE_MAGIC	0xA5ULL
+
+uint64_t spot_offset(int spot)
+{
+	/* The ends of tables, their middle, and the boundary between the two. */
+	static const uint16_t units[SPOTS / 3] = { 0, 1, 2, 255, 256, 510, 511, 512, 513, 1023 };
+	static const uint16_t pages[3] = { 0, 3, 511 };
+
+	return units[spot / 3] * UNIT + pages[spot % 3] * PAGE;
+}
+
+int spot_owner(const struct truth *truth, int file, int spot)
+{
+	return (file * SPOTS + spot) % truth->processes;
+}
+
+uint64_t shared_word(int file, int spot, uint32_t sequence)
+{
+	return SHARED_MAGIC << 56 | (uint64_t)file << 48 | (uint64_t)spot << 32 | sequence;
+}
+
+uint64_t private_word(int process, int spot, uint32_t sequence)
+{
+	return PRIVATE_MAGIC << 56 | (uint64_t)process << 48 | (uint64_t)spot << 32 | sequence;
+}
+
+uint32_t word_sequence(uint64_t word)
+{
+	return word;
+}
+
+bool is_private_word_of(uint64_t word, int process, int spot)
+{
+	return word >> 32 == private_word(process, spot, 0) >> 32;
+}
+
+struct calm calm_now(const struct file_truth *file)
+{
+	/* In this order: one that begins in between makes the two differ. */
+	uint32_t ended = atomic_load(&file->ended), begun = atomic_load(&file->begun);
+
+	return (struct calm){ begun == ended, begun };
+}
+
+bool calm_still(const struct file_truth *file, struct calm since)
+{
+	return since.calm && atomic_load(&file->begun) == since.destructions;
+}
+
+void destruction_begins(struct file_truth *file)
+{
+	atomic_fetch_add(&file->begun, 1);
+}
+
+void destruction_ends(struct file_truth *file)
+{
+	atomic_fetch_add(&file->ended, 1);
+}
+
+uint32_t store_reserve(struct spot *spot)
+{
+	return atomic_fetch_add(&spot->reserved, 1) + 1;
+}
+
+void store_publish(struct file_truth *file, int spot, uint32_t sequence, struct calm before)
+{
+	if (calm_still(file, before))
+		atomic_store(&file->spots[spot].published,
+			     (uint64_t)sequence << 32 | before.destructions);
+}
+
+struct expectation expect_before(const struct file_truth *file, int spot)
+{
+	struct expectation before = { .calm = calm_now(file) };
+
+	before.published = atomic_load(&file->spots[spot].published);
+	before.size = atomic_load(&file->size);
+	return before;
+}
+
+const char *judge(const struct truth *truth, int file, int spot, uint64_t word,
+		  struct expectation before, uint32_t *seen)
+{
+	const struct file_truth *f = &truth->file[file];
+	uint32_t sequence = word_sequence(word);
+	bool bound = calm_still(f, before.calm) &&
+		     (uint32_t)before.published == before.calm.destructions;
+
+	if (word && word >> 32 != shared_word(file, spot, 0) >> 32)
+		return "the word belongs elsewhere";
+	if (word && sequence > atomic_load(&f->spots[spot].reserved))
+		return "nobody has stored this word";
+	if (word && sequence < *seen)
+		return "the word is older than one seen before";
+	if (bound && sequence < before.published >> 32)
+		return "the word is older than a store that was over";
+	if (word)
+		*seen = sequence;
+	return 0;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a load may give, at any time, although files are truncated, punched
+ * and written by many at once.
+ *
+ * Loads and stores go to a few pages of every file, its spots.  A stored word
+ * names its file, its spot and a sequence number.  A spot has one owner, the
+ * only process that stores there through shared mappings, so:
+ *
+ *  - a word found in a file is zero or names the very place it is found at;
+ *  - the numbers found at a spot never go down;
+ *  - a store that was published before the load began is found, or a later
+ *    one, unless a part of the file was destroyed in between.
+ *
+ * Destruction (truncate, punch, zero) is counted when it begins and when it
+ * ends.  A store or load is only held to the third rule if nothing was under
+ * way before it or after it.
+ *
+ * Copies in private mappings name their process instead of a file: nobody
+ * else may ever find one.
+ */
+#ifndef TRUTH_H
+#define TRUTH_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PAGE		4096ULL
+#define UNIT		(2ULL << 20)
+#define GIB		(1ULL << 30)
+#define FILE_BYTES	(2 * GIB)
+
+#define MAX_FILES	8
+#define MAX_PROCESSES	64
+#define SPOTS		30
+
+/* One page of every file that is loaded from and stored to. */
+uint64_t spot_offset(int spot);
+
+/* All of it lives in memory shared by all processes. */
+struct spot {
+	_Atomic uint64_t published;	/* sequence << 32 | destructions, of the last sure store */
+	_Atomic uint32_t reserved;	/* last sequence number given out */
+	_Atomic uint32_t busy;		/* a thread of the owner is storing */
+};
+
+struct file_truth {
+	int fd;
+	_Atomic uint64_t size;			/* changed while destruction is under way */
+	_Atomic int resizing;			/* process + 1 that may change the size */
+	_Atomic uint32_t begun, ended;		/* destructions */
+	struct spot spots[SPOTS];
+};
+
+struct truth {
+	int files, processes;
+	struct file_truth file[MAX_FILES];
+};
+
+int spot_owner(const struct truth *truth, int file, int spot);
+
+uint64_t shared_word(int file, int spot, uint32_t sequence);
+uint64_t private_word(int process, int spot, uint32_t sequence);
+uint32_t word_sequence(uint64_t word);
+bool is_private_word_of(uint64_t word, int process, int spot);
+
+/* A moment at which nothing was being destroyed, or none. */
+struct calm {
+	bool calm;
+	uint32_t destructions;
+};
+
+struct calm calm_now(const struct file_truth *file);
+bool calm_still(const struct file_truth *file, struct calm since);
+void destruction_begins(struct file_truth *file);
+void destruction_ends(struct file_truth *file);
+
+/* The owner's side of a store: reserve, store, publish. */
+uint32_t store_reserve(struct spot *spot);
+void store_publish(struct file_truth *file, int spot, uint32_t sequence, struct calm before);
+
+/* What must be known before a load to judge its word afterwards. */
+struct expectation {
+	struct calm calm;
+	uint64_t published;
+	uint64_t size;
+};
+
+struct expectation expect_before(const struct file_truth *file, int spot);
+/* NULL if @word is right, or what is wrong with it.  @seen: the reader's highest. */
+const char *judge(const struct truth *truth, int file, int spot, uint64_t word,
+		  struct expectation before, uint32_t *seen);
+
+#endif
