@@ -4,9 +4,9 @@
  *
  * Mounting with -o dax=always succeeds on devices that cannot do DAX, and a DAX file whose extents
  * are not aligned is mapped by 4 KiB entries without a word. So ask thrice: the mount options, the
- * inode (STATX_ATTR_DAX), and the hardware's view: write-faulting every 2 MiB of the file once
- * must take exactly that many faults and leave exactly that many huge entries. The file's contents
- * do not change.
+ * inode (STATX_ATTR_DAX), and the page tables: reading every 2 MiB of the file once must take
+ * exactly that many faults and leave exactly that many huge entries, none of them the zero page
+ * that stands in for extents not yet written. The file does not change.
  *
  * Exit status 0 if all hold; 1 with the reason otherwise.
  */
@@ -57,26 +57,31 @@ static void check_inode(const char *path)
 
 static void check_faults(const char *path, int fd, size_t length)
 {
-	const unsigned long expected = length / HUGE_ENTRY;
-	struct window_entries entries;
+	const long expected = length / HUGE_ENTRY;
 	/* Aligned by hand: not every kernel aligns file mappings by itself. */
-	void *at = window_place(length, WINDOW_NEAR);
-	unsigned char *bytes = window_map(at, length, fd, 0, PROT_READ | PROT_WRITE, MAP_SHARED,
-					  HUGE_ENTRY);
+	void *place = window_place(length, WINDOW_NEAR);
+	void *at = window_map(place, length, fd, 0, PROT_READ, MAP_SHARED, HUGE_ENTRY);
+	struct window_entries entries;
 	long faults;
 
 	trial_settle();
 	faults = trial_minor_faults();
-	for (size_t offset = 0; offset < length; offset += HUGE_ENTRY)
-		__atomic_fetch_or(&bytes[offset], 0, __ATOMIC_RELAXED);
+	window_touch(at, length, HUGE_ENTRY, false);
 	faults = trial_minor_faults() - faults;
 	entries = window_entries(at, length);
-	if (faults != (long)expected || entries.huge != expected || entries.small)
-		trial_fail("dax-probe: %s: touching %lu ranges of 2 MiB took %ld faults and left "
-			   "%lu entries of 2 MiB and %lu of 4 KiB: its extents are not 2 MiB-aligned, "
-			   "or the kernel cannot map them so",
-			   path, expected, faults, entries.huge, entries.small);
-	printf("dax-probe: %s: %lu faults, %lu entries of 2 MiB\n", path, faults, entries.huge);
+	if (entries.zero)
+		trial_fail("dax-probe: %s: %ld of %ld entries map the zero page: the file has holes or "
+			   "extents that were never written",
+			   path, entries.zero, expected);
+	if (entries.huge != expected || entries.small)
+		trial_fail("dax-probe: %s: reading every 2 MiB once left %ld entries of 2 MiB and %ld "
+			   "of 4 KiB instead of %ld of 2 MiB: its extents are not aligned to 2 MiB, or "
+			   "the kernel cannot map them so",
+			   path, entries.huge, entries.small, expected);
+	if (faults != expected)
+		trial_fail("dax-probe: %s: reading every 2 MiB once took %ld faults instead of %ld",
+			   path, faults, expected);
+	printf("dax-probe: %s: %ld faults, %ld entries of 2 MiB\n", path, faults, entries.huge);
 }
 
 int main(int argc, char **argv)
@@ -88,7 +93,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: dax-probe FILE\n");
 		return 2;
 	}
-	fd = open(argv[1], O_RDWR | O_CLOEXEC);
+	fd = open(argv[1], O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &file))
 		trial_fail("dax-probe: %s: %s", argv[1], strerror(errno));
 	if (file.st_size < (off_t)HUGE_ENTRY)

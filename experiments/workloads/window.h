@@ -52,11 +52,12 @@ struct window_region {
 
 #define WINDOW_SCAN _IOWR('f', 16, struct window_scan)
 #define WINDOW_PRESENT (1 << 3)
+#define WINDOW_ZERO (1 << 5)
 #define WINDOW_HUGE (1 << 6)
 
-/* Entries found present in a range. */
+/* Entries found present in a range; `zero` are those among them that map the zero page. */
 struct window_entries {
-	unsigned long small, huge;
+	long small, huge, zero;
 };
 
 /*
@@ -116,7 +117,7 @@ static inline void window_touch(void *at, size_t length, size_t step, bool write
 static inline struct window_entries window_entries(const void *at, size_t length)
 {
 	static struct window_region regions[256];
-	struct window_entries found = { 0, 0 };
+	struct window_entries found = { 0, 0, 0 };
 	struct window_scan scan = {
 		.size = sizeof(scan),
 		.start = (uintptr_t)at,
@@ -124,7 +125,7 @@ static inline struct window_entries window_entries(const void *at, size_t length
 		.vec = (uintptr_t)regions,
 		.vec_len = sizeof(regions) / sizeof(regions[0]),
 		.category_mask = WINDOW_PRESENT,
-		.return_mask = WINDOW_PRESENT | WINDOW_HUGE,
+		.return_mask = WINDOW_PRESENT | WINDOW_ZERO | WINDOW_HUGE,
 	};
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
@@ -136,12 +137,13 @@ static inline struct window_entries window_entries(const void *at, size_t length
 		if (count < 0)
 			trial_fail("ioctl(PAGEMAP_SCAN): %s", strerror(errno));
 		for (int i = 0; i < count; i++) {
+			bool huge = regions[i].categories & WINDOW_HUGE;
 			size_t size = regions[i].end - regions[i].start;
+			long count = size / (huge ? HUGE_ENTRY : SMALL_ENTRY);
 
-			if (regions[i].categories & WINDOW_HUGE)
-				found.huge += size / HUGE_ENTRY;
-			else
-				found.small += size / SMALL_ENTRY;
+			*(huge ? &found.huge : &found.small) += count;
+			if (regions[i].categories & WINDOW_ZERO)
+				found.zero += count;
 		}
 		scan.start = scan.walk_end;
 	}
