@@ -12,14 +12,13 @@ import logging
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from driver import __version__
 from driver.cli import context
-from driver.errors import DriverError, HostError
+from driver.errors import DriverError, HostError, UserError
 
 app = typer.Typer(
     name="driver",
@@ -68,10 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _register_groups()
     try:
         status = app(args=arguments, standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except typer.TyperException as error:
+        _refuse_usage(error)
+    except (KeyboardInterrupt, typer.Abort):
         _print_error("interrupted", hint=None, excerpt=None, log=None)
         sys.exit(130)
     except DriverError as error:
@@ -79,6 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         _fail(_as_host_error(error))
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _refuse_usage(error: typer.TyperException) -> NoReturn:
+    """A command line that cannot be understood: an unknown command or option, a bad value."""
+    where = getattr(getattr(error, "ctx", None), "command_path", "driver")
+    _print_error(error.format_message(), hint=f"Run `{where} --help`.", excerpt=None, log=None)
+    sys.exit(UserError.exit_status)
 
 
 def _as_host_error(error: OSError) -> HostError:
@@ -91,7 +96,7 @@ def _as_host_error(error: OSError) -> HostError:
     return HostError(str(error))
 
 
-def _fail(error: DriverError) -> None:
+def _fail(error: DriverError) -> NoReturn:
     if context.verbose():
         traceback.print_exc()
     _print_error(error.message, hint=error.hint, excerpt=error.excerpt, log=error.log)
