@@ -482,7 +482,7 @@ static void map_sync(void)
 	struct file *f = file_standard(1);
 	struct worker *a = worker_start("A"), *b = worker_start("B"), *c = worker_start("C");
 	long got = call(a, SYS_mmap, HOME, GIB, PROT_READ | PROT_WRITE,
-			MAP_SHARED_VALIDATE | MAP_SYNC | MAP_FIXED_NOREPLACE, f->fd, 0);
+			MAP_SHARED_VALIDATE | MAP_SYNC | MAP_FIXED, f->fd, 0);
 
 	if (got == -EOPNOTSUPP)
 		skip_case("MAP_SYNC is not offered by this device");
