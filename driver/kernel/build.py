@@ -162,7 +162,7 @@ def _build(
         )
         make.fresh_log()
         reporter.step(f"configuring {request.title}")
-        configure(make, request.fragments)
+        configure(make, request.fragments, request.compiler)
         outcome = compile_kernel(make, f"compiling {request.title}", reporter)
         _check_unchanged(request.source)
         debug_info = _collect(make, work)

@@ -35,7 +35,7 @@ class _Definition:
 
 def why_dropped(tree: Path, symbol: str, value: str, config: Mapping[str, str]) -> str:
     """One clause that says what the symbol misses, with the present value of what it needs."""
-    files = list(_kconfig_files(tree))
+    files = list(kconfig_files(tree))
     definitions = [found for file in files for found in _definitions(tree, file, symbol)]
     if not definitions:
         close = difflib.get_close_matches(symbol, _all_symbols(files), n=1, cutoff=0.8)
@@ -59,7 +59,7 @@ def _annotate(expression: str, config: Mapping[str, str]) -> str:
     return _WORD.sub(lambda word: f"{word[0]} [={config.get(word[0], 'n')}]", expression)
 
 
-def _kconfig_files(tree: Path) -> Iterator[Path]:
+def kconfig_files(tree: Path) -> Iterator[Path]:
     """All Kconfig files that can matter on x86."""
     for folder, names, files in os.walk(tree):
         here = Path(folder)

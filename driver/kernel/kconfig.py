@@ -7,26 +7,35 @@ names the symbol, who asked for it, and what it is waiting for.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from driver.errors import UserError
-from driver.kernel.dependency import why_dropped
+from driver.kernel.dependency import kconfig_files, why_dropped
 from driver.kernel.fragment import Fragment, Request, resolve
 from driver.kernel.make import ENVIRONMENT, Make
 from driver.process import stream
+from driver.store import digest_of, write_atomically
 
 _SET = re.compile(r"CONFIG_(\w+)=(.*)")
 _SHOWN = 12
 
 
-def configure(make: Make, fragments: Sequence[Fragment]) -> None:
+def configure(make: Make, fragments: Sequence[Fragment], compiler: Mapping[str, str]) -> None:
     """Write ``.config``: tinyconfig, the fragments in order, then the kernel's own resolution.
 
-    Raises :class:`UserError` when a request did not hold.
+    That takes ten seconds of processor time, so it is left out when nothing it reads has changed
+    since it last succeeded here. Raises :class:`UserError` when a request did not hold.
     """
     requests = resolve(fragments)
+    stamp = make.build / "driver-config.json"
+    expected = _inputs(make.tree, fragments, compiler)
+    if _recorded(stamp) == [expected, _digest(make.build / ".config")]:
+        return
+    stamp.unlink(missing_ok=True)
     make("tinyconfig")
     folder = make.build / "fragments"
     folder.mkdir(exist_ok=True)
@@ -46,12 +55,36 @@ def configure(make: Make, fragments: Sequence[Fragment]) -> None:
     dropped = [request for request in requests.values() if not _holds(request, config)]
     if dropped:
         raise _refusal(make.tree, dropped, config)
+    write_atomically(stamp, json.dumps([expected, _digest(make.build / ".config")]))
 
 
 def parse(path: Path) -> dict[str, str]:
     """The symbols that are set in a .config, without their CONFIG_ prefix."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return {match[1]: match[2] for line in lines if (match := _SET.fullmatch(line))}
+
+
+def _inputs(tree: Path, fragments: Sequence[Fragment], compiler: Mapping[str, str]) -> str:
+    """Digest of everything the configuration depends on."""
+    read = [*kconfig_files(tree), tree / "Makefile"]
+    for folder in ("scripts", "scripts/kconfig", "kernel/configs", "arch/x86/configs"):
+        read += sorted(path for path in (tree / folder).glob("*") if path.is_file())
+    files = [[str(path.relative_to(tree)), _digest(path)] for path in read]
+    return digest_of([files, [part.text for part in fragments], dict(compiler)])
+
+
+def _recorded(stamp: Path) -> object:
+    try:
+        return json.loads(stamp.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return "absent"
 
 
 def _holds(request: Request, config: dict[str, str]) -> bool:

@@ -24,6 +24,9 @@ def make(tree: Path, tmp_path: Path) -> Make:
     return Make(tree, tmp_path / "build", jobs=1, localversion="")
 
 
+GCC = {"gcc": "gcc 12"}
+
+
 class TestFragment:
     def test_forms(self) -> None:
         text = """
@@ -63,13 +66,13 @@ class TestFragment:
 
 class TestConfigure:
     def test_everything_asked_for_holds(self, make: Make) -> None:
-        configure(make, [Fragment("m", "CONFIG_SMP=y\nCONFIG_NR_CPUS=8\nCONFIG_NUMA=n\n")])
+        configure(make, [Fragment("m", "CONFIG_SMP=y\nCONFIG_NR_CPUS=8\nCONFIG_NUMA=n\n")], GCC)
         assert parse(make.build / ".config") == {"TINY": "y", "SMP": "y", "NR_CPUS": "8"}
 
     def test_a_dropped_symbol_is_named_with_what_it_lacks(self, make: Make) -> None:
         part = Fragment("series.config", "CONFIG_SMP=y\n\nCONFIG_FEATURE=y\n")
         with pytest.raises(UserError) as caught:
-            configure(make, [part])
+            configure(make, [part], GCC)
         assert "CONFIG_FEATURE does not hold" in caught.value.message
         assert caught.value.excerpt == (
             "series.config:3: CONFIG_FEATURE=y became n: depends on DAX [=n] && SMP [=y] (Kconfig)"
@@ -77,19 +80,40 @@ class TestConfigure:
 
     def test_a_misspelt_symbol_gets_a_suggestion(self, make: Make) -> None:
         with pytest.raises(UserError) as caught:
-            configure(make, [Fragment("x", "CONFIG_FEATURES=y\n")])
+            configure(make, [Fragment("x", "CONFIG_FEATURES=y\n")], GCC)
         assert "no such symbol; did you mean CONFIG_FEATURE?" in str(caught.value.excerpt)
 
     def test_numbers_compare_as_numbers(self, make: Make) -> None:
-        configure(make, [Fragment("m", "CONFIG_SMP=y\nCONFIG_NR_CPUS=0x8\n")])
+        configure(make, [Fragment("m", "CONFIG_SMP=y\nCONFIG_NR_CPUS=0x8\n")], GCC)
         assert parse(make.build / ".config")["NR_CPUS"] == "0x8"
+
+    def test_is_done_again_only_when_something_changed(self, make: Make) -> None:
+        def ran(text: str, compiler: dict[str, str]) -> bool:
+            make.fresh_log()
+            configure(make, [Fragment("m", text)], compiler)
+            return make.log.exists()
+
+        assert ran("CONFIG_SMP=y\n", GCC)
+        assert not ran("CONFIG_SMP=y\n", GCC)
+        assert ran("CONFIG_SMP=y\nCONFIG_NUMA=y\n", GCC)
+        assert ran("CONFIG_SMP=y\nCONFIG_NUMA=y\n", {"gcc": "gcc 13"})
+        with (make.tree / "Kconfig").open("a") as kconfig:
+            kconfig.write('config NEW\n\tbool "New"\n')
+        assert ran("CONFIG_SMP=y\nCONFIG_NUMA=y\n", {"gcc": "gcc 13"})
+        (make.build / ".config").write_text("CONFIG_TAMPERED=y\n")
+        assert ran("CONFIG_SMP=y\nCONFIG_NUMA=y\n", {"gcc": "gcc 13"})
+
+    def test_a_refused_configuration_is_refused_again(self, make: Make) -> None:
+        for _ in range(2):
+            with pytest.raises(UserError, match="CONFIG_FEATURE does not hold"):
+                configure(make, [Fragment("x", "CONFIG_FEATURE=y\n")], GCC)
 
     def test_the_callers_environment_does_not_matter(
         self, make: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("KCONFIG_CONFIG", "/nonexistent/.config")
         monkeypatch.setenv("MAKEFLAGS", "--question")
-        configure(make, [Fragment("m", "CONFIG_SMP=y\n")])
+        configure(make, [Fragment("m", "CONFIG_SMP=y\n")], GCC)
         assert parse(make.build / ".config")["SMP"] == "y"
 
     def test_a_path_kbuild_cannot_take(self, tree: Path, tmp_path: Path) -> None:
