@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One QEMU process: started so that it cannot outlive us, ended as politely as it lets us."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from driver.errors import HostError
+from driver.process import DEBIAN_PACKAGE, quote
+
+# How the process ended: by itself, when asked over the monitor, by SIGTERM, by SIGKILL.
+Ending = Literal["exited", "asked", "terminated", "killed"]
+
+# Seconds each degree of persuasion gets.
+_GRACE = 3.0
+
+# What is worth showing of QEMU's own messages.
+_STDERR_BYTES = 4096
+
+
+class _Spawner:
+    """Starts children from one thread that lives as long as this process.
+
+    PR_SET_PDEATHSIG fires when the *thread* that forked the child ends, not the process (see
+    prctl(2)); a guest started by a pool's worker would die with the worker.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._owner = 0
+
+    def popen(
+        self, argv: Sequence[str], stderr: int, inherit: Sequence[int]
+    ) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._pool is None or self._owner != os.getpid():  # a forked child has no threads
+                self._pool = ThreadPoolExecutor(1, thread_name_prefix="qemu-spawner")
+                self._owner = os.getpid()
+            pool = self._pool
+        return pool.submit(
+            subprocess.Popen,
+            # setpriv arranges the signal and becomes QEMU. Python's preexec_fn could do it too,
+            # but it may deadlock in a program with threads.
+            ["setpriv", "--pdeathsig", "KILL", "--", *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            pass_fds=tuple(inherit),
+            # A session of its own: Ctrl-C at the terminal is for us, who then end it in order.
+            start_new_session=True,
+        ).result()
+
+
+_spawner = _Spawner()
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How QEMU ended: by whose doing, and with which status (minus the signal's number)."""
+
+    ending: Ending
+    status: int
+
+    def __str__(self) -> str:
+        if self.status < 0:
+            return f"{self.ending}, by {signal.Signals(-self.status).name}"
+        return f"{self.ending}, status {self.status}"
+
+
+class Emulator:
+    """A running QEMU. ``inherit`` are the descriptors its command line refers to.
+
+    Raises :class:`HostError` when the program is missing.
+    """
+
+    def __init__(self, argv: Sequence[str], inherit: Sequence[int]) -> None:
+        self.command = quote(list(argv))
+        self._exit: Exit | None = None
+        self._lock = threading.Lock()
+        # Unnamed, so that it needs no cleaning up.
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop())
+        try:
+            self._child = _spawner.popen(argv, self._stderr.fileno(), inherit)
+        except FileNotFoundError as error:
+            self._stderr.close()
+            raise _missing(str(error.filename)) from error
+        except BaseException:
+            self._stderr.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        return self._child.poll() is None
+
+    @property
+    def status(self) -> int | None:
+        """The exit status once it has ended; minus the signal's number if it was killed."""
+        return self._child.poll()
+
+    def messages(self) -> str:
+        """The end of what QEMU wrote to stderr."""
+        if self._stderr.closed:
+            return self._last_words
+        end = os.fstat(self._stderr.fileno()).st_size
+        start = max(0, end - _STDERR_BYTES)
+        return os.pread(self._stderr.fileno(), _STDERR_BYTES, start).decode("utf-8", "replace")
+
+    _last_words = ""
+
+    def kill(self) -> None:
+        """End it at once; safe from any thread."""
+        with contextlib.suppress(ProcessLookupError):
+            self._child.kill()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has ended within ``seconds``."""
+        try:
+            self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def stop(self, ask: Callable[[], None], grace: float = _GRACE) -> Exit:
+        """End it: ``ask`` (over the monitor), then SIGTERM, then SIGKILL. Idempotent.
+
+        ``ask`` must return soon and may raise nothing. An exception that arrives meanwhile (a
+        second Ctrl-C) kills QEMU before it propagates.
+        """
+        with self._lock:
+            if self._exit is not None:
+                return self._exit
+            try:
+                ending = self._persuade(ask, grace)
+            except BaseException:
+                self._child.kill()
+                self._child.wait()
+                raise
+            finally:
+                self._last_words = self.messages()
+                self._stderr.close()
+            self._exit = Exit(ending, self._child.returncode)
+            return self._exit
+
+    def _persuade(self, ask: Callable[[], None], grace: float) -> Ending:
+        if not self.running:
+            return "exited"
+        ask()
+        if self.wait(grace):
+            return "asked"
+        self._child.terminate()
+        if self.wait(grace):
+            return "terminated"
+        self._child.kill()
+        self._child.wait()
+        return "killed"
+
+
+def _missing(program: str) -> HostError:
+    package = DEBIAN_PACKAGE.get(program, {"setpriv": "util-linux"}.get(program))
+    return HostError(
+        f"the program `{program}` was not found",
+        hint=f"Install it: sudo apt-get install {package}" if package else "Install it.",
+    )

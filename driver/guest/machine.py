@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an emulated machine consists of, as far as a measurement can tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from driver.errors import UserError
+
+# tcg: emulation, several host threads; its wall-clock time means nothing.
+# exact: emulation that counts instructions; repeats to the byte.
+# kvm: the host's processor; time means something.
+Accel = Literal["tcg", "exact", "kvm"]
+
+# A persistent-memory region whose size is no multiple of this cannot hold a namespace: Linux
+# aligns regions to 16 MiB (memremap_compat_align() on x86-64, and what `ndctl` asks for).
+NVDIMM_GRANULE_MIB = 16
+
+# QEMU cuts the label area off the end of the backend; 128 KiB is the least it allows, and 2 MiB
+# keeps the region's end aligned for huge pages.
+LABEL_MIB = 2
+
+# Lean kernels boot in less, but an initramfs of several MB is unpacked into memory twice.
+_LEAST_MEMORY_MIB = 128
+
+# CONFIG_NR_CPUS of the lean kernel configuration.
+_MOST_VCPUS = 8
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An emulated machine.
+
+    ``memory_mib`` is its RAM and ``nvdimm_mib`` the persistent memory it sees (a multiple of
+    16 MiB, 0 for none), both in MiB. ``kernel_args`` are words added to the kernel command line.
+    ``ssh`` gives it a network card and an SSH server; ``la57`` five-level page tables. In an
+    exact machine one instruction takes 2**``icount_shift`` ns of guest time.
+
+    Raises :class:`UserError` for a machine that cannot be built.
+    """
+
+    memory_mib: int = 1024
+    vcpus: int = 1
+    nvdimm_mib: int = 1152
+    accel: Accel = "tcg"
+    kernel_args: tuple[str, ...] = ()
+    ssh: bool = False
+    la57: bool = False
+    icount_shift: int = 3
+
+    def __post_init__(self) -> None:
+        if self.memory_mib < _LEAST_MEMORY_MIB:
+            raise UserError(
+                f"a guest with {self.memory_mib} MiB of memory cannot boot",
+                hint=f"Give it at least {_LEAST_MEMORY_MIB} MiB.",
+            )
+        if not 1 <= self.vcpus <= _MOST_VCPUS:
+            raise UserError(
+                f"a guest with {self.vcpus} processors is not possible",
+                hint=f"The kernel is configured for 1 to {_MOST_VCPUS} (CONFIG_NR_CPUS).",
+            )
+        if self.nvdimm_mib < 0 or self.nvdimm_mib % NVDIMM_GRANULE_MIB:
+            raise UserError(
+                f"an NVDIMM of {self.nvdimm_mib} MiB is not possible",
+                hint=f"Its size must be a multiple of {NVDIMM_GRANULE_MIB} MiB.",
+            )
+        if self.exact and self.ssh:
+            raise UserError(
+                "an exact guest cannot have a network",
+                hint="Use --accel tcg for SSH: packets arrive when the host pleases, and the "
+                "instruction at which they do would differ from run to run.",
+            )
+        if not 0 <= self.icount_shift <= 10:  # the range of QEMU's -icount shift=
+            raise UserError(f"icount shift {self.icount_shift} is outside 0 to 10")
+
+    @property
+    def exact(self) -> bool:
+        """Whether runs on it repeat to the byte and count instructions."""
+        return self.accel == "exact"

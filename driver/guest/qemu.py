@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QEMU's argument list: a pure function of the machine, its files and its ports.
+
+Everything that decides what a guest sees is in here, each option beside its value with the
+reason for it, so that the list can be read, golden-tested, and used as the key of a template.
+Measured on QEMU 7.2 under TCG on two cores, from the command to a shell with XFS mounted
+``-o dax``: the default ``pc`` machine with a compressed kernel 5.5 s, this one about 2 s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from driver.guest.machine import LABEL_MIB, Machine
+
+PROGRAM = "qemu-system-x86_64"
+
+# The virtio-serial port the guest agent looks for.
+AGENT_PORT = "driver.agent"
+
+# Where an exact guest finds its job: /sys/firmware/qemu_fw_cfg/by_name/<this>/raw. QEMU asks that
+# names given on its command line start with "opt/".
+JOB_FILE = "opt/driver/job"
+
+# Exact guests boot at this moment, on every host and in every year.
+_EPOCH = "2020-01-01T00:00:00"
+
+# Room in the physical address space above RAM and NVDIMM. With maxmem QEMU places the hotplug
+# area, where NVDIMMs live, and needs up to 1 GiB per slot for alignment.
+_ADDRESS_SLACK_MIB = 2048
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files a guest is made of.
+
+    ``ram`` and ``nvdimm`` back its memory (None: anonymous memory). With ``shared`` what the
+    guest writes goes into these files, which is how a template is made; without, each guest
+    has a private copy-on-write view and the files stay as they are.
+    """
+
+    kernel: Path
+    initramfs: Path
+    console_log: Path
+    ram: Path | None = None
+    nvdimm: Path | None = None
+    shared: bool = False
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Descriptors QEMU inherits: nothing has a name, so nothing is left behind.
+
+    ``monitor`` and ``agent`` are ends of socket pairs, except that an exact guest's ``agent`` is
+    a file to write to. ``console`` is a socket for a person at the serial console. ``job`` is a
+    file with an exact guest's job and ``bell`` the socket that starts it. ``gdb`` is the path of
+    a Unix socket on which QEMU waits for a debugger.
+    """
+
+    monitor: int
+    agent: int
+    console: int | None = None
+    job: int | None = None
+    bell: int | None = None
+    gdb: Path | None = None
+
+
+def argv(machine: Machine, files: Files, ports: Ports, *, incoming: bool = False) -> list[str]:
+    """The command line of a guest; with ``incoming`` it waits for the state of a template."""
+    return [
+        PROGRAM,
+        # The same machine whatever configuration files the host has.
+        "-no-user-config",
+        "-nodefaults",
+        "-display", "none",
+        *_board(machine),
+        *_accelerator(machine),
+        *_memory(machine, files),
+        *_kernel(machine, files),
+        *_ports(machine, files, ports),
+        *_network(machine),
+        # A guest that resets (a panic, with panic=-1) has ended: QEMU exits and we notice.
+        "-no-reboot",
+        # Wait until told where the state is; the machine stays stopped until `cont`.
+        *(["-S", "-incoming", "defer"] if incoming else []),
+        *(["-gdb", f"unix:{_escape(ports.gdb)},server=on,wait=off"] if ports.gdb else []),
+    ]  # fmt: skip
+
+
+def _board(machine: Machine) -> list[str]:
+    options = [
+        # Not `pc`: with its legacy devices off, q35 boots a second sooner. Not `microvm`: it
+        # ignores NVDIMMs in silence and hangs in the calibration of the TSC under TCG.
+        "q35",
+        "nvdimm=on",
+        # Devices without a use here, each of which Linux would probe for.
+        "sata=off",
+        "i8042=off",
+        "vmport=off",
+        "smbus=off",
+        # A second clock that ticks for nobody; Linux uses the TSC.
+        "hpet=off",
+        "memory-backend=ram",
+    ]
+    processor = [
+        # All that TCG can emulate, or all that the host's processor has.
+        "max",
+        f"la57={_on(machine.la57)}",
+    ]
+    return [
+        "-machine", ",".join(options),
+        "-cpu", ",".join(processor),
+        "-smp", str(machine.vcpus),
+        # A firmware of 64 KiB that does what the kernel needs and no more: SeaBIOS costs 0.4 s.
+        "-bios", "qboot.rom",
+    ]  # fmt: skip
+
+
+def _accelerator(machine: Machine) -> list[str]:
+    if machine.accel == "kvm":
+        return ["-accel", "kvm"]
+    if not machine.exact:
+        return ["-accel", "tcg"]
+    return [
+        "-accel", "tcg",
+        # Guest time is a count of instructions. sleep=off: an idle guest does not wait for the
+        # host's clock either, it skips to its next timer.
+        "-icount", f"shift={machine.icount_shift},sleep=off",
+        # The calendar starts at a fixed moment and follows the count.
+        "-rtc", f"base={_EPOCH},clock=vm",
+        # What RDRAND and RDSEED return.
+        "-seed", "1",
+    ]  # fmt: skip
+
+
+def _memory(machine: Machine, files: Files) -> list[str]:
+    ram = _backend("ram", machine.memory_mib, files.ram, files)
+    if not machine.nvdimm_mib:
+        return ["-m", f"{machine.memory_mib}M", "-object", ram]
+    size = machine.nvdimm_mib + LABEL_MIB
+    most = machine.memory_mib + size + _ADDRESS_SLACK_MIB
+    return [
+        # An NVDIMM occupies a hotplug slot and lives above RAM.
+        "-m", f"{machine.memory_mib}M,slots=1,maxmem={most}M",
+        "-object", ram,
+        # Larger by the label area, so that what remains is a multiple of 16 MiB.
+        "-object", _backend("pmem", size, files.nvdimm, files),
+        # Labels, or ndctl cannot make a namespace in fsdax mode.
+        "-device", f"nvdimm,id=nvdimm0,memdev=pmem,label-size={LABEL_MIB}M",
+    ]  # fmt: skip
+
+
+def _backend(name: str, mib: int, path: Path | None, files: Files) -> str:
+    if path is None:
+        return f"memory-backend-ram,id={name},size={mib}M"
+    share = _on(files.shared)
+    return f"memory-backend-file,id={name},size={mib}M,mem-path={_escape(path)},share={share}"
+
+
+def _kernel(machine: Machine, files: Files) -> list[str]:
+    words = [
+        "console=ttyS0",
+        # A panic resets at once, and a reset ends QEMU.
+        "panic=-1",
+        # 256 legacy pseudo-terminals that nobody will open.
+        "pty.legacy_count=0",
+        # Calibrations that emulation makes slow and a virtual machine needless.
+        "no_timer_check",
+        "tsc=reliable",
+        *(["driver.ssh"] if machine.ssh else []),
+        *machine.kernel_args,
+    ]
+    return [
+        # The uncompressed kernel, entered through its PVH note: nothing to unpack.
+        "-kernel", str(files.kernel),
+        "-initrd", str(files.initramfs),
+        "-append", " ".join(words),
+    ]  # fmt: skip
+
+
+def _ports(machine: Machine, files: Files, ports: Ports) -> list[str]:
+    log = _escape(files.console_log)
+    # QEMU writes the log itself, so it is complete whether or not somebody reads the console.
+    console = (
+        f"file,id=console,path={log}"
+        if ports.console is None
+        else f"socket,id=console,fd={ports.console},logfile={log}"
+    )
+    # A socket that nobody empties would make an exact guest wait for the host; a file never does.
+    agent = (
+        f"file,id=agent,path=/proc/self/fd/{ports.agent}"
+        if machine.exact
+        else f"socket,id=agent,fd={ports.agent}"
+    )
+    arguments = [
+        "-chardev", f"socket,id=monitor,fd={ports.monitor}",
+        "-mon", "chardev=monitor,mode=control",
+        # ttyS0: the kernel's log and nothing else.
+        "-chardev", console,
+        "-serial", "chardev:console",
+        # The agent's own channel, so that results never mix with the log.
+        "-chardev", agent,
+        "-device", "virtio-serial-pci,max_ports=2",
+        "-device", f"virtserialport,chardev=agent,name={AGENT_PORT}",
+    ]  # fmt: skip
+    if ports.bell is not None and ports.job is not None:
+        arguments += [
+            # Bytes that come through virtio while the guest runs reach it at an instruction that
+            # the host's scheduler chooses, and QEMU delivers none while it is stopped. So an
+            # exact guest reads its job from fw_cfg, where the processor fetches it itself, when
+            # a byte on ttyS1 says so: the FIFO of a 16550 takes it before the guest goes on.
+            "-fw_cfg", f"name={JOB_FILE},file=/proc/self/fd/{ports.job}",
+            "-chardev", f"socket,id=bell,fd={ports.bell}",
+            "-serial", "chardev:bell",
+        ]  # fmt: skip
+    return arguments
+
+
+def _network(machine: Machine) -> list[str]:
+    if not machine.ssh:
+        return []
+    return [
+        # User-mode networking needs no privilege. Port 0: the host's kernel picks a free one, so
+        # that guests never collide; the monitor tells which. Reachable from this host only.
+        "-netdev", "user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:0-:22",
+        # Without a boot ROM: nothing is booted from the network.
+        "-device", "virtio-net-pci,netdev=net,romfile=",
+    ]  # fmt: skip
+
+
+def _on(flag: bool) -> str:
+    return "on" if flag else "off"
+
+
+def _escape(path: Path) -> str:
+    """A path inside an option list: QEMU reads a doubled comma as one that does not separate."""
+    return str(path).replace(",", ",,")

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QEMU's monitor, synchronously: ask, get the answer, mind the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from qemu.qmp import ExecuteError, QMPClient, QMPError
+
+from driver.deadline import Deadline
+from driver.errors import GuestLost, GuestTimeout, HostError
+
+
+class Monitor:
+    """A connection to the monitor over an inherited socket; it owns the socket.
+
+    Not for use from several threads at a time. Greeting and negotiation happen at the first
+    command, so that making one costs nothing.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client = QMPClient("driver")
+
+    def execute(
+        self, command: str, arguments: Mapping[str, object] | None = None, *, deadline: Deadline
+    ) -> Any:
+        """Execute a QMP command and return its ``return`` value, whose shape QEMU documents.
+
+        Raises :class:`HostError` when QEMU refuses it, :class:`GuestLost` when QEMU is gone,
+        :class:`GuestTimeout` when it does not answer by the deadline.
+        """
+        try:
+            return self._wait(self._execute(command, arguments), deadline.remaining())
+        except ExecuteError as error:
+            raise HostError(f"QEMU refused `{command}`: {error}") from error
+        except TimeoutError as error:
+            raise GuestTimeout(f"QEMU did not answer `{command}` in time") from error
+        except (QMPError, OSError, EOFError) as error:
+            raise GuestLost(f"QEMU ended before it answered `{command}`") from error
+
+    def human(self, line: str, *, deadline: Deadline) -> str:
+        """Execute a command of the human monitor and return what it prints."""
+        return str(self.execute("human-monitor-command", {"command-line": line}, deadline=deadline))
+
+    def wait_status(self, wanted: frozenset[str], *, deadline: Deadline) -> str:
+        """Poll the run state until it is one of ``wanted``; returns which."""
+        while True:
+            status = str(self.execute("query-status", deadline=deadline)["status"])
+            if status in wanted:
+                return status
+            deadline.check()
+            time.sleep(0.002)
+
+    def ask_to_quit(self) -> None:
+        """Send ``quit``; whether QEMU obeys shows in its process. Never raises, never waits."""
+        with contextlib.suppress(OSError):
+            if self._loop is None:
+                self._socket.setblocking(False)
+                request = b'{"execute":"qmp_capabilities"}{"execute":"quit"}'
+                self._socket.send(request)
+            else:
+                with contextlib.suppress(QMPError, TimeoutError, EOFError):
+                    self._wait(self._client.execute("quit"), 1.0)
+
+    def close(self) -> None:
+        """Close the connection and the socket; idempotent."""
+        if self._loop is not None:
+            with contextlib.suppress(QMPError, OSError, EOFError, TimeoutError):
+                self._wait(self._client.disconnect(), 1.0)
+            self._loop.close()
+            self._loop = None
+        self._socket.close()
+
+    async def _execute(self, command: str, arguments: Mapping[str, object] | None) -> object:
+        if not self._client.runstate.value:  # IDLE: not connected yet
+            await self._client.connect(self._socket)
+        return await self._client.execute(command, arguments)
+
+    def _wait(self, work: Any, seconds: float) -> Any:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(asyncio.wait_for(work, seconds))

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SSH into a guest on 127.0.0.1: commands with their exit status, files up and down."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import select
+import shlex
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import paramiko
+
+from driver.deadline import Deadline
+from driver.errors import GuestLost, GuestTimeout, HostError
+from driver.guest.keys import Login
+
+HOST = "127.0.0.1"
+USER = "root"
+
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that ran in the guest: minus the signal's number does not exist over SSH, so a
+    killed command shows as 128 plus the number, as its shell reports it.
+    """
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+class Ssh:
+    """A connection. The guest must present exactly the host key its template was given.
+
+    Retries while the server starts; raises :class:`GuestTimeout` at the deadline.
+    """
+
+    def __init__(self, port: int, login: Login, deadline: Deadline) -> None:
+        self.port = port
+        host_key = paramiko.Ed25519Key(data=base64.b64decode(login.host_key))
+        user_key = paramiko.Ed25519Key.from_private_key(login.key_file())
+        while True:
+            try:
+                self._transport = _connect(port, host_key, user_key, deadline)
+            except (OSError, EOFError, paramiko.SSHException) as error:
+                if isinstance(error, paramiko.BadHostKeyException):
+                    raise GuestLost("another server than the guest's answered") from error
+                if deadline.expired:
+                    raise GuestTimeout(
+                        f"the guest's SSH server did not answer within {deadline.seconds:.0f} s"
+                        f" ({error})",
+                        hint="The console log shows whether it started.",
+                    ) from error
+                time.sleep(0.1)
+            else:
+                return
+
+    def __enter__(self) -> Ssh:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def run(
+        self, command: str | Sequence[str], deadline: Deadline, *, stdin: bytes = b""
+    ) -> Completed:
+        """Run a command line (or a list of words, quoted here) and return all it left behind."""
+        line = command if isinstance(command, str) else shlex.join(command)
+        collected = _Collected()
+        status = self._exchange(line, deadline, stdin, collected)
+        return Completed(
+            status,
+            bytes(collected.stdout).decode("utf-8", "replace"),
+            bytes(collected.stderr).decode("utf-8", "replace"),
+        )
+
+    def upload(self, local: Path, remote: str, deadline: Deadline, *, mode: int = 0o644) -> None:
+        """Copy a file into the guest. Through `cat`: small SSH servers have no SFTP."""
+        line = f"cat > {shlex.quote(remote)} && chmod {mode:o} {shlex.quote(remote)}"
+        done = self.run(line, deadline, stdin=local.read_bytes())
+        if done.status:
+            raise HostError(f"could not write {remote} in the guest: {done.stderr.strip()}")
+
+    def download(self, remote: str, local: Path, deadline: Deadline) -> None:
+        """Copy a file out of the guest; the local one appears only when it is complete."""
+        partial = local.with_name(f".{local.name}.partial")
+        try:
+            with partial.open("wb") as sink:
+                collected = _Collected(sink)
+                status = self._exchange(f"cat {shlex.quote(remote)}", deadline, b"", collected)
+            if status:
+                words = bytes(collected.stderr).decode("utf-8", "replace").strip()
+                raise HostError(f"could not read {remote} in the guest: {words}")
+            partial.replace(local)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _exchange(self, line: str, deadline: Deadline, stdin: bytes, collected: _Collected) -> int:
+        try:
+            channel = self._transport.open_session(timeout=max(0.1, deadline.remaining()))
+            with contextlib.closing(channel):
+                channel.exec_command(line)
+                _pump(channel, memoryview(stdin), collected, deadline)
+                status = channel.recv_exit_status()
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            raise GuestLost(f"the SSH connection broke during `{line}`: {error}") from error
+        if status < 0:
+            raise GuestLost(f"the SSH connection ended before `{line}` did")
+        return status
+
+
+class _Collected:
+    """Where a command's output goes: ``sink`` for a file's bytes, else memory."""
+
+    def __init__(self, sink: BinaryIO | None = None) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self._sink = sink
+
+    def out(self, data: bytes) -> None:
+        if self._sink is None:
+            self.stdout += data
+        else:
+            self._sink.write(data)
+
+
+def _pump(
+    channel: paramiko.Channel, stdin: memoryview, collected: _Collected, deadline: Deadline
+) -> None:
+    """Move bytes both ways at once, so that neither side waits for the other for ever."""
+    channel.setblocking(0)
+    closed = False
+    while True:
+        idle = True
+        if not stdin and not closed:
+            channel.shutdown_write()
+            closed = True
+        elif stdin and channel.send_ready():
+            stdin = stdin[channel.send(bytes(stdin[:_CHUNK])) :]
+            idle = False
+        if channel.recv_ready():
+            collected.out(channel.recv(_CHUNK))
+            idle = False
+        if channel.recv_stderr_ready():
+            collected.stderr += channel.recv_stderr(_CHUNK)
+            idle = False
+        if idle and channel.exit_status_ready() and channel.eof_received:
+            return
+        if idle and channel.closed:
+            return
+        deadline.check()
+        if idle:
+            select.select([channel], [], [], 0.02)
+            if channel.eof_received:  # the channel stays readable from then on
+                time.sleep(0.005)
+
+
+def _connect(
+    port: int, host_key: paramiko.PKey, user_key: paramiko.PKey, deadline: Deadline
+) -> paramiko.Transport:
+    seconds = max(0.1, deadline.remaining())
+    transport = paramiko.Transport(socket.create_connection((HOST, port), timeout=seconds))
+    # QEMU accepts at once, whether or not anybody listens in the guest.
+    transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = seconds
+    try:
+        transport.connect(host_key, USER, pkey=user_key)
+    except BaseException:
+        transport.close()
+        raise
+    return transport

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What connects the driver to one QEMU: nameless sockets and memory files.
+
+A name in the file system would have to fit 107 bytes, would be open to whoever can reach it,
+would collide, and would stay behind when the driver is killed. Descriptors do none of that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import struct
+import termios
+import threading
+import time
+from pathlib import Path
+
+from driver.deadline import Deadline
+from driver.guest.machine import Machine
+from driver.guest.qemu import Ports
+
+# Size of an exact guest's job file: what the agent takes at most. Fixed, because the guest's
+# kernel learns the size when it boots, and the template booted with another job.
+JOB_BYTES = 65536
+
+# How often the output of an exact guest is looked at, in seconds.
+_LOOK_EVERY = 0.002
+
+
+class Wires:
+    """The two ends of everything: ``ports`` and ``inherit`` for QEMU, the rest for us."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        *,
+        console: bool = False,
+        job: bytes | None = None,
+        gdb: Path | None = None,
+    ) -> None:
+        self._undo = contextlib.ExitStack()
+        self._theirs = contextlib.ExitStack()
+        self.inherit: list[int] = []
+        self.bell: socket.socket | None = None
+        self.console: socket.socket | None = None
+        try:
+            self.monitor, monitor = self._pair()
+            bell_port = job_port = console_port = None
+            if console:
+                self.console, console_port = self._pair()
+            if machine.exact:
+                output = self._memory_file(b"")
+                self.agent = self._undo.enter_context(_Follower(output)).socket
+                self.bell, bell_port = self._pair()
+                job_port = self._memory_file((job or b"").ljust(JOB_BYTES, b"\0"))
+                agent = output
+            else:
+                self.agent, agent = self._pair()
+            self.ports = Ports(monitor, agent, console_port, job_port, bell_port, gdb)
+        except BaseException:
+            self.close()
+            raise
+
+    def close_theirs(self) -> None:
+        """QEMU has inherited its ends; close ours of them, so that its death shows as EOF."""
+        self._theirs.close()
+
+    def close(self) -> None:
+        """Close everything; idempotent."""
+        self._theirs.close()
+        self._undo.close()
+
+    def ring(self, deadline: Deadline) -> None:
+        """Put one byte on the bell of a *stopped* guest and wait until its UART has it."""
+        assert self.bell is not None
+        self.bell.send(b"g")
+        while _unread(self.bell):
+            deadline.check()
+            time.sleep(0.001)
+
+    def _pair(self) -> tuple[socket.socket, int]:
+        ours, theirs = socket.socketpair()
+        self._undo.callback(ours.close)
+        self._theirs.callback(theirs.close)
+        self.inherit.append(theirs.fileno())
+        return ours, theirs.fileno()
+
+    def _memory_file(self, content: bytes) -> int:
+        descriptor = os.memfd_create("driver", os.MFD_CLOEXEC)
+        self._undo.callback(os.close, descriptor)
+        os.write(descriptor, content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        self.inherit.append(descriptor)
+        return descriptor
+
+
+class _Follower:
+    """Copies a growing file into a socket, so that whoever reads it can wait as for any other."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = os.dup(descriptor)
+        self.socket, self._sink = socket.socketpair()
+        self._sink.settimeout(None)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="follow", daemon=True)
+
+    def __enter__(self) -> _Follower:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self._stop.set()
+        with contextlib.suppress(OSError):
+            self._sink.shutdown(socket.SHUT_RDWR)  # wakes a blocked sendall
+        self._thread.join()
+        self.socket.close()
+        self._sink.close()
+        os.close(self._descriptor)
+
+    def _follow(self) -> None:
+        offset = 0
+        while True:
+            stopping = self._stop.is_set()
+            data = os.pread(self._descriptor, 1 << 18, offset)
+            offset += len(data)
+            try:
+                if data:
+                    self._sink.sendall(data)
+                # A job is also sent over this socket, for guests that read it from there.
+                self._sink.recv(1 << 18, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                pass
+            except OSError:
+                return
+            if not data and self._stop.wait(_LOOK_EVERY) and stopping:
+                return
+
+
+def _unread(sock: socket.socket) -> int:
+    """Bytes written to a Unix socket that its peer has not read yet (SIOCOUTQ of unix(7))."""
+    return int(struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
