@@ -59,20 +59,23 @@ class PlainReporter:
         self._title = ""
         self._shown = 0
         self._shown_at = 0.0
+        self._finished = False
 
     def step(self, title: str) -> None:
         with self._lock:
             self._title, self._shown, self._shown_at = title, 0, time.monotonic()
+            self._finished = False
             self._print(title)
 
     def progress(self, done: int, total: int | None, label: str = "") -> None:
         with self._lock:
             now = time.monotonic()
             big_step = total is not None and done - self._shown >= _PLAIN_SHARE * total
-            finished = total is not None and done >= total > self._shown
+            finished = total is not None and done >= total and not self._finished
             if not (big_step or finished or now - self._shown_at >= _PLAIN_SECONDS):
                 return
             self._shown, self._shown_at = done, now
+            self._finished = self._finished or finished
             amount = f"{done}/{total}" if total is not None else f"{done}"
             self._print(f"{self._title}: {amount} {label}".rstrip())
 

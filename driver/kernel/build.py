@@ -85,9 +85,9 @@ class _Request:
         source, series = self.source, self.series
         return {
             "source": {
-                **source.origin,
                 "identity": source.identity,
                 "version": source.version,
+                "origin": {**source.origin},
             },
             "series": {
                 "name": series.name,

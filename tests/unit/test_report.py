@@ -23,6 +23,15 @@ def test_plain_progress_prints_tenths_and_the_end() -> None:
     assert len(lines) == 11
 
 
+def test_plain_progress_past_an_estimate_is_not_a_line_per_call() -> None:
+    stream = io.StringIO()
+    reporter = PlainReporter(stream)
+    reporter.step("compile")
+    for done in range(1, 1041):
+        reporter.progress(done, max(1000, done), "objects")
+    assert len(stream.getvalue().splitlines()) == 11
+
+
 def test_plain_progress_without_a_total_is_not_a_line_per_call() -> None:
     stream = io.StringIO()
     reporter = PlainReporter(stream)
