@@ -60,6 +60,61 @@ struct window_entries {
 	long small, huge, zero;
 };
 
+/* "2M" or "4K". */
+static inline size_t window_parse_entry(const char *text)
+{
+	if (!strcmp(text, "2M"))
+		return HUGE_ENTRY;
+	if (!strcmp(text, "4K"))
+		return SMALL_ENTRY;
+	trial_fail("--entry %s: it is 2M or 4K", text);
+}
+
+static inline enum window_place window_parse_place(const char *text)
+{
+	static const char *const names[] = { "near", "lonely", "kernel" };
+
+	for (int i = 0; i < 3; i++)
+		if (!strcmp(text, names[i]))
+			return i;
+	trial_fail("--place %s: it is near, lonely or kernel", text);
+}
+
+/* A positive number, in units of 1, K, M or G, up to `most`. */
+static inline size_t window_parse_number(const char *option, const char *text, size_t most)
+{
+	char *end;
+	unsigned long long number;
+
+	errno = 0;
+	number = strtoull(text, &end, 10);
+	if (end != text && *end && !end[1]) {
+		const char *units = "KMG", *unit = strchr(units, *end);
+
+		if (unit && number <= most) {
+			number <<= 10 * (unit - units + 1);
+			end++;
+		}
+	}
+	if (errno || end == text || *end || *text == '-' || !number || number > most)
+		trial_fail("--%s %s: it is a number from 1 to %zu", option, text, most);
+	return number;
+}
+
+/* Open a file that must hold at least `length` bytes. */
+static inline int window_open(const char *path, size_t length, bool write)
+{
+	int fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	struct stat file;
+
+	if (fd < 0 || fstat(fd, &file))
+		trial_fail("%s: %s", path, strerror(errno));
+	if ((size_t)file.st_size < length)
+		trial_fail("%s holds %lld MiB; %zu are needed", path,
+			   (long long)file.st_size / (long long)MIB, length / MIB);
+	return fd;
+}
+
 /*
  * An address where `length` bytes can be mapped in this process and in children it forks, or NULL
  * to let the kernel choose.
@@ -86,12 +141,15 @@ static inline void *window_place(size_t length, enum window_place place)
 	trial_fail("no room for %zu GiB within 512 GiB of addresses", length / GIB);
 }
 
-/* Map a file range for entries of the given size; `sharing` is MAP_SHARED or MAP_PRIVATE. */
+/*
+ * Map a file range for entries of the given size; `sharing` is MAP_SHARED or MAP_PRIVATE. Private
+ * mappings reserve no memory for copies of every page: at most a few are ever written.
+ */
 static inline void *window_map(void *at, size_t length, int fd, off_t offset, int protection,
 			       int sharing, size_t entry)
 {
-	void *got = mmap(at, length, protection, sharing | (at ? MAP_FIXED_NOREPLACE : 0), fd,
-			 offset);
+	int flags = sharing | MAP_NORESERVE | (at ? MAP_FIXED_NOREPLACE : 0);
+	void *got = mmap(at, length, protection, flags, fd, offset);
 
 	if (got == MAP_FAILED)
 		trial_fail("mmap of %zu MiB: %s", length / MIB, strerror(errno));

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * footprint: what do page tables cost when many processes map the same range of a file?
+ *
+ * Phases, each for all processes:
+ *
+ *	before		they exist, and have touched all they will use besides the mapping
+ *	mapped		each has mapped the range; no table was needed for that
+ *	touched		each has accessed one byte per step (2 MiB: every table page exists)
+ *	half-unmapped	half of them (rounded down) have unmapped it
+ *	gone		all have unmapped it; they still exist, so this equals `before`
+ *
+ * Between two phases nothing else in these processes changes, so differences of page-table
+ * counters are those of the mapping alone; with --place near exactly 1 page per process and GiB
+ * for 2 MiB entries and 513 for 4 KiB entries (window.h says why), where nothing is shared.
+ *
+ * In `touched` every process reads its own page tables back (PAGEMAP_SCAN): entries of another
+ * size, the zero page, or any number of entries but the expected one end the trial with status 1.
+ * Reported there: minor faults per process (smallest, largest, sum) and entries per process.
+ */
+#include <getopt.h>
+
+#include "crew.h"
+#include "window.h"
+
+enum { STEP_MAP, STEP_TOUCH, STEP_CHECK, STEP_UNMAP };
+
+struct options {
+	const char *file;
+	size_t processes;
+	size_t length;
+	size_t entry;
+	size_t step;
+	bool write;
+	int sharing;
+	enum window_place place;
+	/* Filled in once the options are known. */
+	int fd;
+	void *at;
+};
+
+static const char usage[] =
+	"usage: footprint --file PATH [--processes N] [--gib N] [--entry 2M|4K] [--step BYTES]\n"
+	"                 [--write | --read] [--private] [--place near|lonely|kernel]\n"
+	"\n"
+	"Defaults: 1 process, 1 GiB, 2M, --step 2M, --write, shared, near. --private needs --read:\n"
+	"a private write copies pages, and then there is nothing left to compare.\n";
+
+static struct crew_report work(size_t index, int step, const void *context)
+{
+	const struct options *options = context;
+	struct crew_report report = { { 0 } };
+	struct window_entries entries;
+	static void *at;
+	long faults;
+
+	(void)index;
+	switch (step) {
+	case STEP_MAP:
+		at = window_map(options->at, options->length, options->fd, 0,
+				PROT_READ | (options->write ? PROT_WRITE : 0), options->sharing,
+				options->entry);
+		report.numbers[0] = (uintptr_t)at % GIB == 0;
+		break;
+	case STEP_TOUCH:
+		faults = trial_minor_faults();
+		window_touch(at, options->length, options->step, options->write);
+		report.numbers[0] = trial_minor_faults() - faults;
+		break;
+	case STEP_CHECK:
+		entries = window_entries(at, options->length);
+		report.numbers[0] = entries.huge;
+		report.numbers[1] = entries.small;
+		report.numbers[2] = entries.zero;
+		break;
+	case STEP_UNMAP:
+		if (munmap(at, options->length))
+			trial_fail("munmap: %s", strerror(errno));
+		break;
+	}
+	return report;
+}
+
+static void report_faults(const struct crew *crew, long accesses)
+{
+	long least = crew->slots[0].report.numbers[0], most = least, sum = 0;
+
+	for (size_t i = 0; i < crew->size; i++) {
+		long faults = crew->slots[i].report.numbers[0];
+
+		least = faults < least ? faults : least;
+		most = faults > most ? faults : most;
+		sum += faults;
+	}
+	trial_value("minor-faults-min", "count", least);
+	trial_value("minor-faults-max", "count", most);
+	trial_value("minor-faults-sum", "count", sum);
+	if (most > accesses)
+		trial_fail("a process took %ld faults for %ld accesses", most, accesses);
+}
+
+static void report_entries(const struct crew *crew, const struct options *options)
+{
+	/* Accesses closer together than an entry share it. */
+	size_t apart = options->step > options->entry ? options->step : options->entry;
+	long expected = (options->length + apart - 1) / apart;
+	bool huge = options->entry == HUGE_ENTRY;
+
+	for (size_t i = 0; i < crew->size; i++) {
+		const long *found = crew->slots[i].report.numbers;
+
+		if (found[!huge] != expected || found[huge] || found[2])
+			trial_fail("process %zu has %ld entries of 2 MiB and %ld of 4 KiB, %ld of "
+				   "them for the zero page; expected %ld of %s (a file once mapped by "
+				   "smaller entries keeps to them until it is dropped from memory)",
+				   i, found[0], found[1], found[2], expected, huge ? "2 MiB" : "4 KiB");
+	}
+	trial_value("entries-per-process", "count", expected);
+}
+
+static void parse(int argc, char **argv, struct options *options)
+{
+	static const struct option known[] = {
+		{ "file", required_argument, NULL, 'f' },
+		{ "processes", required_argument, NULL, 'n' },
+		{ "gib", required_argument, NULL, 'g' },
+		{ "entry", required_argument, NULL, 'e' },
+		{ "step", required_argument, NULL, 's' },
+		{ "write", no_argument, NULL, 'w' },
+		{ "read", no_argument, NULL, 'r' },
+		{ "private", no_argument, NULL, 'p' },
+		{ "place", required_argument, NULL, 'a' },
+		{ 0 },
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		switch (option) {
+		case 'f':
+			options->file = optarg;
+			break;
+		case 'n':
+			options->processes = window_parse_number("processes", optarg, 16384);
+			break;
+		case 'g':
+			options->length = GIB * window_parse_number("gib", optarg, 400);
+			break;
+		case 'e':
+			options->entry = window_parse_entry(optarg);
+			break;
+		case 's':
+			options->step = window_parse_number("step", optarg, GIB);
+			break;
+		case 'w':
+		case 'r':
+			options->write = option == 'w';
+			break;
+		case 'p':
+			options->sharing = MAP_PRIVATE;
+			break;
+		case 'a':
+			options->place = window_parse_place(optarg);
+			break;
+		default:
+			fputs(usage, stderr);
+			exit(2);
+		}
+	}
+	if (!options->file || optind != argc ||
+	    (options->sharing == MAP_PRIVATE && options->write)) {
+		fputs(usage, stderr);
+		exit(2);
+	}
+	if (options->step % SMALL_ENTRY)
+		trial_fail("--step %zu: it is a multiple of 4K", options->step);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {
+		.processes = 1,
+		.length = GIB,
+		.entry = HUGE_ENTRY,
+		.step = HUGE_ENTRY,
+		.write = true,
+		.sharing = MAP_SHARED,
+		.place = WINDOW_NEAR,
+	};
+	struct crew crew;
+	size_t all, half;
+
+	parse(argc, argv, &options);
+	options.fd = window_open(options.file, options.length, options.write);
+	options.at = window_place(options.length, options.place);
+	all = options.processes;
+	half = all / 2;
+
+	trial_settle();
+	crew_start(&crew, all, work, &options);
+	trial_phase("before", crew.pids, all);
+
+	crew_step(&crew, 0, all, STEP_MAP);
+	trial_phase("mapped", crew.pids, all);
+	if (options.place == WINDOW_KERNEL)
+		trial_value("gib-aligned", "boolean", crew.slots[0].report.numbers[0]);
+
+	crew_step(&crew, 0, all, STEP_TOUCH);
+	trial_phase("touched", crew.pids, all);
+	report_faults(&crew, options.length / options.step);
+	crew_step(&crew, 0, all, STEP_CHECK);
+	report_entries(&crew, &options);
+
+	crew_step(&crew, 0, half, STEP_UNMAP);
+	trial_phase("half-unmapped", crew.pids, all);
+
+	crew_step(&crew, half, all, STEP_UNMAP);
+	trial_phase("gone", crew.pids, all);
+
+	crew_dismiss(&crew);
+	return 0;
+}
