@@ -90,6 +90,9 @@ def _machine(experiment: Experiment) -> Iterator[Problem]:
         for word in command.argv:
             yield from _only_factors(experiment, expression.parse_template(word), (name, "argv"))
 
+    for phase in experiment.workload.phases:
+        yield from _only_factors(experiment, expression.parse(phase.when), ("workload", "phases"))
+
 
 def _levels(experiment: Experiment) -> Iterator[Problem]:
     selections: list[tuple[Path, Mapping[str, Sequence[Any]]]] = [
@@ -185,7 +188,7 @@ def _formula(
         if isinstance(metric, str) and not any(fnmatchcase(metric, one) for one in patterns):
             message = f"{source} keeps no metric {metric!r}"
             yield Problem(where, message, metric, patterns)
-        phases = experiment.workload.phases
+        phases = tuple(phase.name for phase in experiment.workload.phases)
         if isinstance(phase, str) and phase not in phases:
             yield Problem(where, f"the workload announces no phase {phase!r}", phase, phases)
 

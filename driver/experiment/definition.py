@@ -126,10 +126,24 @@ class Command(Table):
     timeout: Expression = "60"
 
 
+class Phase(Table):
+    """A phase the workload announces, in those trials for which ``when`` holds.
+
+    Most are always announced: then the name alone may be written for it.
+    """
+
+    name: Text
+    when: Expression = "true"
+
+
+def _phase(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
 class Workload(Command):
     """The command that is measured, and the phases it announces, in order."""
 
-    phases: Annotated[tuple[str, ...], Field(min_length=1)]
+    phases: Annotated[tuple[Annotated[Phase, BeforeValidator(_phase)], ...], Field(min_length=1)]
 
 
 class Sources(Table):

@@ -175,7 +175,11 @@ def _trial(experiment: Experiment, factors: Factors, repeat: int, sequence: int)
             factors=factors,
             guest=_guest(experiment, factors, arms),
             job=_job(experiment, factors, [arm for _, arm in arms]),
-            phases=experiment.workload.phases,
+            phases=tuple(
+                phase.name
+                for phase in experiment.workload.phases
+                if expression.truth(phase.when, factors)
+            ),
         )
     except ExpressionError as error:
         raise UserError(f"trial {trial_id(factors, repeat)}: {error}") from error

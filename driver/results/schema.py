@@ -51,7 +51,7 @@ OK = "ok"
 TIME_UNITS = frozenset({"ns", "us", "ms", "s"})
 INSTRUCTIONS = "instructions"
 # Units with a meaning fixed here. Anything else that looks like a plural noun is a count.
-UNITS = frozenset({"B", "count", INSTRUCTIONS, *TIME_UNITS})
+UNITS = frozenset({"B", "boolean", "count", INSTRUCTIONS, *TIME_UNITS})
 _COUNT = re.compile(r"[a-z][a-z0-9_-]*s")
 _NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
 

@@ -8,7 +8,7 @@ texts a kernel would. It can be told to misbehave.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +53,7 @@ class Guest:
         if self.killed.is_set():
             raise GuestLost("QEMU was killed")
         deadline.check()
-        return _footprint(self, job)
+        return {"footprint": _footprint, "life": _life}[job.argv[0]](self, job)
 
 
 @dataclass
@@ -85,8 +85,7 @@ def option(job: Job, name: str) -> str:
 def _footprint(guest: Guest, job: Job) -> JobResult:
     processes, gib = int(option(job, "--processes")), int(option(job, "--gib"))
     entry = option(job, "--entry")
-    switch = [write.text for write in job.setup if write.path == SWITCH]
-    sharing = guest.patched and switch == ["1"]
+    sharing = _sharing(guest, job)
     copies = 1 if sharing else processes
     per_gib = 513 if entry == "4K" else 1
     mapped = IDLE_TABLE_PAGES + guest.overhead * processes
@@ -95,29 +94,76 @@ def _footprint(guest: Guest, job: Job) -> JobResult:
         "before": IDLE_TABLE_PAGES,
         "mapped": mapped,
         "touched": touched,
-        "half-unmapped": mapped + copies * gib * (1 if per_gib == 1 else 257),
+        "half-unmapped": mapped + (1 if sharing else processes - processes // 2) * gib * per_gib,
         "gone": IDLE_TABLE_PAGES + guest.leak,
     }
-    entries = gib * (1 << 18 if entry == "4K" else 1 << 9)
+    entries = gib * 512
     faults = entries + (processes - 1) * gib if sharing else processes * entries
     result = JobResult(status=0, output="done\n")
-    for number, (phase, pages) in enumerate(tables.items()):
+    for phase, pages in tables.items():
         shared = gib * per_gib if sharing and phase == "touched" else 0
-        texts = {
-            "/proc/meminfo": f"MemTotal:        1015000 kB\nMemFree:          900000 kB\n"
-            f"PageTables:       {pages * PAGE_KIB} kB\n"
-            + (f"SharedPageTables: {shared * PAGE_KIB} kB\n" if guest.patched else "")
-            + "HugePages_Total:       0\n",
-            "/proc/vmstat": f"nr_page_table_pages {pages}\npgfault {1000 * number}\n"
-            + (f"dax_pt_share_create {gib if sharing else 0}\n" if guest.patched else ""),
-            "kpageflags": f"nopage 12\npgtable {pages + KERNEL_TABLE_PAGES}\n",
-        }
-        for source in job.sources:
-            result.samples.append(Sample(phase, source, None, number * 1000, texts[source]))
-        for worker_source in job.worker_sources:
-            if phase not in ("before", "gone"):
-                result.samples.append(
-                    Sample(phase, worker_source, 0, number * 1000, "VmPTE:\t     24 kB\n")
-                )
-    result.values.append(Value("touched", "faults", "faults", float(faults)))
+        events = {"create": gib if sharing else 0}
+        workers = [] if phase in ("before", "gone") else [0]
+        result.samples += _samples(guest, job, Moment(phase, pages, shared, events, workers))
+    result.values.append(Value("touched", "minor-faults-sum", "count", float(faults)))
     return result
+
+
+def _life(guest: Guest, job: Job) -> JobResult:
+    private = "--private" in job.argv
+    sharing = _sharing(guest, job) and not private
+    table = 513 if option(job, "--entry") == "4K" else 1
+    # Per phase: tables in use, then create, attach, detach, free, then the actor's faults.
+    course = {
+        "start": (0, (0, 0, 0, 0), None),
+        "new": (1, (1, 1, 0, 0), 512),
+        "share": (1 if sharing else 2, (1, 2, 0, 0), 1 if sharing else 512),
+        **({"private-write": (2, (1, 2, 0, 0), 1)} if private else {}),
+        "unmap-shared": (1, (1, 2, 1, 0), 0),
+        "unmap-last": (0, (1, 2, 2, 1), None),
+    }
+    result = JobResult(status=0, output="done\n")
+    for phase, (copies, counts, faults) in course.items():
+        events = dict(zip(("create", "attach", "detach", "free"), counts, strict=True))
+        if not sharing:
+            events = dict.fromkeys(events, 0)
+        pages = IDLE_TABLE_PAGES + copies * table + (guest.leak if phase == "unmap-last" else 0)
+        shared = table if sharing and copies else 0
+        result.samples += _samples(guest, job, Moment(phase, pages, shared, events, [0, 1]))
+        if faults is not None:
+            result.values.append(Value(phase, "minor-faults", "count", float(faults)))
+    return result
+
+
+def _sharing(guest: Guest, job: Job) -> bool:
+    switch = [write.text for write in job.setup if write.path == SWITCH]
+    return guest.patched and switch == ["1"]
+
+
+@dataclass
+class Moment:
+    """What the kernel would count at one phase: pages of tables, and the series' events."""
+
+    phase: str
+    pages: int
+    shared: int
+    events: Mapping[str, int]
+    workers: Sequence[int]
+
+
+def _samples(guest: Guest, job: Job, now: Moment) -> Iterator[Sample]:
+    """The texts of every source the job asks for; only a patched kernel has the new lines."""
+    new_line = f"SharedPageTables: {now.shared * PAGE_KIB} kB\n" if guest.patched else ""
+    counters = "".join(f"dax_pt_share_{name} {count}\n" for name, count in now.events.items())
+    texts = {
+        "/proc/meminfo": f"MemTotal:        1015000 kB\nMemFree:          900000 kB\n"
+        f"PageTables:       {now.pages * PAGE_KIB} kB\n{new_line}HugePages_Total:       0\n",
+        "/proc/vmstat": f"nr_page_table_pages {now.pages}\npgfault 1000\n"
+        + (counters if guest.patched else ""),
+        "kpageflags": f"nopage 12\npgtable {now.pages + KERNEL_TABLE_PAGES}\n",
+    }
+    for source in job.sources:
+        yield Sample(now.phase, source, None, 1000, texts[source])
+    for source in job.worker_sources:
+        for worker in now.workers:
+            yield Sample(now.phase, source, worker, 1000, "VmPTE:\t     24 kB\n")

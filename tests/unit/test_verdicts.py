@@ -58,9 +58,21 @@ def test_a_leak_of_one_page_is_a_failing_check(tmp_path: Path) -> None:
     complaint = conclusion.complaint()
     assert complaint is not None
     assert complaint.exit_status == 1
-    assert "4 of 8 checks" in complaint.message
+    assert "4 of 10 checks" in complaint.message
     recorded = conclusion.run.checks.query("verdict == 'fails'")
     assert set(recorded["name"]) == {"gone", "audit_gone"}
+
+
+def test_the_five_cases_on_a_kernel_that_shares_no_private_mapping(tmp_path: Path) -> None:
+    conclusion = Bench(tmp_path, experiment="five-cases").run()
+    assert conclusion.complaint() is None
+    assert conclusion.verdicts.predictions == {
+        "private_reader_shares": verdicts.REFUTED,
+        "private_writer_leaves": verdicts.REFUTED,
+    }
+    phases = conclusion.run.samples.groupby("mapping")["phase"].unique()
+    assert "private-write" in set(phases["private"])
+    assert "private-write" not in set(phases["shared"])
 
 
 @pytest.mark.parametrize(
