@@ -84,7 +84,12 @@ bool unescape(char *text);
 /* job.c */
 enum { JOB_EOF, JOB_READ };
 int read_job(int channel, struct job *job);
+void forget_input(void);
 __attribute__((format(printf, 2, 3))) void refuse(struct job *job, const char *format, ...);
+
+/* bell.c */
+int open_bell(void);
+int read_next_job(int channel, int bell, struct job *job);
 
 /* run.c */
 void run_job(int channel, struct job *job);

@@ -28,6 +28,12 @@ void refuse(struct job *job, const char *format, ...)
 	va_end(arguments);
 }
 
+/* Drop what was read from one place before the next is read from. */
+void forget_input(void)
+{
+	input_start = input_end = 0;
+}
+
 /* The next byte from the host, or -1 at its end. */
 static int next_byte(int channel)
 {

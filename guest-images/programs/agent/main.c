@@ -46,13 +46,14 @@ int main(int argc, char **argv)
 	static struct job job;
 	struct timespec now;
 	bool is_port = true;
-	int channel;
+	int channel, bell = -1;
 
 	if (argc == 3 && !strcmp(argv[1], "--channel")) {
 		is_port = false;
 		channel = open_channel(argv[2]);
 	} else if (argc == 1) {
 		channel = open_port(PORT_NAME);
+		bell = open_bell();
 	} else {
 		dprintf(STDERR_FILENO, "usage: agent [--channel DESCRIPTOR | --channel PATH]\n");
 		return 2;
@@ -66,7 +67,7 @@ int main(int argc, char **argv)
 
 	for (;;) {
 		announce(channel);
-		while (read_job(channel, &job) == JOB_READ)
+		while (read_next_job(channel, bell, &job) == JOB_READ)
 			run_job(channel, &job);
 		if (!is_port)
 			return 0;

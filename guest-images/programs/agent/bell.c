@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The bell: how a guest whose instructions are counted is given its job.
+ *
+ * Bytes that come through virtio while the guest runs arrive at an instruction that depends on how
+ * the host schedules QEMU, and none come while it is stopped. So the host puts the job into QEMU's
+ * fw_cfg, where our own read fetches it, and one byte into the FIFO of the second serial port while
+ * the guest is stopped. The guest then goes on from an identical state to an identical interrupt.
+ * Only such a machine has the fw_cfg entry; on others nothing here opens or waits for anything.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+#define JOB_FILE "/sys/firmware/qemu_fw_cfg/by_name/opt/driver/job/raw"
+#define BELL "/dev/ttyS1"
+
+static _Noreturn void give_up(const char *what)
+{
+	dprintf(STDERR_FILENO, "agent: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+/* The bell's descriptor, or -1 on a machine without one. */
+int open_bell(void)
+{
+	struct termios raw;
+	int bell;
+
+	if (access(JOB_FILE, R_OK))
+		return -1;
+	bell = open(BELL, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	if (bell < 0 || tcgetattr(bell, &raw))
+		give_up(BELL);
+	cfmakeraw(&raw);
+	raw.c_cflag |= CLOCAL;
+	if (tcsetattr(bell, TCSANOW, &raw))
+		give_up(BELL);
+	return bell;
+}
+
+/*
+ * Sleep until there is a job and read it. The job of the bell replaces nothing: while it has not
+ * rung, jobs come through the channel as on any machine.
+ */
+int read_next_job(int channel, int bell, struct job *job)
+{
+	struct pollfd ready[] = {
+		{ .fd = channel, .events = POLLIN },
+		{ .fd = bell, .events = POLLIN },
+	};
+	char ring;
+	int file, outcome;
+
+	if (bell < 0)
+		return read_job(channel, job);
+	while (poll(ready, 2, -1) < 0) {
+		if (errno != EINTR)
+			give_up("waiting for a job");
+	}
+	if (!(ready[1].revents & POLLIN))
+		return read_job(channel, job);
+	if (read(bell, &ring, 1) != 1)
+		give_up(BELL);
+	file = open(JOB_FILE, O_RDONLY | O_CLOEXEC);
+	if (file < 0)
+		give_up(JOB_FILE);
+	outcome = read_job(file, job);
+	/* Behind the job the file is padding. */
+	forget_input();
+	close(file);
+	return outcome;
+}
