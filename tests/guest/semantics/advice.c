@@ -107,6 +107,19 @@ static void nohugepage(void)
 	everywhere(MADV_NOHUGEPAGE, 0);
 }
 
+/* Other advice for the whole: A needs tables of its own kind from here on. */
+static void nohugepage_leaves(void)
+{
+	two_mappers();
+	expect_call(a, 0, SYS_madvise, HOME, 2 * GIB, shape.small ? MADV_HUGEPAGE :
+		    MADV_NOHUGEPAGE);
+	expect_detached(2);
+	expect_contents(a, f, HOME, 0, 2 * GIB);
+	expect_tables(2, 2);
+	expect_contents_at_hand(b, f, HOME, 0, 2 * GIB);
+	nothing_changed();
+}
+
 static void collapse(void)
 {
 	everywhere(MADV_COLLAPSE, -EINVAL);
@@ -153,6 +166,8 @@ static void dontneed_refault(void)
 	for (uint64_t i = 1; i <= 3; i++) {
 		expect_store(b, HOME + UNIT, i);
 		expect_call(a, 0, SYS_madvise, HOME, 2 * GIB, MADV_DONTNEED);
+		/* B has dropped nothing. */
+		expect_contents_at_hand(b, f, HOME + GIB, GIB, GIB);
 		expect_value(a, HOME + UNIT, shape.private ? stamp(f, UNIT) : i);
 		expect_value(b, HOME + UNIT, i);
 	}
@@ -293,6 +308,8 @@ const struct semantic_case advice_cases[] = {
 	{ "advice/pageout", EVERY_SHAPE, pageout, "MADV_PAGEOUT" },
 	{ "advice/hugepage", EVERY_SHAPE, hugepage, "MADV_HUGEPAGE" },
 	{ "advice/nohugepage", EVERY_SHAPE, nohugepage, "MADV_NOHUGEPAGE" },
+	{ "advice/nohugepage-leaves", EVERY_SHAPE, nohugepage_leaves,
+	  "other advice means other tables" },
 	{ "advice/collapse", EVERY_SHAPE, collapse, "MADV_COLLAPSE is refused" },
 	{ "advice/wipeonfork", SHARED_2M | PRIVATE_2M, wipeonfork, "MADV_WIPEONFORK is refused" },
 	{ "advice/keeponfork", SHARED_2M | PRIVATE_2M, keeponfork, "MADV_KEEPONFORK" },

@@ -159,10 +159,10 @@ static void exit_orders(void)
 			expect_contents(w[k], f, HOME, 0, 2 * GIB);
 		expect_tables(2, 6);
 		worker_exit(w[orders[i][0]]);
-		expect_contents(w[orders[i][1]], f, HOME, 0, 2 * GIB);
-		expect_contents(w[orders[i][2]], f, HOME, 0, 2 * GIB);
+		expect_contents_at_hand(w[orders[i][1]], f, HOME, 0, 2 * GIB);
+		expect_contents_at_hand(w[orders[i][2]], f, HOME, 0, 2 * GIB);
 		worker_exit(w[orders[i][1]]);
-		expect_contents(w[orders[i][2]], f, HOME, 0, 2 * GIB);
+		expect_contents_at_hand(w[orders[i][2]], f, HOME, 0, 2 * GIB);
 		worker_exit(w[orders[i][2]]);
 	}
 }
@@ -172,7 +172,7 @@ static void kill_idle(void)
 	mappers();
 	all_touch();
 	worker_kill(a);
-	expect_contents(b, f, HOME, 0, 2 * GIB);
+	expect_contents_at_hand(b, f, HOME, 0, 2 * GIB);
 	meet(b, c, 1);
 	worker_kill(c);
 	expect_contents(b, f, HOME + GIB, GIB, GIB);
@@ -282,8 +282,8 @@ static void oom_reap(void)
 		skip_case("a killed process does not stop for its tracer here");
 	got = syscall(SYS_process_mrelease, pidfd, 0);
 	expect(!got, "process_mrelease: %s", strerror(errno));
-	expect_contents(b, f, HOME, 0, 2 * GIB);
-	expect_contents(c, f, HOME, 0, 2 * GIB);
+	expect_contents_at_hand(b, f, HOME, 0, 2 * GIB);
+	expect_contents_at_hand(c, f, HOME, 0, 2 * GIB);
 	ptrace(PTRACE_CONT, child->pid, 0, 0);
 	status = worker_collect(child);
 	expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "status 0x%x", status);

@@ -181,6 +181,41 @@ static void unchanged(void)
 	expect_contents(b, f, HOME, 0, 2 * GIB);
 }
 
+/*
+ * Two vmas meet at a table boundary.  A unit beyond it is made like the one
+ * before it: the kernel merges, and the boundary moves into the table.
+ */
+static void boundary_moves(uint64_t start, int protection)
+{
+	two_mappers(PROT_READ | PROT_WRITE);
+	expect_call(a, 0, SYS_mprotect, HOME + GIB, GIB, PROT_READ);
+	expect_contents(a, f, HOME, 0, 2 * GIB);
+	expect_call(a, 0, SYS_mprotect, HOME + start, UNIT, protection);
+	expect_contents(a, f, HOME, 0, 2 * GIB);
+	for (int i = 0; i < f->filled_count; i++) {
+		uint64_t at = f->filled[i] * UNIT;
+		bool moved = at >= start && at < start + UNIT;
+
+		if (moved ? protection & PROT_WRITE : at < GIB)
+			expect_store(a, HOME + at, stamp(f, at));
+		else
+			expect_store_signal(a, HOME + at, SIGSEGV);
+	}
+	expect_contents_at_hand(b, f, HOME, 0, 2 * GIB);
+	expect_store(b, HOME + start, 0xB);
+	expect_value(a, HOME + start, shape.private ? stamp(f, start) : 0xB);
+}
+
+static void boundary_moves_up(void)
+{
+	boundary_moves(GIB, PROT_READ | PROT_WRITE);
+}
+
+static void boundary_moves_down(void)
+{
+	boundary_moves(GIB - UNIT, PROT_READ);
+}
+
 /* mprotect works up to the hole, then says ENOMEM. */
 static void over_a_hole(void)
 {
@@ -307,6 +342,10 @@ const struct semantic_case protect_cases[] = {
 	{ "protect/both-change", EVERY_SHAPE, both_change, "both change alike and share again" },
 	{ "protect/split-and-merge", EVERY_SHAPE, split_and_merge,
 	  "a split vma merges and shares again" },
+	{ "protect/boundary-up", EVERY_SHAPE, boundary_moves_up,
+	  "a vma grows into the next one's table" },
+	{ "protect/boundary-down", EVERY_SHAPE, boundary_moves_down,
+	  "a vma grows into the table before it" },
 	{ "protect/unchanged", EVERY_SHAPE, unchanged, "an mprotect that changes nothing" },
 	{ "protect/over-a-hole", EVERY_SHAPE, over_a_hole, "an mprotect that fails half-way" },
 	{ "protect/pkey-whole", EVERY_SHAPE, pkey_whole, "a protection key for all of it" },

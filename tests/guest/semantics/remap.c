@@ -41,7 +41,7 @@ static void move(uint64_t from, uint64_t length, uint64_t to)
 	expect_contents(a, f, to, from, length);
 	expect_contents(a, f, HOME, 0, from);
 	expect_contents(a, f, HOME + from + length, from + length, 2 * GIB - from - length);
-	expect_contents(b, f, HOME, 0, 2 * GIB);
+	expect_contents_at_hand(b, f, HOME, 0, 2 * GIB);
 	stores_meet(to, HOME + from);
 	expect_contents(b, f, HOME, 0, from);
 }

@@ -210,6 +210,17 @@ void expect_contents_(const char *file, int line, struct worker *w, struct file 
 	}
 }
 
+void expect_contents_at_hand_(const char *file, int line, struct worker *w, struct file *f,
+			      uint64_t address, uint64_t offset, uint64_t length)
+{
+	long before = faults_of(w->pid), after;
+
+	expect_contents_(file, line, w, f, address, offset, length);
+	after = faults_of(w->pid);
+	report_unless(after == before, file, line, "%s: %ld faults where none is due", w->name,
+		      after - before);
+}
+
 void expect_zeros_(const char *file, int line, struct worker *w, uint64_t address,
 		   uint64_t length)
 {

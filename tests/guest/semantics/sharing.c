@@ -4,6 +4,7 @@
 #include "scene.h"
 
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 static void expect_same_frames(struct worker *a, struct worker *b, struct file *f)
@@ -362,6 +363,27 @@ static void advice_differs(void)
 	expect_value(b, HOME + PAGE, shape.private ? stamp(f, PAGE) : 0xA);
 }
 
+/* 2 MiB entries are forbidden to one whole process. */
+static void thp_disabled(void)
+{
+	struct file *f = file_standard(1);
+	struct worker *a = worker_start("A"), *b = worker_start("B");
+	long before;
+
+	expect_call(a, 0, SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	map(a, f, 0, GIB);
+	map(b, f, 0, GIB);
+	tables_mark();
+	expect_contents(b, f, HOME, 0, GIB);
+	before = faults_of(a->pid);
+	expect_contents(a, f, HOME, 0, GIB);
+	expect(faults_of(a->pid) - before >= 3, "%ld faults for 9 pages",
+	       faults_of(a->pid) - before);
+	expect_tables(2, 2);
+	expect_store(b, HOME, 0xB);
+	expect_value(a, HOME, shape.private ? stamp(f, 0) : 0xB);
+}
+
 static void two_files(void)
 {
 	struct file *f = file_standard(1), *g = file_standard(1);
@@ -551,6 +573,8 @@ const struct semantic_case sharing_cases[] = {
 	  "stores after loads are seen by all" },
 	{ "sharing/advice-differs", SHARED_2M | PRIVATE_2M, advice_differs,
 	  "2 MiB and 4 KiB mappings of one file agree on data, in tables of their own" },
+	{ "sharing/thp-disabled", SHARED_2M | PRIVATE_2M, thp_disabled,
+	  "PR_SET_THP_DISABLE for one of them" },
 	{ "sharing/two-files", EVERY_SHAPE, two_files,
 	  "two files at one address are not confused" },
 	{ "sharing/again", EVERY_SHAPE, again,

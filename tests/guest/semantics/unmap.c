@@ -28,8 +28,8 @@ static void only_this_is_gone(uint64_t start, uint64_t length)
 {
 	uint64_t end = start + length;
 
-	expect_contents(b, f, HOME, 0, 2 * GIB);
-	expect_contents(c, f, HOME, 0, 2 * GIB);
+	expect_contents_at_hand(b, f, HOME, 0, 2 * GIB);
+	expect_contents_at_hand(c, f, HOME, 0, 2 * GIB);
 	expect_contents(a, f, HOME, 0, start);
 	expect_contents(a, f, HOME + end, end, 2 * GIB - end);
 	/* Stores still meet, on either side of the range and inside it. */

@@ -593,6 +593,30 @@ static void copied(void)
 	expect_contents(other, f, HOME, 0, 2 * GIB);
 }
 
+/*
+ * A store makes a copy while a thread faults on another page of the same
+ * table: whoever comes first, one has the copy and the other the file.
+ */
+static void copy_race(void)
+{
+	threads();
+	for (int i = 0; i < 20; i++) {
+		uint64_t at = ELSEWHERE + i * GIB;
+
+		map_at(a, f->fd, at, GIB, 0, PROT_READ | PROT_WRITE, shape_flag());
+		expect_value(a, at + UNIT, stamp(f, UNIT));
+		spin_load(spinner, at);
+		expect_store(a, at + UNIT, i);
+		expect_seen(stamp(f, 0));
+		expect_goes_on();
+		expect_value(spinner, at + UNIT, i);
+		expect_value(a, at + UNIT + PAGE, stamp(f, UNIT + PAGE));
+	}
+	for (int i = 0; i < 20; i++)
+		expect_value(a, ELSEWHERE + i * GIB + UNIT, i);
+	expect_contents(other, f, HOME, 0, 2 * GIB);
+}
+
 /* A thread sleeps with the mm still loaded while another takes the mapping away. */
 static void lazy_processor(void)
 {
@@ -692,6 +716,7 @@ const struct semantic_case warm_cases[] = {
 	{ "warm/remap", EVERY_SHAPE, remap_moves, "a thread meets mremap" },
 	{ "warm/mapped-over", EVERY_SHAPE, mapped_over, "a thread meets another file" },
 	{ "warm/copied", PRIVATE_ALL, copied, "a thread sees its process's new copy" },
+	{ "warm/copy-race", PRIVATE_ALL, copy_race, "a thread faults while a copy is made" },
 	{ "warm/lazy-processor", EVERY_SHAPE, lazy_processor,
 	  "a thread that slept meets munmap" },
 	{ "warm/others-leave", EVERY_SHAPE, others_leave, "other sharers come and go" },
