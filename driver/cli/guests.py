@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what a plan asks for to guests that can be forked: kernels, images, templates."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from driver.artifacts import ImageArtifact, KernelArtifact
+from driver.experiment.definition import SERIES_NONE, Kernel
+from driver.experiment.lifecycle import Prepared
+from driver.experiment.plan import GuestRequest
+from driver.guest.machine import Machine
+from driver.guest.template import Template, Templates
+from driver.image import build_image
+from driver.kernel import build_kernel
+from driver.project import Project
+from driver.report import Reporter
+from driver.results.manifest import GuestRecord
+from driver.results.schema import Accelerator, Validity
+from driver.store import Store
+
+
+class Preparation:
+    """Builds each kernel and image of a plan once, and boots each template once.
+
+    ``source`` replaces the kernel source of the arms that name a series. An arm without a series
+    is what they are compared with, and stays the unpatched kernel it says it is.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        project: Project,
+        reporter: Reporter,
+        *,
+        accelerator: Accelerator,
+        source: str | None = None,
+    ) -> None:
+        self._store = store
+        self._project = project
+        self._reporter = reporter
+        self._accelerator = accelerator
+        self._source = source
+        self._templates = Templates(store, notify=reporter.note)
+        self._kernels: dict[Kernel, KernelArtifact] = {}
+        self._images: dict[str, ImageArtifact] = {}
+
+    def guest(self, request: GuestRequest) -> Prepared:
+        """A template for the request; building what it needs may take minutes the first time."""
+        kernel, image = self._kernel(request.kernel), self._image(request.image)
+        machine = self.machine(request)
+        self._reporter.step(f"Booting the guest: {kernel.release}, series {request.kernel.series}")
+        template = self._templates.get(machine, kernel, image, request.provision)
+        return Prepared(template, _record(request, template))
+
+    def machine(self, request: GuestRequest) -> Machine:
+        """The emulated machine of a request under the chosen accelerator."""
+        wanted = request.machine
+        return Machine(
+            memory_mib=wanted.memory_mib,
+            vcpus=wanted.vcpus,
+            nvdimm_mib=wanted.nvdimm_mib,
+            accel=self._accelerator.value,
+            kernel_args=wanted.kernel_args,
+            la57=wanted.la57,
+        )
+
+    def _kernel(self, wanted: Kernel) -> KernelArtifact:
+        if wanted not in self._kernels:
+            self._kernels[wanted] = build_kernel(
+                self._store,
+                self._project,
+                source=self._source if wanted.series != SERIES_NONE else None,
+                series=wanted.series,
+                variant=wanted.variant,
+                reporter=self._reporter,
+            )
+        return self._kernels[wanted]
+
+    def _image(self, name: str) -> ImageArtifact:
+        if name not in self._images:
+            self._images[name] = build_image(self._store, self._project, name, self._reporter)
+        return self._images[name]
+
+
+def validity(accelerator: Accelerator) -> Validity:
+    """What a run under this accelerator may contain, with the icount shift machines use."""
+    exact = accelerator is Accelerator.EXACT
+    return Validity(accelerator, Machine.icount_shift if exact else None)
+
+
+def _record(request: GuestRequest, template: Template) -> GuestRecord:
+    recipe = template.recipe
+    inputs = recipe.inputs()
+    return GuestRecord(
+        kernel={
+            "series": request.kernel.series,
+            "variant": request.kernel.variant,
+            "digest": recipe.kernel.digest,
+            "release": recipe.kernel.release,
+            "provenance": recipe.kernel.provenance,
+        },
+        image={
+            "name": recipe.image.name,
+            "digest": recipe.image.digest,
+            "provenance": recipe.image.provenance,
+        },
+        machine=dataclasses.asdict(recipe.machine),
+        provision=list(recipe.provision.argv) if recipe.provision else None,
+        # The argument list names files by their role, so it reads the same on every host.
+        qemu={
+            "version": inputs["qemu"],
+            "argv": inputs["argv"],
+            "template": template.artifact.digest,
+        },
+    )
