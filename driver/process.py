@@ -22,6 +22,7 @@ from driver.errors import HostError
 
 # Debian package that ships each program the driver calls (`dpkg -S $(which PROGRAM)`).
 DEBIAN_PACKAGE = {
+    "apt-cache": "apt",
     "apt-get": "apt",
     "bc": "bc",
     "bison": "bison",
@@ -35,6 +36,7 @@ DEBIAN_PACKAGE = {
     "musl-gcc": "musl-tools",
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
+    "readelf": "binutils",
     "tar": "tar",
     "xz": "xz-utils",
 }

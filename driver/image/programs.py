@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def inputs(folders: Iterable[Path]) -> dict[str, object]:
     return {"sources": sources, "flags": list(FLAGS), "compiler": compiler_identity()}
 
 
+@cache
 def compiler_identity() -> dict[str, str]:
     """The compiler's version, and the static C library that ends up in every program."""
     version = process.run([COMPILER, "--version"]).stdout.splitlines()[0]

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes, static programs, library closures and whole images, with packages of our own making."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from driver.errors import HostError, UserError
+from driver.image import build_image, build_programs, libraries, packages, programs, recipe
+from driver.image.builder import merged
+from driver.project import Project
+from driver.store import Store
+
+RECIPE = """
+description = "an image for tests"
+suite = "bookworm"
+programs = ["programs"]
+[packages]
+tools = ["/bin/tool"]
+[links]
+"/usr/bin/tool" = ["other"]
+"""
+
+# Fakes of the three programs of Debian that the builder calls. The mmdebstrap among them knows one
+# package, "tools", and unpacks the host's own `env` with its libraries under its name.
+FAKES = {
+    "apt-cache": """
+[ "$1" = policy ] || exit 1
+shift
+for package; do
+    [ "$package" = tools ] || continue
+    printf '%s:\\n  Installed: (none)\\n  Candidate: %s\\n' "$package" "${TOOLS_VERSION:-1.0-1}"
+done
+""",
+    "apt-get": """
+echo "deb http://mirror.example/debian bookworm main"
+echo "deb http://mirror.example/debian bookworm-updates main"
+echo "deb http://mirror.example/debian trixie main"
+""",
+    "mmdebstrap": """
+echo "$@" >> "$FAKE_LOG"
+for word; do
+    case $word in
+    --include=*) include=${word#--include=} ;;
+    --extract-hook=*) hook=${word#--extract-hook=} ;;
+    --*) ;;
+    *) [ -n "$suite" ] && { [ -n "$root" ] && mirrors=$word || root=$word; } || suite=$word ;;
+    esac
+done
+cat "$mirrors" >> "$FAKE_LOG"
+[ "$include" = tools ] || { echo "E: Unable to locate package $include" >&2; exit 25; }
+mkdir -p "$root/bin" "$root/usr/share/doc" "$root/var/cache/apt/archives"
+cp "$(command -v env)" "$root/bin/tool"
+for library in $(ldd "$root/bin/tool" | grep -o '/[^ ]*'); do
+    mkdir -p "$root$(dirname "$library")"
+    cp "$library" "$root$library"
+done
+touch "$root/usr/share/doc/unwanted" "$root/var/cache/apt/archives/tools.deb"
+sh -c "$hook" exec "$root"
+""",
+    "dpkg-deb": """printf 'tools\\t%s\\n' "${TOOLS_VERSION:-1.0-1}" """,
+}
+
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+
+
+@pytest.fixture
+def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "fakes"
+    folder.mkdir()
+    for name, text in FAKES.items():
+        (folder / name).write_text("#!/bin/sh\n" + text)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    log = tmp_path / "mmdebstrap.log"
+    log.touch()
+    monkeypatch.setenv("FAKE_LOG", str(log))
+    return log
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    root = tmp_path / "project"
+    for folder in ["kernel-patches", "guest-images/mini/overlay/etc", "experiments", "programs"]:
+        (root / folder).mkdir(parents=True)
+    (root / "guest-images/mini/recipe.toml").write_text(RECIPE)
+    (root / "guest-images/mini/overlay/etc/motd").write_text("hello\n")
+    (root / "guest-images/mini/overlay/init").symlink_to("usr/bin/init")
+    (root / "programs/init.c").write_text('#include "status.h"\nint main(void) { return STATUS; }')
+    (root / "programs/status.h").write_text("#define STATUS 7\n")
+    return Project(root)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "cache")
+
+
+def entry_names(initramfs: Path) -> set[str]:
+    """The names in a newc archive, read by walking its headers."""
+    data, offset = gzip.decompress(initramfs.read_bytes()), 0
+    names: set[str] = set()
+    while True:
+        size, name_size = (int(data[offset + at : offset + at + 8], 16) for at in (54, 94))
+        name = data[offset + 110 : offset + 110 + name_size - 1].decode()
+        if name == "TRAILER!!!":
+            return names
+        names.add(name)
+        offset += -(-(110 + name_size) // 4) * 4 + -(-size // 4) * 4
+
+
+@needs_gcc
+def test_an_image_holds_what_the_recipe_names_and_nothing_else(
+    fakes: Path, project: Project, store: Store
+) -> None:
+    image = build_image(store, project, "mini")
+    names = entry_names(image.initramfs)
+    assert {"init", "etc/motd", "usr/bin/init", "usr/bin/tool", "usr/bin/other", "bin"} <= names
+    assert any("libc.so" in name for name in names)
+    assert "usr/share/doc/unwanted" not in names
+    assert image.provenance["packages"] == {"tools": "1.0-1"}
+    json.dumps(image.provenance)
+    assert "--mode=chrootless" in fakes.read_text()
+    assert "deb http://mirror.example/debian bookworm-updates main" in fakes.read_text()
+    assert "trixie" not in fakes.read_text()
+
+
+@needs_gcc
+def test_the_same_inputs_give_the_same_bytes_and_are_built_once(
+    fakes: Path, project: Project, store: Store, tmp_path: Path
+) -> None:
+    first = build_image(store, project, "mini")
+    called = fakes.read_text()
+    assert build_image(store, project, "mini") == first
+    assert fakes.read_text() == called
+    elsewhere = build_image(Store(tmp_path / "elsewhere"), project, "mini")
+    assert elsewhere.digest == first.digest
+    assert elsewhere.initramfs.read_bytes() == first.initramfs.read_bytes()
+
+
+@needs_gcc
+def test_every_change_makes_another_image_and_only_packages_are_fetched(
+    fakes: Path, project: Project, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = [build_image(store, project, "mini").digest]
+    called = fakes.read_text()
+    for path, text in [
+        ("programs/status.h", "#define STATUS 8\n"),
+        ("programs/more.c", "int main(void) { return 0; }"),
+        ("guest-images/mini/overlay/etc/motd", "goodbye\n"),
+        ("guest-images/mini/recipe.toml", RECIPE.replace("other", "another")),
+    ]:
+        (project.root / path).write_text(text)
+        digests.append(build_image(store, project, "mini").digest)
+    assert fakes.read_text() == called
+    monkeypatch.setenv("TOOLS_VERSION", "1.0-1+deb12u1")
+    updated = build_image(store, project, "mini")
+    assert updated.provenance["packages"] == {"tools": "1.0-1+deb12u1"}
+    assert len({*digests, updated.digest}) == 6
+    assert fakes.read_text() != called
+
+
+def test_a_package_that_does_not_exist_is_told_in_apts_words(
+    fakes: Path, project: Project, store: Store
+) -> None:
+    path = project.images / "mini/recipe.toml"
+    path.write_text(RECIPE.replace("tools =", "no-such-package ="))
+    with pytest.raises(HostError, match="no-such-package") as caught:
+        build_image(store, project, "mini")
+    assert caught.value.excerpt == "E: Unable to locate package no-such-package"
+    assert caught.value.log is not None
+    assert caught.value.log.exists()
+
+
+@needs_gcc
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('["/bin/tool"]', '["/bin/missing"]'), "hold no /bin/missing"),
+        (('"/usr/bin/tool" =', '"/usr/bin/absent" ='), "links to /usr/bin/absent"),
+        (('programs = ["programs"]', 'programs = ["nowhere"]'), "holds no C files"),
+    ],
+)
+def test_a_recipe_that_asks_for_what_is_not_there(
+    fakes: Path, project: Project, store: Store, change: tuple[str, str], message: str
+) -> None:
+    path = project.images / "mini/recipe.toml"
+    path.write_text(RECIPE.replace(*change))
+    with pytest.raises(UserError, match=message):
+        build_image(store, project, "mini")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("suite = ", "Invalid value"),
+        (RECIPE.replace("description", "decription"), "description"),
+        (RECIPE + "\ncolour = 'red'", "colour"),
+        (RECIPE.replace('["/bin/tool"]', '["bin/tool"]'), "not an absolute path"),
+        (RECIPE.replace('["other"]', '["a/b"]'), "not a plain name"),
+        (RECIPE.replace("bookworm", "Bookworm!"), "suite"),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_one_clear_message(
+    project: Project, text: str, message: str
+) -> None:
+    (project.images / "mini/recipe.toml").write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        recipe.load(project, "mini")
+    assert "recipe.toml" in caught.value.message
+    assert caught.value.hint
+
+
+def test_an_unknown_image_names_the_known_ones(project: Project) -> None:
+    with pytest.raises(UserError) as caught:
+        recipe.load(project, "maxi")
+    assert caught.value.hint == "Name one of guest-images/: mini."
+
+
+def test_this_projects_recipes_are_valid() -> None:
+    project = Project(Path(__file__).parents[2])
+    assert "dax" in recipe.names(project)
+    for name in recipe.names(project):
+        for folder in recipe.load(project, name).programs:
+            assert programs.discover(project.root / folder)
+
+
+def test_every_c_file_and_every_folder_of_them_is_a_program(tmp_path: Path) -> None:
+    for name in ["one.c", "shared.h", "two/main.c", "two/part.c", "notes/readme.txt"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = {program.name: len(program.sources) for program in programs.discover(tmp_path)}
+    assert found == {"one": 1, "two": 2}
+    (tmp_path / "two.c").touch()
+    with pytest.raises(UserError, match=r"both two\.c and two/"):
+        programs.discover(tmp_path)
+
+
+@needs_gcc
+def test_a_compiler_error_is_shown(project: Project, store: Store) -> None:
+    (project.root / "programs/init.c").write_text("int main(void) { return missing; }")
+    with pytest.raises(HostError) as caught:
+        build_programs(store, project.root / "programs")
+    assert caught.value.excerpt is not None
+    assert "init.c:1:25: error" in caught.value.excerpt
+
+
+@needs_gcc
+def test_this_projects_programs_compile_without_a_warning(tmp_path: Path) -> None:
+    from driver import process
+
+    root = Path(__file__).parents[2]
+    for folder in (root / "guest-images/programs", root / "experiments/workloads"):
+        for program in programs.discover(folder):
+            process.run(
+                ["gcc", *programs.FLAGS, "-Werror", "-fsyntax-only", *program.sources], cwd=folder
+            )
+
+
+def test_libraries_follow_by_themselves(fakes: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    packages.unpack("bookworm", ["tools"], root, tmp_path / "log")
+    found = libraries.closure(root, ["/bin/tool"])
+    assert found[0] == "/bin/tool"
+    assert any(path.endswith("/libc.so.6") for path in found)
+    assert any("ld-linux" in path for path in found)
+    for library in root.rglob("libc.so.6"):
+        library.unlink()
+    with pytest.raises(UserError, match=r"needs libc\.so\.6"):
+        libraries.closure(root, ["/bin/tool"])
+
+
+def test_links_are_followed_inside_the_root_only(tmp_path: Path) -> None:
+    (tmp_path / "usr").mkdir()
+    (tmp_path / "usr/real").write_text("x")
+    (tmp_path / "absolute").symlink_to("/usr/real")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "outside").symlink_to("/etc/passwd")
+    assert libraries.locate(tmp_path, "/absolute") == tmp_path / "usr/real"
+    assert libraries.locate(tmp_path, "/loop") is None
+    assert libraries.locate(tmp_path, "/outside") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [("/bin/sh", "/usr/bin/sh"), ("/usr/bin/sh", "/usr/bin/sh"), ("/etc/x", "/etc/x")],
+)
+def test_usr_is_merged(path: str, place: str) -> None:
+    assert merged(path) == place
