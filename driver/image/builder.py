@@ -85,10 +85,15 @@ def build_image(
 
 
 def _kept_files(store: Store, wanted: Recipe, reporter: Reporter) -> Artifact:
+    known = store.get(
+        "candidates",
+        {"packages": sorted(wanted.packages), "apt": packages.state_digest()},
+        lambda _work: {"versions": packages.candidates(wanted.packages)},
+    )
     inputs = {
         "suite": wanted.suite,
         "packages": wanted.packages,
-        "versions": packages.candidates(wanted.packages),
+        "versions": known.facts["versions"],
     }
 
     def make(work: Path) -> dict[str, object]:

@@ -78,6 +78,8 @@ def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / name).write_text("#!/bin/sh\n" + text)
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr(packages, "STATE", (tmp_path / "lists",))
+    (tmp_path / "lists").mkdir()
     log = tmp_path / "mmdebstrap.log"
     log.touch()
     monkeypatch.setenv("FAKE_LOG", str(log))
@@ -146,7 +148,7 @@ def test_the_same_inputs_give_the_same_bytes_and_are_built_once(
 
 @needs_gcc
 def test_every_change_makes_another_image_and_only_packages_are_fetched(
-    fakes: Path, project: Project, store: Store, monkeypatch: pytest.MonkeyPatch
+    fakes: Path, project: Project, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     digests = [build_image(store, project, "mini").digest]
     called = fakes.read_text()
@@ -160,6 +162,7 @@ def test_every_change_makes_another_image_and_only_packages_are_fetched(
         digests.append(build_image(store, project, "mini").digest)
     assert fakes.read_text() == called
     monkeypatch.setenv("TOOLS_VERSION", "1.0-1+deb12u1")
+    (tmp_path / "lists/mirror_Packages").write_text("as after apt-get update")
     updated = build_image(store, project, "mini")
     assert updated.provenance["packages"] == {"tools": "1.0-1+deb12u1"}
     assert len({*digests, updated.digest}) == 6
