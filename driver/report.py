@@ -145,16 +145,19 @@ def open_reporter(*, silent: bool = False) -> Iterator[Reporter]:
             TextColumn,
             TimeElapsedColumn,
         )
+        from rich.table import Column  # noqa: PLC0415
 
+        # The label gives way to everything else on a narrow terminal.
+        rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[label]}", markup=False, style="dim"),
+            TextColumn("{task.fields[label]}", markup=False, style="dim", table_column=rest),
         )
         console = Console(stderr=True)  # Console itself honours NO_COLOR
-        with Progress(*columns, console=console, transient=True) as bars:
+        with Progress(*columns, console=console, transient=True, expand=True) as bars:
             reporter = TerminalReporter(bars)
             try:
                 yield reporter

@@ -29,7 +29,8 @@ from driver.project import Project
 # The series name that means no series.
 NONE = "none"
 
-FileName = Annotated[str, StringConstraints(pattern=r"^[^/]+$")]
+# No component begins with a dot or a slash: a series stays inside its folder.
+FileName = Annotated[str, StringConstraints(pattern=r"^\w[\w.+-]*(/\w[\w.+-]*)*$")]
 
 
 class SeriesFile(BaseModel):

@@ -44,11 +44,11 @@ def prepare(store: Store, source: Source, series: Series, reporter: Reporter) ->
     """
     if not source.pristine:
         return WorkTree(source.tree, "")
-    base = git(source.tree, "rev-parse", "base").stdout.strip()
-    if not series.patches:
-        _move_to(source.tree, base)
-        return WorkTree(source.tree, base)
     with store.lock(f"worktrees-{source.key}", waiting_for="another driver applying patches"):
+        base = git(source.tree, "rev-parse", "base").stdout.strip()
+        if not series.patches:
+            _move_to(source.tree, base)
+            return WorkTree(source.tree, base)
         commit = _apply(source, base, series, reporter)
         path = store.scratch("kernel-tree") / f"{source.key}-{series.name}"
         if not _is_ours(path, source):

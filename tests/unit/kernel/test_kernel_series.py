@@ -79,6 +79,12 @@ class TestFile:
             load(project, "6.12")
         assert hint is None or caught.value.hint == hint
 
+    def test_fragments_may_have_a_folder_of_their_own(self, project: Project, folder: Path) -> None:
+        (folder / "kconfig").mkdir()
+        (folder / "feature.config").rename(folder / "kconfig/feature.config")
+        write_series(folder, kconfig=["kconfig/feature.config"])
+        assert load(project, "6.12").fragments[0].name == "feature.config"
+
     def test_broken_toml(self, project: Project, folder: Path) -> None:
         (folder / "series.toml").write_text('name = "two\n')
         with pytest.raises(UserError, match=r"series\.toml is not valid TOML: .*line 1"):
