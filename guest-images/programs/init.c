@@ -12,7 +12,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,10 +44,27 @@ static const struct mount_point {
 /* One descriptor per process and channel: room for experiments with 10,000 processes. */
 #define OPEN_FILES 65536
 
+/*
+ * One write is one record of the kernel log; "<N>" at its start is the level. Not dprintf(): up to
+ * glibc 2.36 it seeks first, which /dev/kmsg refuses, and then says nothing.
+ */
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+	char line[256];
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	if (write(STDERR_FILENO, line, length < (int)sizeof(line) ? length : (int)sizeof(line) - 1) < 0)
+		return; /* nowhere left to say it */
+}
+
 static _Noreturn void give_up(const char *what)
 {
 	/* The panic that follows our exit names the status, 1, and nothing else. */
-	dprintf(STDERR_FILENO, "<2>init: %s: %s\n", what, strerror(errno));
+	say("<2>init: %s: %s\n", what, strerror(errno));
 	exit(1);
 }
 
@@ -148,11 +165,9 @@ int main(void)
 		if (pid < 0)
 			give_up("wait");
 		if (pid == ssh_pid)
-			dprintf(STDERR_FILENO, "<3>init: the SSH server %s\n",
-				describe(status, how, sizeof(how)));
+			say("<3>init: the SSH server %s\n", describe(status, how, sizeof(how)));
 		if (pid == agent_pid) {
-			dprintf(STDERR_FILENO, "<2>init: the guest agent %s\n",
-				describe(status, how, sizeof(how)));
+			say("<2>init: the guest agent %s\n", describe(status, how, sizeof(how)));
 			return 1;
 		}
 	}

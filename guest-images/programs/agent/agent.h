@@ -72,6 +72,9 @@ struct job {
 	char reason[MAX_REASON];
 };
 
+/* main.c */
+__attribute__((format(printf, 1, 2), noreturn)) void give_up(const char *format, ...);
+
 /* port.c */
 int open_port(const char *name);
 

@@ -22,12 +22,6 @@
 #define JOB_FILE "/sys/firmware/qemu_fw_cfg/by_name/opt/driver/job/raw"
 #define BELL "/dev/ttyS1"
 
-static _Noreturn void give_up(const char *what)
-{
-	dprintf(STDERR_FILENO, "agent: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
 /* The bell's descriptor, or -1 on a machine without one. */
 int open_bell(void)
 {
@@ -38,11 +32,11 @@ int open_bell(void)
 		return -1;
 	bell = open(BELL, O_RDWR | O_CLOEXEC | O_NOCTTY);
 	if (bell < 0 || tcgetattr(bell, &raw))
-		give_up(BELL);
+		give_up(BELL ": %s", strerror(errno));
 	cfmakeraw(&raw);
 	raw.c_cflag |= CLOCAL;
 	if (tcsetattr(bell, TCSANOW, &raw))
-		give_up(BELL);
+		give_up(BELL ": %s", strerror(errno));
 	return bell;
 }
 
@@ -63,15 +57,15 @@ int read_next_job(int channel, int bell, struct job *job)
 		return read_job(channel, job);
 	while (poll(ready, 2, -1) < 0) {
 		if (errno != EINTR)
-			give_up("waiting for a job");
+			give_up("waiting for a job: %s", strerror(errno));
 	}
 	if (!(ready[1].revents & POLLIN))
 		return read_job(channel, job);
 	if (read(bell, &ring, 1) != 1)
-		give_up(BELL);
+		give_up(BELL ": %s", strerror(errno));
 	file = open(JOB_FILE, O_RDONLY | O_CLOEXEC);
 	if (file < 0)
-		give_up(JOB_FILE);
+		give_up(JOB_FILE ": %s", strerror(errno));
 	outcome = read_job(file, job);
 	/* Behind the job the file is padding. */
 	forget_input();

@@ -15,11 +15,8 @@ static void write_all(int channel, struct iovec *parts, int count)
 
 		if (done < 0 && errno == EINTR)
 			continue;
-		if (done < 0) {
-			dprintf(STDERR_FILENO, "agent: writing to the host: %s\n",
-				strerror(errno));
-			exit(1);
-		}
+		if (done < 0)
+			give_up("writing to the host: %s", strerror(errno));
 		while (count && (size_t)done >= parts->iov_len) {
 			done -= parts->iov_len;
 			parts++;
@@ -43,10 +40,8 @@ void send_frame(int channel, const char *type, const char *keys, const void *pay
 		{ (void *)payload, length },
 	};
 
-	if (size < 0 || (size_t)size >= sizeof(head)) {
-		dprintf(STDERR_FILENO, "agent: the head of a %s frame is too long\n", type);
-		exit(1);
-	}
+	if (size < 0 || (size_t)size >= sizeof(head))
+		give_up("the head of a %s frame is too long", type);
 	write_all(channel, parts, length ? 2 : 1);
 }
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,29 @@
 #include "agent.h"
 
 #define PORT_NAME "driver.agent"
+
+/*
+ * End the agent with the reason on stderr, which is the kernel log in a guest; init then panics.
+ * In one write, which is one record there, and not by dprintf(): up to glibc 2.36 it seeks first,
+ * which /dev/kmsg refuses, and then says nothing.
+ */
+void give_up(const char *format, ...)
+{
+	static const char prefix[] = "agent: ";
+	char line[MAX_REASON];
+	size_t used = sizeof(prefix) - 1;
+	va_list arguments;
+
+	memcpy(line, prefix, used);
+	va_start(arguments, format);
+	vsnprintf(line + used, sizeof(line) - used - 1, format, arguments);
+	va_end(arguments);
+	used = strlen(line);
+	line[used++] = '\n';
+	if (write(STDERR_FILENO, line, used) < 0)
+		_exit(2); /* nowhere left to say it */
+	exit(1);
+}
 
 static void announce(int channel)
 {
@@ -34,10 +58,8 @@ static int open_channel(const char *where)
 	if (*where && !*end)
 		return (int)number;
 	fd = open(where, O_RDWR | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0) {
-		dprintf(STDERR_FILENO, "agent: %s: %s\n", where, strerror(errno));
-		exit(2);
-	}
+	if (fd < 0)
+		give_up("%s: %s", where, strerror(errno));
 	return fd;
 }
 
@@ -55,8 +77,7 @@ int main(int argc, char **argv)
 		channel = open_port(PORT_NAME);
 		bell = open_bell();
 	} else {
-		dprintf(STDERR_FILENO, "usage: agent [--channel DESCRIPTOR | --channel PATH]\n");
-		return 2;
+		give_up("usage: agent [--channel DESCRIPTOR | --channel PATH]");
 	}
 
 	/* A host that went away shows as an error of write(), not as our death. */

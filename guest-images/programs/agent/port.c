@@ -64,20 +64,15 @@ int open_port(const char *name)
 
 	/* Listen before the first look, so that nothing can appear in between unseen. */
 	events = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
-	if (events < 0 || bind(events, (struct sockaddr *)&address, sizeof(address))) {
-		dprintf(STDERR_FILENO, "agent: listening for devices: %s\n", strerror(errno));
-		exit(1);
-	}
+	if (events < 0 || bind(events, (struct sockaddr *)&address, sizeof(address)))
+		give_up("listening for devices: %s", strerror(errno));
 	for (port = find_port(name); port < 0; port = find_port(name)) {
 		char event[4096];
 
 		/* ENOBUFS: events were lost, which is one more reason to look. */
 		if (recv(events, event, sizeof(event), 0) < 0 && errno != EINTR &&
-		    errno != ENOBUFS) {
-			dprintf(STDERR_FILENO, "agent: waiting for %s: %s\n", name,
-				strerror(errno));
-			exit(1);
-		}
+		    errno != ENOBUFS)
+			give_up("waiting for %s: %s", name, strerror(errno));
 	}
 	close(events);
 	return port;

@@ -22,10 +22,8 @@ void prepare_sampling(void)
 {
 	pool = mmap(NULL, pool_size, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (pool == MAP_FAILED) {
-		dprintf(STDERR_FILENO, "agent: no memory for samples\n");
-		exit(1);
-	}
+	if (pool == MAP_FAILED)
+		give_up("no memory for samples");
 }
 
 /* Make room for more text; only a source beyond all expectation ever gets here. */
