@@ -26,15 +26,17 @@ def summary(conclusion: Conclusion) -> RenderableType:
     experiment, verdicts = conclusion.experiment, conclusion.verdicts
     trials = measured_trials(conclusion.run, experiment.metrics)
     parts: list[RenderableType] = []
-    parts += [_overview(experiment, overview, trials) for overview in experiment.overviews]
+    if trials:
+        parts += [_overview(experiment, overview, trials) for overview in experiment.overviews]
     for fit in experiment.fits:
         rows = verdicts.of("fit", fit.name)
         rows.sort(key=lambda row: _order(experiment, row.levels))
-        parts.append(_fit(fit, rows))
+        if rows:
+            parts.append(_titled(fit.claim, _fit(fit, rows)))
     if experiment.predictions:
-        parts.append(_predictions(experiment, verdicts.predictions))
+        parts.append(_titled("Predictions", _predictions(experiment, verdicts.predictions)))
     if verdicts.failures:
-        parts.append(_failures(verdicts.failures))
+        parts.append(_titled("Checks that do not hold", _failures(verdicts.failures)))
     parts.append(_last_line(conclusion))
     return Group(*_spaced(parts))
 
@@ -53,14 +55,13 @@ def _overview(
     unit = experiment.metrics[overview.metric].unit
     scale, shown = (1024, "KiB") if unit == "B" else (1, unit)
     across = experiment.factors[overview.columns]
-    table = _table(f"{overview.title}, in {shown}", roomy=False)
+    table = _table(roomy=False)
     headings = [experiment.factors[name].unit or name for name in overview.rows]
     present = [
         level
         for level in across.levels
         if any(trial.factors[overview.columns] == level for trial in trials)
     ]
-    table.caption = f"columns: {across.label or overview.columns}"
     cells: dict[tuple[Level, ...], dict[str, set[float]]] = {}
     for trial in trials:
         row = cells.setdefault(tuple(trial.factors[name] for name in overview.rows), {})
@@ -77,7 +78,8 @@ def _overview(
     for key, label in zip(keys, labels, strict=True):
         found = [cells[key].get(str(level), set()) for level in present]
         table.add_row(label, *(_range(values) for values in found))
-    return table
+    title = f"{overview.title}, in {shown}, by {across.label or overview.columns}"
+    return _titled(title, table)
 
 
 def _align(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -89,12 +91,14 @@ def _align(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _table(title: str, *, roomy: bool = True) -> Table:
+def _titled(title: str, table: Table) -> RenderableType:
+    """The title stands above, not in, the table: a narrow table would break it."""
+    return Group(Text(title, style="bold"), table)
+
+
+def _table(*, roomy: bool = True) -> Table:
     """Rules only where they help; if not ``roomy``, seven columns fit eighty characters."""
     return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -115,8 +119,8 @@ def _range(values: set[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _fit(fit: Fit, rows: Sequence[Row]) -> RenderableType:
-    table = _table(fit.claim)
+def _fit(fit: Fit, rows: Sequence[Row]) -> Table:
+    table = _table()
     for name in fit.by:
         table.add_column(name)
     for heading in ("measured", "theory"):
@@ -132,8 +136,8 @@ def _fit(fit: Fit, rows: Sequence[Row]) -> RenderableType:
     return table
 
 
-def _predictions(experiment: Experiment, verdicts: dict[str, str]) -> RenderableType:
-    table = _table("Predictions")
+def _predictions(experiment: Experiment, verdicts: dict[str, str]) -> Table:
+    table = _table()
     table.add_column("prediction")
     table.add_column("verdict")
     for item in experiment.predictions:
@@ -142,8 +146,8 @@ def _predictions(experiment: Experiment, verdicts: dict[str, str]) -> Renderable
     return table
 
 
-def _failures(rows: Sequence[Row]) -> RenderableType:
-    table = _table("Checks that do not hold")
+def _failures(rows: Sequence[Row]) -> Table:
+    table = _table()
     for heading in ("check", "where", "measured", "expected", "allowed difference"):
         table.add_column(heading, overflow="fold")
     shown: Counter[str] = Counter()
