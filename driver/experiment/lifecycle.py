@@ -150,7 +150,8 @@ def planned_run(run: RunDirectory) -> tuple[ManifestV1, Definition, list[Trial]]
 def check_same_guests(manifest: ManifestV1, guests: Mapping[GuestRequest, Prepared]) -> None:
     """Refuse to mix trials of different kernels, images or machines in one run."""
     for before, prepared in zip(manifest.guests, guests.values(), strict=True):
-        now = prepared.record
+        # Through JSON, which the manifest has gone through: it knows no tuples.
+        now = GuestRecord.model_validate_json(prepared.record.model_dump_json())
         same = {
             "kernel": before.kernel["digest"] == now.kernel["digest"],
             "image": before.image["digest"] == now.image["digest"],

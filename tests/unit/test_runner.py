@@ -14,7 +14,7 @@ from behaving_guest import option
 from runs import Bench
 
 from driver.errors import GuestLost, GuestSplat, HostError, UserError
-from driver.experiment.lifecycle import check_same_guests, planned_run
+from driver.experiment.lifecycle import Prepared, check_same_guests, planned_run
 from driver.guest.job import Job
 from driver.report import SilentReporter
 from driver.results.manifest import read_manifest
@@ -200,14 +200,14 @@ def test_a_run_belongs_to_one_driver(bench: Bench) -> None:
 
 
 def test_a_changed_kernel_is_not_mixed_in(bench: Bench) -> None:
-    bench.begin()
+    manifest, _, _ = planned_run(bench.run().directory)
     work = bench.work
-    check_same_guests(bench.manifest, work.guests)
+    check_same_guests(manifest, work.guests)
     request, prepared = next(iter(work.guests.items()))
-    changed = prepared.record.model_copy(update={"kernel": {"series": "none", "digest": "new"}})
-    object.__setattr__(prepared, "record", changed)
+    kernel = {"series": "none", "digest": "new"}
+    changed = Prepared(prepared.factory, prepared.record.model_copy(update={"kernel": kernel}))
     with pytest.raises(UserError, match="kernel of this run has changed"):
-        check_same_guests(bench.manifest, {**work.guests, request: prepared})
+        check_same_guests(manifest, {**work.guests, request: changed})
 
 
 def test_trials_in_parallel_give_the_same_samples(tmp_path: Path) -> None:
