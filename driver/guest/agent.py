@@ -2,105 +2,30 @@
 """The host's end of the guest agent's protocol (``guest-images/programs/agent/agent.h``).
 
 Guest to host, a stream of frames, each ``TYPE LENGTH KEY=WORD ...\\n`` and LENGTH bytes; host to
-guest, one job at a time as lines. The guest is not trusted to be sane: a kernel under test may
-die in the middle of a frame or corrupt it, so every frame is checked before it is believed.
+guest, one job at a time as lines.
 """
 
 from __future__ import annotations
 
-import re
+import math
 import select
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from collections.abc import Callable
+from urllib.parse import quote_from_bytes
 
 from driver.deadline import Deadline
 from driver.errors import GuestLost, UserError, WorkloadFailed
+from driver.guest.frames import Frame, FrameParser, decode, garbled
 from driver.guest.job import Job, JobResult, Sample, Value
 
 PROTOCOL = 1
 
 # Seconds between two calls of a waiting caller's `watch`.
 _WATCH_EVERY = 0.1
-# Longest head the agent writes is 2048 bytes; the largest text so far is smaps of a big process.
-_MAX_HEAD = 4096
-_MAX_PAYLOAD = 256 << 20
 # A job that prints more than this is out of control; the rest is counted, not kept.
 _MAX_OUTPUT = 16 << 20
 # The agent's own limit on the text of a job (MAX_JOB_TEXT in agent.h).
 _MAX_JOB = 65536
-
-_HEAD = re.compile(rb"(?P<type>[a-z]+) (?P<length>0|[1-9][0-9]{0,9})(?P<keys>(?: [a-z_]+=\S*)*)\n")
-_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-
-# What each frame must carry, and what it may.
-_KEYS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
-    "ready": (frozenset({"protocol", "release"}), frozenset()),
-    "output": (frozenset(), frozenset()),
-    "phase": (frozenset({"name", "time_ns"}), frozenset()),
-    "sample": (frozenset({"phase", "source", "time_ns"}), frozenset({"process"})),
-    "value": (frozenset({"phase", "name", "unit", "value"}), frozenset()),
-    "exit": (frozenset(), frozenset({"status", "signal"})),
-    "error": (frozenset(), frozenset()),
-}
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One message of the agent: ``keys`` are unescaped, ``payload`` is verbatim."""
-
-    type: str
-    keys: Mapping[str, str]
-    payload: bytes
-
-    def number(self, key: str) -> int:
-        """The key's value as a whole number; :class:`GuestLost` if it is none."""
-        text = self.keys[key]
-        if not re.fullmatch(r"-?[0-9]{1,20}", text):
-            raise _garbled(f"{self.type}: {key}={text!r} is not a whole number")
-        return int(text)
-
-
-class FrameParser:
-    """Cuts a byte stream, fed in any portions, into frames."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> None:
-        """Take in what arrived."""
-        self._buffer += data
-
-    @property
-    def pending(self) -> int:
-        """Bytes of an unfinished frame."""
-        return len(self._buffer)
-
-    def next(self) -> Frame | None:
-        """The next whole frame, or None while it is incomplete.
-
-        Raises :class:`GuestLost` on anything that is not a frame: there is no way to find the
-        start of the next one, so the channel is worth nothing from then on.
-        """
-        end = self._buffer.find(b"\n", 0, _MAX_HEAD)
-        if end < 0:
-            if len(self._buffer) >= _MAX_HEAD:
-                raise _garbled(f"no frame starts with {bytes(self._buffer[:40])!r}")
-            return None
-        head = bytes(self._buffer[: end + 1])
-        match = _HEAD.fullmatch(head)
-        if match is None:
-            raise _garbled(f"no frame starts with {head[:80]!r}")
-        length = int(match["length"])
-        if length > _MAX_PAYLOAD:
-            raise _garbled(f"a frame of {length} bytes")
-        keys = _parse_keys(match["type"].decode(), match["keys"])
-        if len(self._buffer) < end + 1 + length:
-            return None
-        payload = bytes(self._buffer[end + 1 : end + 1 + length])
-        del self._buffer[: end + 1 + length]
-        return Frame(match["type"].decode(), keys, payload)
 
 
 class AgentChannel:
@@ -132,7 +57,7 @@ class AgentChannel:
         """
         frame = self._receive(deadline, watch)
         if frame.type != "ready":
-            raise _garbled(f"expected the agent to announce itself, not `{frame.type}`")
+            raise garbled(f"expected the agent to announce itself, not `{frame.type}`")
         _check_ready(frame)
         return frame.keys["release"]
 
@@ -264,33 +189,15 @@ class _Collector:
                 self.result = JobResult(_status(frame), self._samples, self._values, self._text())
             case "error":
                 raise WorkloadFailed(
-                    f"the guest agent could not do the job: {_decode(frame.payload)}",
+                    f"the guest agent could not do the job: {decode(frame.payload)}",
                     excerpt=self._text() or None,
                     hint="Check the job's program, writes and sources against the guest's kernel.",
                 )
         self._started = True
 
     def _text(self) -> str:
-        text = _decode(bytes(self._output))
+        text = decode(bytes(self._output))
         return f"{text}\n[... and {self._dropped} bytes more]\n" if self._dropped else text
-
-
-def _parse_keys(frame_type: str, text: bytes) -> dict[str, str]:
-    if frame_type not in _KEYS:
-        raise _garbled(f"unknown frame type `{frame_type}`")
-    keys: dict[str, str] = {}
-    for item in text.split():
-        name, _, word = item.partition(b"=")
-        if _ESCAPE.search(word):
-            raise _garbled(f"{frame_type}: malformed escape in {word!r}")
-        key = name.decode("ascii")
-        if key in keys:
-            raise _garbled(f"{frame_type}: {key} given twice")
-        keys[key] = _decode(unquote_to_bytes(word))
-    required, optional = _KEYS[frame_type]
-    if not required <= keys.keys() <= required | optional:
-        raise _garbled(f"{frame_type}: carries {sorted(keys)}, should carry {sorted(required)}")
-    return keys
 
 
 def _check_ready(frame: Frame) -> None:
@@ -308,7 +215,7 @@ def _sample(frame: Frame) -> Sample:
         source=frame.keys["source"],
         process=process,
         time_ns=frame.number("time_ns"),
-        text=_decode(frame.payload),
+        text=decode(frame.payload),
     )
 
 
@@ -316,25 +223,16 @@ def _value(frame: Frame) -> Value:
     try:
         number = float(frame.keys["value"])
     except ValueError:
-        raise _garbled(f"value={frame.keys['value']!r} is not a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise garbled(f"value={frame.keys['value']!r} is not a number")
     return Value(frame.keys["phase"], frame.keys["name"], frame.keys["unit"], number)
 
 
 def _status(frame: Frame) -> int:
     if len(frame.keys) != 1:
-        raise _garbled("exit: carries neither a status nor a signal, or both")
+        raise garbled("exit: carries neither a status nor a signal, or both")
     return frame.number("status") if "status" in frame.keys else -frame.number("signal")
-
-
-def _decode(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
-
-
-def _garbled(what: str) -> GuestLost:
-    return GuestLost(
-        f"the guest agent's channel carries garbage: {what}",
-        hint="Look at the console log: a kernel that corrupts memory does this.",
-    )
 
 
 def _gone(error: OSError | None, pending: int = 0) -> GuestLost:

@@ -19,7 +19,8 @@ from driver.errors import (
     UserError,
     WorkloadFailed,
 )
-from driver.guest.agent import AgentChannel, Frame, FrameParser, encode, escape
+from driver.guest.agent import AgentChannel, encode, escape
+from driver.guest.frames import Frame, FrameParser
 from driver.guest.job import Job, Sample, Value, Write
 
 READY = b"ready 0 protocol=1 release=6.12.117\n"
@@ -211,6 +212,7 @@ def test_a_chatterbox_is_cut_and_counted(agent: Start) -> None:
         b"phase 0 name=x time_ns=1 more=1\n",
         b"phase 0 name=%zz time_ns=1\n",
         b"value 0 phase= name=a unit=b value=much\n",
+        b"value 0 phase= name=a unit=b value=nan\n",
         b"output 99999999999\n",
         b"output 9999999999\n",
         b"Kernel panic - not syncing: Attempted to kill init!\n",

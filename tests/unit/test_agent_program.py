@@ -18,7 +18,8 @@ import pytest
 
 from driver.deadline import Deadline
 from driver.errors import GuestLost, WorkloadFailed
-from driver.guest.agent import AgentChannel, Frame, FrameParser, escape
+from driver.guest.agent import AgentChannel, escape
+from driver.guest.frames import Frame, FrameParser
 from driver.guest.job import Job, JobResult, Write
 from driver.image.programs import compile_programs
 
