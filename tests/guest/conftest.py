@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What guest tests share: kernels and images from the user's store, projects to scribble in.
+
+Kernels come from the same store as everybody's, so that the tests build only what is not there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from driver.artifacts import ImageArtifact, KernelArtifact
+from driver.image import build_image
+from driver.kernel import build_kernel
+from driver.project import Project
+from driver.report import PlainReporter
+from driver.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test here boots a real kernel."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.guest)
+
+
+@pytest.fixture(scope="session")
+def store() -> Store:
+    return Store(notify=PlainReporter().note)
+
+
+@pytest.fixture(scope="session")
+def project() -> Project:
+    return Project.find(ROOT)
+
+
+@pytest.fixture(scope="session")
+def kernel(store: Store, project: Project) -> Callable[[str], KernelArtifact]:
+    """``kernel(series)``: the kernel of a series, ``none`` for the unpatched one."""
+
+    @cache
+    def of_series(series: str) -> KernelArtifact:
+        return build_kernel(store, project, series=series, reporter=PlainReporter())
+
+    return of_series
+
+
+@pytest.fixture(scope="session")
+def image(store: Store, project: Project) -> ImageArtifact:
+    return build_image(store, project, "dax", PlainReporter())
+
+
+@pytest.fixture
+def scratch_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project with our series, images and experiments whose results go nowhere near ours."""
+    for folder in ("kernel-patches", "guest-images"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    (tmp_path / "experiments").mkdir()
+    for entry in (ROOT / "experiments").iterdir():
+        (tmp_path / "experiments" / entry.name).symlink_to(entry)
+    monkeypatch.setitem(os.environ, "DRIVER_PROJECT", str(tmp_path))
+    yield tmp_path
