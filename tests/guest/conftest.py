@@ -7,7 +7,7 @@ Kernels come from the same store as everybody's, so that the tests build only wh
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def image(store: Store, project: Project) -> ImageArtifact:
 
 
 @pytest.fixture
-def scratch_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def scratch_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with our series, images and experiments whose results go nowhere near ours."""
     for folder in ("kernel-patches", "guest-images"):
         (tmp_path / folder).symlink_to(ROOT / folder)
@@ -65,4 +65,4 @@ def scratch_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     for entry in (ROOT / "experiments").iterdir():
         (tmp_path / "experiments" / entry.name).symlink_to(entry)
     monkeypatch.setitem(os.environ, "DRIVER_PROJECT", str(tmp_path))
-    yield tmp_path
+    return tmp_path

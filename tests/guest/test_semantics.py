@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernel semantics of DAX mappings: the same on every kernel, whoever owns the page tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from programs import image_with_programs, run_program
+
+from driver.artifacts import ImageArtifact, KernelArtifact
+from driver.guest.machine import Machine
+from driver.guest.session import boot
+from driver.store import Store
+
+# Spinners that must not leave their processor need one each, beside the one that changes things.
+MACHINE = Machine(memory_mib=1024, vcpus=4, nvdimm_mib=6144)
+# One case has the OOM killer end a process that uses a shared table.
+EXPECTED = frozenset({"oom-kill"})
+SECONDS = 1500
+
+ARMS = {"unpatched": ("none", None), "off": ("6.12", "0"), "on": ("6.12", "1")}
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_semantics(
+    arm: str,
+    kernel: Callable[[str], KernelArtifact],
+    image: ImageArtifact,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    series, switch = ARMS[arm]
+    with_programs = image_with_programs(store, image, tmp_path)
+    with boot(MACHINE, kernel(series), with_programs, tmp_path, tolerate=EXPECTED) as guest:
+        result = run_program(
+            guest, ["semantics", "--directory", "/mnt/dax"], switch=switch, seconds=SECONDS
+        )
+    (tmp_path / "tap.log").write_text(result.output)
+    planned = re.search(r"^1\.\.(\d+)$", result.output, re.MULTILINE)
+    passed = re.findall(r"^ok \d+ - \S+(?! # SKIP)", result.output, re.MULTILINE)
+    failed = [line for line in result.output.splitlines() if line.startswith("not ok")]
+    assert not failed, "\n".join(failed) + f"\n(everything: {tmp_path / 'tap.log'})"
+    assert result.status == 0, result.output[-2000:]
+    assert planned is not None
+    assert len(passed) > 0.8 * int(planned[1]), "most cases were skipped"
