@@ -193,6 +193,8 @@ def _ports(machine: Machine, files: Files, ports: Ports) -> list[str]:
         if machine.exact
         else f"socket,id=agent,fd={ports.agent}"
     )
+    # ioeventfd hands the guest's notifications to another thread of QEMU, which takes them up when
+    # the host lets it: an exact guest's are handled by the instruction that makes them.
     arguments = [
         "-chardev", f"socket,id=monitor,fd={ports.monitor}",
         "-mon", "chardev=monitor,mode=control",
@@ -201,7 +203,7 @@ def _ports(machine: Machine, files: Files, ports: Ports) -> list[str]:
         "-serial", "chardev:console",
         # The agent's own channel, so that results never mix with the log.
         "-chardev", agent,
-        "-device", "virtio-serial-pci,max_ports=2",
+        "-device", f"virtio-serial-pci,max_ports=2,ioeventfd={_on(not machine.exact)}",
         "-device", f"virtserialport,chardev=agent,name={AGENT_PORT}",
     ]  # fmt: skip
     if ports.bell is not None and ports.job is not None:

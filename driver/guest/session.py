@@ -188,6 +188,11 @@ class Guest:
         """Take over the state of a template and stay paused. The guest was started incoming."""
         with self._explaining("while restoring the template"):
             self._ignore_shared_memory(deadline)
+            # QEMU would announce the guest to the network from timers that run on the host's
+            # clock, and each of them cuts short the turn of a processor of an exact guest.
+            self._monitor.execute(
+                "migrate-set-parameters", {"announce-rounds": 0}, deadline=deadline
+            )
             self._monitor.execute("migrate-incoming", {"uri": _from(path)}, deadline=deadline)
             self._monitor.wait_status(frozenset({"paused", "prelaunch"}), deadline=deadline)
 
