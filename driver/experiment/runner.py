@@ -8,7 +8,7 @@ record in place, or as if it had never begun.
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -105,7 +105,10 @@ class Runner:
         todo = iter([trial for trial in plan if trial.id not in records])
         running: set[Future[TrialRecord]] = set()
         self.reporter.progress(len(records), len(plan))
-        with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="trial") as pool:
+        with (
+            _directory(self.run.scratch),
+            ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="trial") as pool,
+        ):
             try:
                 while True:
                     while len(running) < jobs and (trial := next(todo, None)) is not None:
@@ -166,10 +169,10 @@ class Runner:
         return _Outcome(attempt, result, "".join(consoles), refused)
 
     def _measure(self, trial: Trial, consoles: list[str]) -> JobResult:
-        # Unix socket addresses are limited to 107 bytes, and a run's own path may be long.
-        with tempfile.TemporaryDirectory(prefix="driver-") as scratch:
+        scratch = self.run.scratch / trial.id
+        with _directory(scratch):
             self._go_on()
-            with self.factories[trial.guest].fork(Path(scratch)) as guest:
+            with self.factories[trial.guest].fork(scratch) as guest:
                 try:
                     with self._state.watching(guest):
                         self._go_on()
@@ -195,6 +198,17 @@ class _Outcome:
     result: JobResult | None
     console: str
     refused: list[str]
+
+
+@contextmanager
+def _directory(path: Path) -> Iterator[None]:
+    """A directory that is empty at first, whatever a killed driver left in it, and gone at last."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    try:
+        yield
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _since(began: float) -> float:

@@ -78,6 +78,11 @@ class RunDirectory:
         return self.path / "console"
 
     @property
+    def scratch(self) -> Path:
+        """Where guests that run now keep their logs; gone when nothing runs."""
+        return self.path / "scratch"
+
+    @property
     def trials_csv(self) -> Path:
         return self.path / "trials.csv"
 

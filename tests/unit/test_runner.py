@@ -50,6 +50,7 @@ def test_a_run_leaves_everything_on_disk(bench: Bench) -> None:
     assert set(loaded.trials["verdict"]) == {"ok"}
     assert list(loaded.trials["trial"]) == [trial.id for trial in bench.plan]
     assert not list(run.path.rglob(".*")), "temporary files remain"
+    assert not run.scratch.exists()
 
 
 def test_a_failure_is_a_row_and_stops_nobody(bench: Bench) -> None:
@@ -190,6 +191,15 @@ def test_resume_tries_failed_trials_again(bench: Bench) -> None:
     record = read_record(run, "baseline_off_2M_1_1_r1")
     assert record is not None
     assert [attempt.verdict for attempt in record.attempts] == ["lost", "lost", "ok"]
+
+
+def test_what_a_killed_driver_left_behind_is_cleared(bench: Bench) -> None:
+    run = bench.begin()
+    left = run.scratch / bench.plan[0].id / "console.log"
+    left.parent.mkdir(parents=True)
+    left.write_text("of a guest that was cut short\n")
+    assert bench.run(run).complaint() is None
+    assert not run.scratch.exists()
 
 
 def test_a_run_belongs_to_one_driver(bench: Bench) -> None:
