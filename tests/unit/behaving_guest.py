@@ -111,24 +111,28 @@ def _footprint(guest: Guest, job: Job) -> JobResult:
 
 def _life(guest: Guest, job: Job) -> JobResult:
     private = "--private" in job.argv
-    sharing = _sharing(guest, job) and not private
-    table = 513 if option(job, "--entry") == "4K" else 1
-    # Per phase: tables in use, then create, attach, detach, free, then the actor's faults.
-    course = {
+    sharing = _sharing(guest, job)
+    small = option(job, "--entry") == "4K"
+    table = 513 if small else 1
+    # The private writer's own tables, beside the other's.
+    own = 2 if sharing else table + (0 if small else 1)
+    left = (1, 2, 1, 0)
+    # Per phase: pages of tables; created, attached, detached, freed; faults of who acts.
+    course: dict[str, tuple[int, tuple[int, ...], int | None]] = {
         "start": (0, (0, 0, 0, 0), None),
-        "new": (1, (1, 1, 0, 0), 512),
-        "share": (1 if sharing else 2, (1, 2, 0, 0), 1 if sharing else 512),
-        **({"private-write": (2, (1, 2, 0, 0), 1)} if private else {}),
-        "unmap-shared": (1, (1, 2, 1, 0), 0),
+        "new": (table, (1, 1, 0, 0), 512),
+        "share": (table if sharing else 2 * table, (1, 2, 0, 0), 1 if sharing else 512),
+        **({"private-write": (table + own, left, 1)} if private else {}),
+        "unmap-shared": (table, left, 0),
         "unmap-last": (0, (1, 2, 2, 1), None),
     }
     result = JobResult(status=0, output="done\n")
-    for phase, (copies, counts, faults) in course.items():
+    for phase, (tables, counts, faults) in course.items():
         events = dict(zip(("create", "attach", "detach", "free"), counts, strict=True))
         if not sharing:
             events = dict.fromkeys(events, 0)
-        pages = IDLE_TABLE_PAGES + copies * table + (guest.leak if phase == "unmap-last" else 0)
-        shared = table if sharing and copies else 0
+        pages = IDLE_TABLE_PAGES + tables + (guest.leak if phase == "unmap-last" else 0)
+        shared = table if sharing and tables else 0
         result.samples += _samples(guest, job, Moment(phase, pages, shared, events, [0, 1]))
         if faults is not None:
             result.values.append(Value(phase, "minor-faults", "count", float(faults)))
