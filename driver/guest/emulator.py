@@ -72,9 +72,7 @@ class Exit:
     status: int
 
     def __str__(self) -> str:
-        if self.status < 0:
-            return f"{self.ending}, by {signal.Signals(-self.status).name}"
-        return f"{self.ending}, status {self.status}"
+        return f"{self.ending}: {describe(self.status)}"
 
 
 class Emulator:
@@ -167,6 +165,13 @@ class Emulator:
         self._child.kill()
         self._child.wait()
         return "killed"
+
+
+def describe(status: int) -> str:
+    """A process's exit status in words."""
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"exited with status {status}"
 
 
 def _missing(program: str) -> HostError:

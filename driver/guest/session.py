@@ -23,7 +23,7 @@ from driver.deadline import Deadline
 from driver.errors import GuestError, GuestLost, GuestSplat, GuestTimeout, HostError, UserError
 from driver.guest.agent import AgentChannel, encode
 from driver.guest.console import Console, ConsoleLog
-from driver.guest.emulator import Emulator, Exit
+from driver.guest.emulator import Emulator, Exit, describe
 from driver.guest.job import Job, JobResult
 from driver.guest.keys import Keys, Login
 from driver.guest.machine import Machine
@@ -312,8 +312,8 @@ class Guest:
             ) from error
         words = self._qemu.messages().strip()
         raise GuestLost(
-            f"QEMU ended {when}: {Exit('exited', status)}",
-            hint=None if words else "The guest may have powered itself off.",
+            f"QEMU {describe(status)} {when}",
+            hint=None if words or status else "The guest has powered itself off.",
             excerpt=words or self.console.tail() or None,
             log=self.console.path,
         ) from error

@@ -71,7 +71,7 @@ class Recipe:
             "kernel": self.kernel.digest,
             "image": self.image.digest,
             "provision": encode(self.provision).decode() if self.provision else None,
-            "host": _processor() if self.machine.accel == "kvm" else None,
+            "host": processor() if self.machine.accel == "kvm" else None,
         }
 
 
@@ -308,7 +308,7 @@ def _provision(guest: Guest, job: Job | None) -> None:
         )
 
 
-def _processor() -> str:
+def processor() -> str:
     """A digest of what KVM passes through: the host processor's model and features."""
     text = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n", 1)[0]
     stable = [line for line in text.splitlines() if not line.startswith(("cpu MHz", "bogomips"))]

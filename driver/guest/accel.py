@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choosing how a guest's instructions are executed, on evidence.
+
+That ``/dev/kvm`` exists, opens and even runs firmware proves little: on some hosts (nested, or
+with a partial implementation) the kernel then crawls or dies. So ``auto`` boots the very kernel
+that is to be measured under KVM, with a deadline taken from how long emulation took for the same,
+has it compute something, and believes only a right answer that came sooner. The verdict is kept
+for as long as the host stays what it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from driver.artifacts import ImageArtifact, KernelArtifact
+from driver.deadline import Deadline
+from driver.errors import DriverError, GuestError, HostError
+from driver.guest.job import Job
+from driver.guest.machine import Accel, Machine
+from driver.guest.session import BOOT_SECONDS, boot
+from driver.guest.template import processor, qemu_version
+from driver.store import Store, digest_of, write_atomically
+
+Requested = Literal["auto", "tcg", "kvm", "exact"]
+
+DEVICE = Path("/dev/kvm")
+
+# A boot takes 2 to 3 s under TCG on an idle host. A guest that needs this many times what was
+# measured is not slow, it is stuck.
+_PATIENCE = 20.0
+_LEAST_BOOT_SECONDS = 30.0
+
+# KVM gets as long as emulation took, within these bounds, in seconds; so an answer, whichever it
+# is, takes about 15 s on an idle host.
+_LEAST_PROOF, _MOST_PROOF = 3.0, 30.0
+
+# Arithmetic, memory and processes; what it prints is the same on every machine.
+_PROOF = Job(argv=["sh", "-c", "seq 20000 | md5sum"])
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The accelerator to use and one sentence why.
+
+    ``boot_seconds`` is a deadline for booting a guest with it, scaled by what was measured.
+    """
+
+    accel: Accel
+    reason: str
+    boot_seconds: float = BOOT_SECONDS
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What booting under emulation and under KVM showed; seconds from start to answer."""
+
+    works: bool
+    sentence: str
+    tcg_seconds: float
+    kvm_seconds: float | None
+
+
+def choose(
+    requested: Requested,
+    store: Store,
+    kernel: KernelArtifact,
+    image: ImageArtifact,
+    *,
+    notify: Callable[[str], None] = lambda _message: None,
+) -> Choice:
+    """Decide what to run guests with; ``auto`` and ``kvm`` are proven first, once per host.
+
+    Raises :class:`HostError` when KVM was asked for and does not work here.
+    """
+    if requested == "tcg":
+        return Choice("tcg", "emulation was asked for")
+    if requested == "exact":
+        return Choice("exact", "counting instructions was asked for, which only emulation can")
+    obstacle = _obstacle()
+    if obstacle is None:
+        proof = _remembered(store, kernel, image, notify)
+        seconds = max(_LEAST_BOOT_SECONDS, _PATIENCE * (proof.kvm_seconds or proof.tcg_seconds))
+        if proof.works:
+            return Choice("kvm", proof.sentence, seconds)
+        if requested == "auto":
+            return Choice("tcg", f"emulation, because {proof.sentence}", seconds)
+        obstacle = proof.sentence
+    elif requested == "auto":
+        return Choice("tcg", f"emulation, because {obstacle}")
+    raise HostError(
+        f"KVM cannot be used here: {obstacle}",
+        hint="Use --accel tcg, or --accel exact to count instructions.",
+    )
+
+
+def _obstacle() -> str | None:
+    """Why there is no point in trying KVM; None if there is."""
+    if not DEVICE.exists():
+        return f"this host has no {DEVICE}"
+    if not os.access(DEVICE, os.R_OK | os.W_OK):
+        return f"{DEVICE} may not be opened by this user (try: sudo adduser $USER kvm)"
+    return None
+
+
+def _remembered(
+    store: Store,
+    kernel: KernelArtifact,
+    image: ImageArtifact,
+    notify: Callable[[str], None],
+) -> Proof:
+    """The proof for this host as it is now, from the cache or made now."""
+    key = digest_of(_host(kernel))[:24]
+    path = store.root / "accel" / f"{key}.json"
+    with store.lock(f"accel-{key}", waiting_for="another driver trying KVM"):
+        try:
+            return Proof(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            notify("trying whether KVM works here (once per boot of this host)")
+        proof = prove(kernel, image)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(asdict(proof), indent=2))
+        notify(f"KVM works: {proof.sentence}" if proof.works else f"no KVM: {proof.sentence}")
+        return proof
+
+
+def _host(kernel: KernelArtifact) -> dict[str, str]:
+    """What a verdict depends on. The boot identifier covers modules and microcode."""
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return {
+        "boot": boot_id,
+        "host kernel": os.uname().release,
+        "processor": processor(),
+        "qemu": qemu_version(),
+        # Not its digest: every edit of a patch would ask for a new proof.
+        "guest kernel": hashlib.sha256(kernel.release.encode()).hexdigest(),
+    }
+
+
+def prove(kernel: KernelArtifact, image: ImageArtifact) -> Proof:
+    """Boot under emulation, then under KVM, and compare answers and seconds.
+
+    Raises whatever keeps a guest from running under emulation.
+    """
+    tcg_seconds, expected = _try("tcg", kernel, image, BOOT_SECONDS)
+    limit = min(_MOST_PROOF, max(_LEAST_PROOF, tcg_seconds))
+    try:
+        kvm_seconds, answer = _try("kvm", kernel, image, limit)
+    except GuestError as error:
+        sentence = f"a guest does not work under KVM on this host: {_first_line(error)}"
+        return Proof(False, sentence, tcg_seconds, None)
+    if answer != expected:
+        sentence = f"a guest under KVM computed {answer!r} instead of {expected!r}"
+        return Proof(False, sentence, tcg_seconds, kvm_seconds)
+    timing = f"{kvm_seconds:.1f} s under KVM, {tcg_seconds:.1f} s under emulation"
+    if kvm_seconds > tcg_seconds:
+        return Proof(False, f"KVM is slower here ({timing})", tcg_seconds, kvm_seconds)
+    return Proof(True, f"a guest boots and computes in {timing}", tcg_seconds, kvm_seconds)
+
+
+def _try(
+    accel: Accel, kernel: KernelArtifact, image: ImageArtifact, seconds: float
+) -> tuple[float, str]:
+    """Seconds from start to answer, and the answer."""
+    deadline = Deadline.after(seconds, f"a guest under {accel}")
+    began = time.monotonic()
+    machine = Machine(memory_mib=512, vcpus=2, nvdimm_mib=0, accel=accel)
+    with (
+        tempfile.TemporaryDirectory(prefix="driver-") as directory,
+        boot(machine, kernel, image, Path(directory), deadline=deadline) as guest,
+    ):
+        output = guest.run(_PROOF, deadline).output
+        return round(time.monotonic() - began, 3), output
+
+
+def _first_line(error: DriverError) -> str:
+    """The message, with QEMU's own first words if it had any."""
+    words = (error.excerpt or "").strip().splitlines()
+    qemu = next((line for line in words if line.startswith("qemu")), None)
+    return f"{error.message} ({qemu})" if qemu else error.message
