@@ -85,9 +85,9 @@ def run(
 ) -> Completed:
     """Run a command to its end and return what it printed.
 
-    ``env`` is added to the present environment; a value of None takes a variable away. Raises :class:`CommandFailed` on a non-zero
-    status when ``check``; :class:`HostError` when the program is missing or ``timeout`` (in
-    seconds) passes.
+    ``env`` is added to the present environment; a value of None takes a variable away. Raises
+    :class:`CommandFailed` on a non-zero status when ``check``; :class:`HostError` when the
+    program is missing or ``timeout`` (in seconds) passes.
     """
     command = quote(argv, cwd)
     try:

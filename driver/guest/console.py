@@ -80,6 +80,14 @@ class Console:
     def fileno(self) -> int:
         return self._socket.fileno()
 
+    def recv(self, size: int, /) -> bytes:
+        """What the guest has printed, at most ``size`` bytes; nothing once QEMU is gone."""
+        return self._socket.recv(size)
+
+    def sendall(self, data: bytes, /) -> None:
+        """Type bytes as they are."""
+        self._socket.sendall(data)
+
     def send_line(self, line: str) -> None:
         """Type a line and press Enter."""
         self._spawn.send(line + "\r")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import select
 import shlex
 import socket
@@ -19,6 +20,7 @@ import paramiko
 
 from driver.deadline import Deadline
 from driver.errors import GuestLost, GuestTimeout, HostError
+from driver.guest import terminal
 from driver.guest.keys import Login
 
 HOST = "127.0.0.1"
@@ -90,6 +92,17 @@ class Ssh:
             bytes(collected.stdout).decode("utf-8", "replace"),
             bytes(collected.stderr).decode("utf-8", "replace"),
         )
+
+    def shell(self) -> int:
+        """Join the terminal to a login shell in the guest; returns the shell's exit status."""
+        channel = self._transport.open_session()
+        with contextlib.closing(channel):
+            channel.get_pty(os.environ.get("TERM", "vt100"))
+            channel.invoke_shell()
+            terminal.join(
+                channel, on_resize=lambda size: channel.resize_pty(size.columns, size.lines)
+            )
+            return channel.recv_exit_status()
 
     def upload(self, local: Path, remote: str, deadline: Deadline, *, mode: int = 0o644) -> None:
         """Copy a file into the guest. Through `cat`: small SSH servers have no SFTP."""

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``driver shell``: a person in a guest, with the NVDIMM mounted DAX."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from driver.cli import context
+from driver.errors import GuestError, WorkloadFailed
+
+if TYPE_CHECKING:
+    from driver.guest.session import Guest
+
+# A person may stay as long as they like; one week is the agent's and the relay's way of saying so.
+_WEEK = 7 * 24 * 3600.0
+_PROVISION_SECONDS = 180.0
+# A shell with job control needs a terminal of its own session to control.
+_SERIAL_SHELL = "exec /usr/bin/busybox setsid /usr/bin/busybox cttyhack sh -l <>/dev/ttyS0 >&0 2>&0"
+
+
+def shell(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(help="Run this command and return its exit status instead of a shell."),
+    ] = None,
+    *,
+    series: Annotated[
+        str | None,
+        typer.Option(help="Patch series, or `none`; as in `driver build`."),
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Kernel source; as in `driver build`.")] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Kernel variant; as in `driver build`.")
+    ] = None,
+    image: Annotated[str, typer.Option(help="Guest image: a folder of guest-images/.")] = "dax",
+    memory: Annotated[int, typer.Option(metavar="MIB", help="Memory of the guest.")] = 1024,
+    vcpus: Annotated[int, typer.Option(help="Processors of the guest.")] = 2,
+    nvdimm: Annotated[int, typer.Option(metavar="MIB", help="Size of the NVDIMM.")] = 2304,
+    console: Annotated[
+        bool,
+        typer.Option("--console", help="On the serial console instead of SSH; Ctrl-] leaves."),
+    ] = False,
+) -> None:
+    """Open a shell in a guest with XFS mounted DAX at /mnt/dax."""
+    from driver.guest.machine import Machine  # noqa: PLC0415  (what follows takes half a second)
+    from driver.guest.session import boot  # noqa: PLC0415
+    from driver.image import build_image  # noqa: PLC0415
+    from driver.kernel import build_kernel  # noqa: PLC0415
+
+    if console and command:
+        raise typer.BadParameter("a command runs over SSH; leave --console out")
+    project = context.project()
+    machine = Machine(memory_mib=memory, vcpus=vcpus, nvdimm_mib=nvdimm, ssh=not console)
+    with context.reporting() as reporter:
+        store = context.store(reporter)
+        kernel = build_kernel(
+            store, project, source=source, series=series, variant=variant, reporter=reporter
+        )
+        initramfs = build_image(store, project, image, reporter)
+    with (
+        tempfile.TemporaryDirectory(prefix="driver-shell-") as directory,
+        boot(machine, kernel, initramfs, Path(directory), console=console) as guest,
+    ):
+        _provision(guest)
+        status = _on_console(guest) if console else _over_ssh(guest, command or [])
+    raise typer.Exit(status)
+
+
+def _provision(guest: Guest) -> None:
+    from driver.deadline import Deadline  # noqa: PLC0415
+    from driver.guest.job import Job  # noqa: PLC0415
+
+    job = Job(argv=["provision-dax", "data:1024"], timeout=_PROVISION_SECONDS)
+    prepared = guest.run(job, Deadline.after(_PROVISION_SECONDS, "preparing the NVDIMM"))
+    if prepared.status != 0:
+        raise WorkloadFailed("the NVDIMM could not be prepared", excerpt=prepared.output)
+
+
+def _over_ssh(guest: Guest, command: list[str]) -> int:
+    from driver.deadline import Deadline  # noqa: PLC0415
+
+    with guest.ssh() as ssh:
+        if not command:
+            _say(f"{guest.release}: /mnt/dax is mounted DAX; `exit` ends the guest")
+            return ssh.shell()
+        done = ssh.run(shlex.join(command), Deadline.after(_WEEK, "the command"))
+    sys.stdout.write(done.stdout)
+    sys.stderr.write(done.stderr)
+    return done.status
+
+
+def _on_console(guest: Guest) -> int:
+    from driver.deadline import Deadline  # noqa: PLC0415
+    from driver.guest import terminal  # noqa: PLC0415
+    from driver.guest.job import Job  # noqa: PLC0415
+
+    assert guest.live_console is not None
+    _say(f"{guest.release}: /mnt/dax is mounted DAX; Ctrl-] ends the guest")
+    job = Job(argv=["sh", "-c", _SERIAL_SHELL], timeout=_WEEK)
+    ended: list[int] = []
+
+    def serve() -> None:
+        try:
+            ended.append(guest.run(job, Deadline.after(_WEEK, "the shell")).status)
+        except GuestError as error:
+            _say(error.message)
+        guest.kill()  # closes the console, which ends the relay
+
+    threading.Thread(target=serve, daemon=True).start()
+    terminal.join(guest.live_console, escape=terminal.ESCAPE)
+    return ended[0] if ended else 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("shell")(shell)
