@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -78,10 +79,14 @@ class Exit:
 class Emulator:
     """A running QEMU. ``inherit`` are the descriptors its command line refers to.
 
-    Raises :class:`HostError` when the program is missing.
+    Raises :class:`HostError` when the program is not on ``path`` (default: PATH).
     """
 
-    def __init__(self, argv: Sequence[str], inherit: Sequence[int]) -> None:
+    def __init__(
+        self, argv: Sequence[str], inherit: Sequence[int], *, path: str | None = None
+    ) -> None:
+        if shutil.which(argv[0], path=path) is None:
+            raise _missing(argv[0])
         self.command = quote(list(argv))
         self._exit: Exit | None = None
         self._lock = threading.Lock()

@@ -42,7 +42,8 @@ class Monitor:
             raise HostError(f"QEMU refused `{command}`: {error}") from error
         except TimeoutError as error:
             raise GuestTimeout(f"QEMU did not answer `{command}` in time") from error
-        except (QMPError, OSError, EOFError) as error:
+        except (QMPError, OSError, EOFError, AssertionError) as error:
+            # AssertionError: qemu.qmp 0.0.6 asserts that QEMU has survived the negotiation.
             raise GuestLost(f"QEMU ended before it answered `{command}`") from error
 
     def human(self, line: str, *, deadline: Deadline) -> str:

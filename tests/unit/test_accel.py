@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choosing an accelerator: what is believed, what is remembered, what is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from driver.artifacts import ImageArtifact, KernelArtifact
+from driver.errors import GuestLost, GuestTimeout, HostError
+from driver.guest import accel
+from driver.guest.accel import choose
+from driver.guest.machine import Accel
+from driver.store import Store
+
+Try = Callable[[Accel, KernelArtifact, ImageArtifact, float], tuple[float, str]]
+
+NOWHERE = Path("/nowhere")
+KERNEL = KernelArtifact("k", "6.12.117", NOWHERE, NOWHERE, NOWHERE, NOWHERE, {})
+IMAGE = ImageArtifact("i", "dax", NOWHERE, {})
+
+
+class Host:
+    """A host on which a guest takes so many seconds, or fails."""
+
+    def __init__(self, tcg: float, kvm: float | Exception, answer: str = "42") -> None:
+        self.tcg, self.kvm, self.answer = tcg, kvm, answer
+        self.tried: list[tuple[Accel, float]] = []
+
+    def run(
+        self, kind: Accel, _kernel: KernelArtifact, _image: ImageArtifact, seconds: float
+    ) -> tuple[float, str]:
+        self.tried.append((kind, seconds))
+        if kind == "tcg":
+            return self.tcg, "42"
+        if isinstance(self.kvm, Exception):
+            raise self.kvm
+        return self.kvm, self.answer
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Host], Host]:
+    device = tmp_path / "kvm"
+    device.touch()
+
+    def install(made: Host) -> Host:
+        monkeypatch.setattr(accel, "DEVICE", device)
+        monkeypatch.setattr(accel, "_try", made.run)
+        monkeypatch.setattr(accel, "qemu_version", lambda: "QEMU 7.2")
+        return made
+
+    return install
+
+
+def test_a_kvm_that_works_is_used(host: Callable[[Host], Host], tmp_path: Path) -> None:
+    host(Host(tcg=3.0, kvm=0.5))
+    choice = choose("auto", Store(tmp_path), KERNEL, IMAGE)
+    assert choice.accel == "kvm"
+    assert "0.5 s under KVM, 3.0 s under emulation" in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("kvm", "answer", "reason"),
+    [
+        (GuestLost("QEMU was killed by SIGABRT while booting"), "", "killed by SIGABRT"),
+        (GuestTimeout("a guest under kvm did not finish within 3 s"), "", "did not finish"),
+        (9.0, "42", "KVM is slower here"),
+        (0.5, "41", "computed '41' instead of '42'"),
+    ],
+)
+def test_a_kvm_that_does_not_work_is_not_used(
+    host: Callable[[Host], Host],
+    tmp_path: Path,
+    kvm: float | Exception,
+    answer: str,
+    reason: str,
+) -> None:
+    made = host(Host(3.0, kvm, answer))
+    choice = choose("auto", Store(tmp_path), KERNEL, IMAGE)
+    assert choice.accel == "tcg"
+    assert reason in choice.reason
+    assert made.tried[1] == ("kvm", 3.0)  # as long as emulation took, and no longer
+    with pytest.raises(HostError, match="KVM cannot be used here"):
+        choose("kvm", Store(tmp_path), KERNEL, IMAGE)
+
+
+def test_the_verdict_is_remembered(host: Callable[[Host], Host], tmp_path: Path) -> None:
+    made = host(Host(tcg=3.0, kvm=0.5))
+    said: list[str] = []
+    store = Store(tmp_path)
+    first = choose("auto", store, KERNEL, IMAGE, notify=said.append)
+    assert choose("auto", store, KERNEL, IMAGE, notify=said.append) == first
+    assert len(made.tried) == 2
+    assert len(said) == 2
+
+
+def test_a_new_qemu_is_tried_anew(
+    host: Callable[[Host], Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = host(Host(tcg=3.0, kvm=0.5))
+    choose("auto", Store(tmp_path), KERNEL, IMAGE)
+    monkeypatch.setattr(accel, "qemu_version", lambda: "QEMU 9.0")
+    choose("auto", Store(tmp_path), KERNEL, IMAGE)
+    assert len(made.tried) == 4
+
+
+def test_a_damaged_memory_is_replaced(host: Callable[[Host], Host], tmp_path: Path) -> None:
+    made = host(Host(tcg=3.0, kvm=0.5))
+    choose("auto", Store(tmp_path), KERNEL, IMAGE)
+    (record,) = (tmp_path / "accel").glob("*.json")
+    record.write_text("{")
+    assert choose("auto", Store(tmp_path), KERNEL, IMAGE).accel == "kvm"
+    assert len(made.tried) == 4
+
+
+def test_what_was_asked_for_is_not_tried(host: Callable[[Host], Host], tmp_path: Path) -> None:
+    made = host(Host(tcg=3.0, kvm=0.5))
+    assert choose("tcg", Store(tmp_path), KERNEL, IMAGE).accel == "tcg"
+    assert choose("exact", Store(tmp_path), KERNEL, IMAGE).accel == "exact"
+    assert not made.tried
+
+
+def test_a_host_without_kvm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accel, "DEVICE", tmp_path / "kvm")
+    choice = choose("auto", Store(tmp_path), KERNEL, IMAGE)
+    assert choice.accel == "tcg"
+    assert "has no" in choice.reason
+    with pytest.raises(HostError, match="has no"):
+        choose("kvm", Store(tmp_path), KERNEL, IMAGE)
+
+
+def test_the_deadline_of_a_boot_follows_the_host(
+    host: Callable[[Host], Host], tmp_path: Path
+) -> None:
+    host(Host(tcg=10.0, kvm=GuestLost("no")))
+    assert choose("auto", Store(tmp_path), KERNEL, IMAGE).boot_seconds == pytest.approx(200)

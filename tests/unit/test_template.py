@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What makes a template another one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from driver.artifacts import ImageArtifact, KernelArtifact
+from driver.guest import template
+from driver.guest.job import Job
+from driver.guest.machine import Machine
+from driver.guest.template import Recipe
+from driver.store import digest_of
+
+NOWHERE = Path("/nowhere")
+RECIPE = Recipe(
+    Machine(),
+    KernelArtifact("k1", "6.12.117", NOWHERE, NOWHERE, NOWHERE, NOWHERE, {}),
+    ImageArtifact("i1", "dax", NOWHERE, {}),
+    Job(argv=["provision-dax"]),
+)
+
+
+@pytest.fixture(autouse=True)
+def _some_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(template, "qemu_version", lambda: "QEMU emulator version 7.2.22")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(RECIPE, kernel=replace(RECIPE.kernel, digest="k2")),
+        replace(RECIPE, image=replace(RECIPE.image, digest="i2")),
+        replace(RECIPE, provision=Job(argv=["provision-dax", "data:1024"])),
+        replace(RECIPE, provision=None),
+        *(
+            replace(RECIPE, machine=machine)
+            for machine in (
+                Machine(memory_mib=2048),
+                Machine(vcpus=2),
+                Machine(nvdimm_mib=2304),
+                Machine(accel="exact"),
+                Machine(accel="exact", icount_shift=0),
+                Machine(accel="kvm"),
+                Machine(kernel_args=("dax_share_page_tables=1",)),
+                Machine(la57=True),
+                Machine(ssh=True),
+            )
+        ),
+    ],
+)
+def test_anything_the_guest_can_see_makes_another_template(other: Recipe) -> None:
+    assert digest_of(other.inputs()) != digest_of(RECIPE.inputs())
+
+
+def test_another_qemu_makes_another_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = digest_of(RECIPE.inputs())
+    monkeypatch.setattr(template, "qemu_version", lambda: "QEMU emulator version 8.0.0")
+    assert digest_of(RECIPE.inputs()) != before
+
+
+def test_where_files_happen_to_be_does_not() -> None:
+    elsewhere = replace(
+        RECIPE,
+        kernel=replace(RECIPE.kernel, vmlinux=Path("/elsewhere/vmlinux")),
+        image=replace(RECIPE.image, initramfs=Path("/elsewhere/initramfs")),
+    )
+    assert digest_of(elsewhere.inputs()) == digest_of(RECIPE.inputs())
