@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 # A person may stay as long as they like; one week is the agent's and the relay's way of saying so.
 _WEEK = 7 * 24 * 3600.0
 _PROVISION_SECONDS = 180.0
-# A shell with job control needs a terminal of its own session to control.
-_SERIAL_SHELL = "exec /usr/bin/busybox setsid /usr/bin/busybox cttyhack sh -l <>/dev/ttyS0 >&0 2>&0"
+# A shell with job control needs a session whose terminal it is. The outer shell stays to wait:
+# setsid by the leader of a process group, which a job is, forks and returns at once.
+_SERIAL_SHELL = "busybox setsid busybox cttyhack sh -l <>/dev/ttyS0 >&0 2>&0; exit $?"
 
 
 def shell(

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import socket
+import threading
 from pathlib import Path
 
 import pexpect
@@ -14,6 +18,8 @@ from driver.errors import GuestLost, GuestTimeout
 from driver.guest.splats import Classifier, Splat
 
 _TAIL_LINES = 25
+# The most an ordinary user may ask of a pipe (/proc/sys/fs/pipe-max-size); a boot prints 20 kB.
+_PIPE_BYTES = 1 << 20
 
 
 class ConsoleLog:
@@ -67,22 +73,26 @@ class ConsoleLog:
 class Console:
     """The live serial console of a guest started with one: waits for text, types lines.
 
-    While it is connected somebody has to read it: QEMU makes the guest wait when the socket is
-    full. The log on disk is complete in any case. It owns the socket.
+    QEMU makes the guest wait when nobody reads its console, and a guest prints before there is
+    anybody to read: a thread moves what it prints into a pipe that holds a whole boot. The log on
+    disk is complete in any case. It owns the socket.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(True)
         self._socket = sock
-        self._spawn = fdpexpect.fdspawn(sock, encoding="utf-8", codec_errors="replace")
-        self._spawn.delaybeforesend = None
+        self._printed, printing = os.pipe()
+        fcntl.fcntl(printing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        threading.Thread(target=_pump, args=(sock, printing), daemon=True).start()
+        self._spawn = fdpexpect.fdspawn(self._printed, encoding="utf-8", codec_errors="replace")
 
     def fileno(self) -> int:
-        return self._socket.fileno()
+        """Readable when the guest has printed something."""
+        return self._printed
 
     def recv(self, size: int, /) -> bytes:
         """What the guest has printed, at most ``size`` bytes; nothing once QEMU is gone."""
-        return self._socket.recv(size)
+        return os.read(self._printed, size)
 
     def sendall(self, data: bytes, /) -> None:
         """Type bytes as they are."""
@@ -90,7 +100,7 @@ class Console:
 
     def send_line(self, line: str) -> None:
         """Type a line and press Enter."""
-        self._spawn.send(line + "\r")
+        self.sendall(line.encode() + b"\r")
 
     def expect(self, pattern: str, deadline: Deadline) -> str:
         """Wait for a regular expression; returns what came before it and the match itself.
@@ -109,4 +119,16 @@ class Console:
         return str(self._spawn.before) + str(self._spawn.after)
 
     def close(self) -> None:
+        """Let go of the guest; the thread ends with the connection."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        os.close(self._printed)
+
+
+def _pump(source: socket.socket, sink: int) -> None:
+    """Move bytes until either end is closed."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            os.write(sink, data)
+    os.close(sink)
