@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests of a real kernel: what works, and every way it can fail, told apart; nothing left."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from driver.artifacts import ImageArtifact, KernelArtifact
+from driver.deadline import Deadline
+from driver.errors import GuestLost, GuestSplat, GuestTimeout, WorkloadFailed
+from driver.guest.job import Job, Write
+from driver.guest.machine import Machine
+from driver.guest.session import Guest, boot
+
+SMALL = Machine(memory_mib=512, vcpus=1, nvdimm_mib=512)
+# A line the kernel prints only when it is in trouble, said through /dev/kmsg.
+COMPLAINT = "XFS (pmem0): log I/O error -5"
+
+
+@pytest.fixture(scope="module")
+def plain(kernel: Callable[[str], KernelArtifact]) -> KernelArtifact:
+    return kernel("none")
+
+
+@pytest.fixture
+def guest(plain: KernelArtifact, image: ImageArtifact, tmp_path: Path) -> Iterator[Guest]:
+    with boot(SMALL, plain, image, tmp_path) as booted:
+        yield booted
+    assert not alive(booted.pid)
+
+
+def soon(seconds: float = 60) -> Deadline:
+    return Deadline.after(seconds, "the test")
+
+
+def shell(line: str) -> Job:
+    return Job(argv=["sh", "-c", line])
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}/cmdline").exists() and bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_jobs_and_what_they_leave_behind(guest: Guest, plain: KernelArtifact) -> None:
+    assert guest.release == plain.release
+    done = guest.run(
+        Job(
+            argv=["sh", "-c", "cat /proc/sys/vm/swappiness; echo error >&2; exit 3"],
+            setup=[Write("/proc/sys/vm/swappiness", "17")],
+        ),
+        soon(),
+    )
+    assert (done.status, done.output) == (3, "17\nerror\n")
+    assert guest.run(shell("kill -9 $$"), soon()).status == -signal.SIGKILL
+    assert "Linux version" in guest.console_text()
+    ended = guest.close()
+    assert (ended.ending, ended.status) == ("asked", 0)
+    assert guest.close() is ended
+
+
+def test_dax_is_proven_in_the_guest(guest: Guest) -> None:
+    prepared = guest.run(Job(argv=["provision-dax", "data:64"]), soon(120))
+    assert prepared.status == 0, prepared.output
+    assert "entries of 2 MiB" in prepared.output
+    mounts = guest.run(shell("grep /mnt/dax /proc/mounts"), soon()).output
+    assert "dax=always" in mounts
+
+
+def test_nothing_is_left(plain: KernelArtifact, image: ImageArtifact, tmp_path: Path) -> None:
+    before = descriptors()
+    threads = threading.active_count()
+    with boot(SMALL, plain, image, tmp_path) as guest:
+        pid = guest.pid
+    assert not alive(pid)
+    assert descriptors() <= before
+    assert threading.active_count() <= threads + 1  # the thread that starts QEMUs stays
+    assert [entry.name for entry in tmp_path.iterdir()] == ["console.log"]
+
+
+def test_a_panic_is_a_splat(guest: Guest) -> None:
+    began = time.monotonic()
+    with pytest.raises(GuestSplat) as caught:
+        guest.run(Job(argv=["true"], setup=[Write("/proc/sysrq-trigger", "c")]), soon())
+    assert caught.value.kind == "panic"
+    assert "sysrq triggered crash" in caught.value.message
+    assert "Call Trace" in (caught.value.excerpt or "")
+    assert caught.value.log is not None
+    assert time.monotonic() - began < 15
+
+
+def test_a_dying_agent_is_a_panic(guest: Guest) -> None:
+    with pytest.raises(GuestSplat, match="panic"):
+        guest.run(shell("kill -9 $(pidof agent); sleep 100"), soon())
+
+
+def test_a_splat_counts_although_the_job_succeeded(guest: Guest) -> None:
+    with pytest.raises(GuestSplat, match="xfs-shutdown") as caught:
+        guest.run(shell(f"echo '<3>{COMPLAINT}' > /dev/kmsg"), soon())
+    assert caught.value.exit_status == 4
+
+
+def test_a_splat_ends_the_job_within_a_second(guest: Guest) -> None:
+    began = time.monotonic()
+    with pytest.raises(GuestSplat):
+        guest.run(shell(f"echo '<3>{COMPLAINT}' > /dev/kmsg; sleep 100"), soon(100))
+    # The host may be busy; a verdict that waits for the job would take 100 s.
+    assert time.monotonic() - began < 10
+
+
+def test_a_tolerated_splat_does_not(
+    plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
+) -> None:
+    tolerate = frozenset({"xfs-shutdown"})
+    with boot(SMALL, plain, image, tmp_path, tolerate=tolerate) as guest:
+        done = guest.run(shell(f"echo '<3>{COMPLAINT}' > /dev/kmsg; echo done"), soon())
+        assert done.output == "done\n"
+        assert [splat.kind for splat in guest.console.splats] == ["xfs-shutdown"]
+
+
+def test_harmless_words_on_the_console_raise_no_alarm(guest: Guest) -> None:
+    line = "echo '<3>BUG: a name; WARNING: a word; panic: a game' > /dev/kmsg; echo done"
+    assert guest.run(shell(line), soon()).output == "done\n"
+    guest.check()
+
+
+def test_a_job_that_does_not_end_meets_its_deadline(guest: Guest) -> None:
+    with pytest.raises(GuestTimeout) as caught:
+        guest.run(shell("while :; do :; done"), soon(2))
+    assert caught.value.log is not None
+
+
+def test_a_program_that_does_not_exist(guest: Guest) -> None:
+    with pytest.raises(WorkloadFailed, match="no-such-program"):
+        guest.run(Job(argv=["no-such-program"]), soon())
+    assert guest.run(shell("echo still here"), soon()).output == "still here\n"
+
+
+def test_a_guest_that_powers_itself_off_is_lost(guest: Guest) -> None:
+    with pytest.raises(GuestLost, match="exited with status 0") as caught:
+        guest.run(shell("poweroff -f"), soon())
+    assert "powered itself off" in (caught.value.hint or "")
+
+
+def test_a_qemu_that_is_killed_is_lost(guest: Guest) -> None:
+    threading.Timer(0.5, os.kill, (guest.pid, signal.SIGKILL)).start()
+    with pytest.raises(GuestLost, match="killed by SIGKILL"):
+        guest.run(shell("sleep 100"), soon(100))
+
+
+def test_a_guest_can_be_killed_from_another_thread(guest: Guest) -> None:
+    threading.Timer(0.5, guest.kill).start()
+    with pytest.raises(GuestLost):
+        guest.run(shell("sleep 100"), soon(100))
+    assert guest.close().ending == "exited"
+
+
+def test_an_interrupt_ends_the_guest(
+    plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
+) -> None:
+    guest = boot(SMALL, plain, image, tmp_path)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt), guest:
+        guest.run(shell("sleep 100"), soon(100))
+    assert not alive(guest.pid)
+
+
+def test_an_interrupt_while_booting_ends_the_guest(
+    plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
+) -> None:
+    before = descriptors()
+    threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        boot(SMALL, plain, image, tmp_path)
+    assert descriptors() <= before
+
+
+def test_a_guest_does_not_outlive_a_killed_driver(
+    plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
+) -> None:
+    program = f"""
+import time
+from pathlib import Path
+from driver.artifacts import ImageArtifact, KernelArtifact
+from driver.guest.machine import Machine
+from driver.guest.session import boot
+none = Path("/nowhere")
+kernel = KernelArtifact("k", "r", Path({str(plain.vmlinux)!r}), none, none, none, {{}})
+image = ImageArtifact("i", "dax", Path({str(image.initramfs)!r}), {{}})
+guest = boot({SMALL!r}, kernel, image, Path({str(tmp_path)!r}))
+print(guest.pid, flush=True)
+time.sleep(1000)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        pid = int(driver.stdout.readline())
+        assert alive(pid)
+        driver.kill()
+    until = time.monotonic() + 10
+    while alive(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not alive(pid)
+
+
+def test_a_kernel_without_init_panics(
+    plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
+) -> None:
+    machine = replace(SMALL, kernel_args=("rdinit=/nowhere",))
+    with pytest.raises(GuestSplat) as caught:
+        boot(machine, plain, image, tmp_path)
+    assert caught.value.kind == "panic"
+    assert "root" in (caught.value.excerpt or "")
+
+
+def test_a_guest_that_never_gets_ready(
+    plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
+) -> None:
+    machine = replace(SMALL, kernel_args=("rdinit=/usr/bin/sleep", "--", "1000"))
+    with pytest.raises(GuestTimeout, match="while booting") as caught:
+        boot(machine, plain, image, tmp_path, deadline=Deadline.after(10, "booting"))
+    assert "sleep" in (caught.value.excerpt or "")
+
+
+def test_a_qemu_that_refuses_to_start_says_why(
+    plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
+) -> None:
+    missing = replace(plain, vmlinux=tmp_path / "nothing")
+    with pytest.raises(GuestLost, match="QEMU exited with status 1 while booting") as caught:
+        boot(SMALL, missing, image, tmp_path)
+    assert "could not open kernel file" in (caught.value.excerpt or "")
+
+
+def test_ssh(plain: KernelArtifact, image: ImageArtifact, tmp_path: Path) -> None:
+    data = os.urandom(300_000)
+    (tmp_path / "up").write_bytes(data)
+    machine = replace(SMALL, ssh=True)
+    with boot(machine, plain, image, tmp_path / "guest") as guest, guest.ssh(soon()) as ssh:
+        done = ssh.run("uname -r; echo error >&2; exit 5", soon())
+        assert (done.status, done.stdout.strip(), done.stderr) == (5, plain.release, "error\n")
+        assert ssh.run(["echo", "two words", "$HOME"], soon()).stdout == "two words $HOME\n"
+        assert ssh.run("cat", soon(), stdin=b"x" * 100_000).stdout == "x" * 100_000
+        ssh.upload(tmp_path / "up", "/tmp/a file", soon(), mode=0o600)
+        there = ssh.run("stat -c %a '/tmp/a file'; sha256sum < '/tmp/a file'", soon()).stdout
+        assert there.split()[:2] == ["600", hashlib.sha256(data).hexdigest()]
+        ssh.download("/tmp/a file", tmp_path / "down", soon())
+        assert (tmp_path / "down").read_bytes() == data
+        with pytest.raises(GuestTimeout):
+            ssh.run("sleep 100", soon(1))
+        addresses = listening(guest.pid)
+    assert addresses == {"127.0.0.1"}
+
+
+def listening(pid: int) -> set[str]:
+    """The local addresses on which a process accepts TCP connections."""
+    inodes = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            inodes.add(str(entry.readlink()).removeprefix("socket:[").removesuffix("]"))
+    found = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "0A" and fields[9] in inodes:
+            address = bytes.fromhex(fields[1].split(":")[0])[::-1]
+            found.add(".".join(str(byte) for byte in address))
+    return found
+
+
+def test_the_live_console(plain: KernelArtifact, image: ImageArtifact, tmp_path: Path) -> None:
+    with boot(SMALL, plain, image, tmp_path, console=True) as guest:
+        assert guest.live_console is not None
+        guest.live_console.expect("Run /init as init process", soon())
+        interactive = "exec sh -i <>/dev/ttyS0 >&0 2>&0"
+        job = threading.Thread(target=lambda: guest.run(shell(interactive), soon()))
+        job.start()
+        guest.live_console.expect(r"[#$] ", soon())
+        guest.live_console.send_line("echo $((6 * 7))")
+        assert "42" in guest.live_console.expect(r"\n42\r?\n", soon())
+        guest.live_console.send_line("exit")
+        job.join(30)
+        assert not job.is_alive()
+        assert "echo $((6 * 7))" in guest.console_text()
