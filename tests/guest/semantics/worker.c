@@ -448,11 +448,6 @@ bool spin_turn(struct worker *w)
 	return true;
 }
 
-bool spin_ended(struct worker *w, int milliseconds)
-{
-	return worker_done(w, milliseconds);
-}
-
 struct touch spin_stop(struct worker *w)
 {
 	atomic_store(&box_of(w)->stop, 1);

@@ -78,7 +78,6 @@ uint64_t spin_count(struct worker *w);
 /* Waits until a whole turn began and ended after this call; false if it met a signal. */
 bool spin_turn(struct worker *w);
 uint64_t spin_value(struct worker *w);		/* last value loaded or stored */
-bool spin_ended(struct worker *w, int milliseconds);	/* by a signal */
 struct touch spin_stop(struct worker *w);
 
 void worker_set_pkru(struct worker *w, uint32_t pkru);
