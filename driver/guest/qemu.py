@@ -52,14 +52,15 @@ class Files:
 class Ports:
     """Descriptors QEMU inherits: nothing has a name, so nothing is left behind.
 
-    ``monitor`` and ``agent`` are ends of socket pairs, except that an exact guest's ``agent`` is
-    a file to write to. ``console`` is a socket for a person at the serial console. ``job`` is a
-    file with an exact guest's job and ``bell`` the socket that starts it. ``gdb`` is the path of
-    a Unix socket on which QEMU waits for a debugger.
+    ``monitor`` and ``agent`` are sockets. ``output``, for an exact fork, is a file to which its
+    agent's words go instead. ``job`` is a file with an exact guest's job and ``bell`` the socket
+    that starts it. ``console`` is a socket for a person at the serial console. ``gdb`` is the
+    path of a Unix socket on which QEMU waits for a debugger.
     """
 
     monitor: int
-    agent: int
+    agent: int | None = None
+    output: int | None = None
     console: int | None = None
     job: int | None = None
     bell: int | None = None
@@ -187,11 +188,11 @@ def _ports(machine: Machine, files: Files, ports: Ports) -> list[str]:
         if ports.console is None
         else f"socket,id=console,fd={ports.console},logfile={log}"
     )
-    # A socket that nobody empties would make an exact guest wait for the host; a file never does.
+    # A socket that nobody empties would make an exact fork wait for the host; a file never does.
     agent = (
-        f"file,id=agent,path=/proc/self/fd/{ports.agent}"
-        if machine.exact
-        else f"socket,id=agent,fd={ports.agent}"
+        f"socket,id=agent,fd={ports.agent}"
+        if ports.output is None
+        else f"file,id=agent,path=/proc/self/fd/{ports.output}"
     )
     # ioeventfd hands the guest's notifications to another thread of QEMU, which takes them up when
     # the host lets it: an exact guest's are handled by the instruction that makes them.

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,15 +48,6 @@ class Monitor:
     def human(self, line: str, *, deadline: Deadline) -> str:
         """Execute a command of the human monitor and return what it prints."""
         return str(self.execute("human-monitor-command", {"command-line": line}, deadline=deadline))
-
-    def wait_status(self, wanted: frozenset[str], *, deadline: Deadline) -> str:
-        """Poll the run state until it is one of ``wanted``; returns which."""
-        while True:
-            status = str(self.execute("query-status", deadline=deadline)["status"])
-            if status in wanted:
-                return status
-            deadline.check()
-            time.sleep(0.002)
 
     def ask_to_quit(self) -> None:
         """Send ``quit``; whether QEMU obeys shows in its process. Never raises, never waits."""

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A running guest: start it, wait until its agent answers, give it jobs, end it.
 
-Whatever goes wrong is told apart here: a kernel that complains (:class:`GuestSplat`), a guest
-that never gets ready or does not finish (:class:`GuestTimeout`), a QEMU that dies or a channel
-that closes (:class:`GuestLost`). A complaint of the kernel outranks the others, because it is
-usually their cause, and counts even when the job succeeded.
+How its failures are told apart is :mod:`driver.guest.watch`.
 """
 
 from __future__ import annotations
@@ -12,18 +9,18 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
-from driver.errors import GuestError, GuestLost, GuestSplat, GuestTimeout, HostError, UserError
+from driver.errors import HostError, UserError
+from driver.guest import migration
 from driver.guest.agent import AgentChannel, encode
 from driver.guest.console import Console, ConsoleLog
-from driver.guest.emulator import Emulator, Exit, describe
+from driver.guest.emulator import Emulator, Exit
 from driver.guest.job import Job, JobResult
 from driver.guest.keys import Keys, Login
 from driver.guest.machine import Machine
@@ -31,16 +28,15 @@ from driver.guest.qemu import Files, argv
 from driver.guest.qmp import Monitor
 from driver.guest.ssh import Ssh
 from driver.guest.storage import with_keys
+from driver.guest.watch import Watch
 from driver.guest.wires import Wires
 
 # Seconds a guest gets to boot, many times what it needs on an idle host (2 to 3 s under TCG), for
 # hosts that are busy. :mod:`driver.guest.accel` scales it to what it measured.
 BOOT_SECONDS = 120.0
 
-# Once a splat began, its last line is awaited for so long before the guest is given up.
-_SPLAT_SECONDS = 1.0
-# How long a closed channel waits for its reason to show: a panic's last line, QEMU's exit status.
-_REASON_SECONDS = 2.0
+# What the kernel says when its last process has asked for it (kernel/reboot.c).
+_HALTED = "reboot: System halted"
 
 NO_KINDS: frozenset[str] = frozenset()
 
@@ -50,7 +46,7 @@ class Setup:
     """How to start a guest: its ``files``, and what differs from guest to guest.
 
     ``tolerate`` names kinds of splats (:mod:`driver.guest.splats`) that are expected and do not
-    end the job. ``job`` is what an exact guest will do. ``console`` attaches a live console that
+    end the job. ``job`` is what an exact fork will do. ``console`` attaches a live console that
     the caller must read; ``gdb`` is where to wait for a debugger.
     """
 
@@ -88,6 +84,7 @@ class Guest:
                 argv(setup.machine, setup.files, self._wires.ports, incoming=incoming),
                 self._wires.inherit,
             )
+            self._watch = Watch(self._qemu, self.console, setup.tolerate)
         except BaseException:
             self._undo.close()
             raise
@@ -120,26 +117,28 @@ class Guest:
 
     def wait_ready(self, deadline: Deadline) -> str:
         """Wait for the agent of a booting guest; returns ``uname -r``."""
-        with self._explaining("while booting"):
-            self.release = self._channel.wait_ready(deadline, watch=self._watch)
+        with self._watch.explaining("while booting"):
+            self.release = self._channel.wait_ready(deadline, watch=self._watch.look)
         return self.release
 
     def run(self, job: Job, deadline: Deadline) -> JobResult:
         """Have the agent do a job; raises :class:`GuestError` of the class that fits.
 
-        An exact guest does only the job it was started with, and only once.
+        A guest that was started with a job does that one, and then halts.
         """
-        with self._explaining(f"during `{' '.join(job.argv)}`"):
-            if self.machine.exact:
+        started_with = self._setup.job
+        with self._watch.explaining(f"during `{job.argv[0] if job.argv else ''}`"):
+            if started_with is not None:
                 self._ring(job, deadline)
-            result = self._channel.run(job, deadline, watch=self._watch)
+            result = self._channel.run(job, deadline, watch=self._watch.look)
+            if started_with is not None:
+                self._wait_halted(deadline)
         self.check()
         return result
 
     def check(self) -> None:
         """Raise :class:`GuestSplat` if the kernel has complained."""
-        self.console.poll()
-        self._raise_splat()
+        self._watch.check()
 
     def ssh(self, deadline: Deadline | None = None) -> Ssh:
         """Connect to the guest's SSH server; close it when done."""
@@ -173,46 +172,19 @@ class Guest:
 
     def save_state(self, path: Path, deadline: Deadline) -> None:
         """Write the state of a paused guest, all but the memory that files hold, to ``path``."""
-        self._ignore_shared_memory(deadline)
-        self._monitor.execute("migrate", {"uri": _to(path)}, deadline=deadline)
-        while True:
-            answer = self._monitor.execute("query-migrate", deadline=deadline)
-            if answer.get("status") == "completed":
-                return
-            if answer.get("status") == "failed":
-                raise HostError(f"QEMU could not save its state: {answer.get('error-desc')}")
-            deadline.check()
-            time.sleep(0.005)
+        migration.save(self._monitor, path, deadline)
 
     def load_state(self, path: Path, deadline: Deadline) -> None:
         """Take over the state of a template and stay paused. The guest was started incoming."""
-        with self._explaining("while restoring the template"):
-            self._ignore_shared_memory(deadline)
-            # QEMU would announce the guest to the network from timers that run on the host's
-            # clock, and each of them cuts short the turn of a processor of an exact guest.
-            self._monitor.execute(
-                "migrate-set-parameters", {"announce-rounds": 0}, deadline=deadline
-            )
-            self._monitor.execute("migrate-incoming", {"uri": _from(path)}, deadline=deadline)
-            self._monitor.wait_status(frozenset({"paused", "prelaunch"}), deadline=deadline)
+        with self._watch.explaining("while restoring the template"):
+            migration.load(self._monitor, path, deadline)
 
-    def save_memory(self, what: str, path: Path) -> None:
-        """Copy the present content of a memory backend (``ram``, ``pmem``) to a file.
+    def save_nvdimm(self, path: Path, deadline: Deadline) -> None:
+        """Copy the present content of the NVDIMM, without its labels, to a file.
 
-        A fork's writes are private to its process, so this is the only way to see them.
+        A guest's writes are private to its process, so this is the only way to see them.
         """
-        for device in self._monitor.execute(
-            "query-memory-devices", deadline=Deadline.after(10, "asking for the NVDIMM")
-        ):
-            data = device["data"]
-            if data["memdev"].endswith(f"/{what}"):
-                self._monitor.execute(
-                    "pmemsave",
-                    {"val": data["addr"], "size": data["size"], "filename": str(path)},
-                    deadline=Deadline.after(120, "copying the NVDIMM"),
-                )
-                return
-        raise UserError(f"the guest has no memory device `{what}`")
+        migration.save_nvdimm(self._monitor, path, deadline)
 
     def kill(self) -> None:
         """End QEMU at once, from any thread; a ``run`` in progress raises GuestLost."""
@@ -228,95 +200,17 @@ class Guest:
         return ended
 
     def _ring(self, job: Job, deadline: Deadline) -> None:
-        if job is not self._setup.job:
-            raise UserError(
-                "an exact guest does the job it was started with, once",
-                hint="Fork another guest from the template for another job.",
-            )
-        if not self._stopped:
-            self.pause()
+        if job != self._setup.job:
+            raise UserError("an exact fork does the job it was started with")
         self._wires.ring(deadline)
         self.resume()
 
-    def _ignore_shared_memory(self, deadline: Deadline) -> None:
-        # Memory that files hold is not copied into the state. Not settable on the command line
-        # of QEMU 7.2; the prefix says "experimental", hence the cold boot to fall back to.
-        wanted = [{"capability": "x-ignore-shared", "state": True}]
-        self._monitor.execute(
-            "migrate-set-capabilities", {"capabilities": wanted}, deadline=deadline
-        )
-
-    def _watch(self) -> None:
-        if self.console.poll():
-            self._raise_splat()
-        if not self._qemu.running:
-            raise GuestLost("QEMU ended")
-
-    def _intolerable(self) -> bool:
-        return any(splat.kind not in self._setup.tolerate for splat in self.console.splats)
-
-    def _raise_splat(self) -> None:
-        """Raise the first complaint that is not tolerated, once all of it is there."""
-        if not self._intolerable():
-            return
-        until = time.monotonic() + _SPLAT_SECONDS
-        while self.console.collecting and self._qemu.running and time.monotonic() < until:
-            time.sleep(0.02)
-            self.console.poll()
-        splats = [one for one in self.console.splats if one.kind not in self._setup.tolerate]
-        first = splats[0]
-        others = f" (and {len(splats) - 1} more)" if len(splats) > 1 else ""
-        raise GuestSplat(
-            f"the guest's kernel reported {first.kind}: {first.message}{others}",
-            kind=first.kind,
-            excerpt=first.text(),
-            log=self.console.path,
-        )
-
-    @contextlib.contextmanager
-    def _explaining(self, when: str) -> Iterator[None]:
-        """Turn the symptom of a failure into its cause, as far as it can be known."""
-        try:
-            yield
-        except GuestSplat:
-            raise
-        except GuestLost as error:
-            self._explain_loss(error, when)
-        except GuestTimeout as error:
-            self.check()
-            raise GuestTimeout(
-                f"{error.message} ({when})",
-                hint=error.hint,
-                excerpt=self.console.tail() or None,
-                log=self.console.path,
-            ) from error
-        except GuestError:
-            self.check()
-            raise
-
-    def _explain_loss(self, error: GuestLost, when: str) -> NoReturn:
-        until = time.monotonic() + _REASON_SECONDS
-        while self._qemu.running and not self._intolerable() and time.monotonic() < until:
-            time.sleep(0.02)
-            self.console.poll()
-        if not self._qemu.running:
-            self.console.finish()
-        self.check()
-        status = self._qemu.status
-        if status is None:
-            raise GuestLost(
-                f"{error.message} ({when})",
-                hint=error.hint,
-                excerpt=self.console.tail() or None,
-                log=self.console.path,
-            ) from error
-        words = self._qemu.messages().strip()
-        raise GuestLost(
-            f"QEMU {describe(status)} {when}",
-            hint=None if words or status else "The guest has powered itself off.",
-            excerpt=words or self.console.tail() or None,
-            log=self.console.path,
-        ) from error
+    def _wait_halted(self, deadline: Deadline) -> None:
+        """Wait for the last line of the console of a guest that halts after its job."""
+        while _HALTED not in self.console.tail(3):
+            self._watch.look()
+            deadline.check()
+            time.sleep(0.005)
 
 
 def boot(
@@ -326,7 +220,6 @@ def boot(
     directory: Path,
     *,
     deadline: Deadline | None = None,
-    job: Job | None = None,
     console: bool = False,
     gdb: Path | None = None,
     tolerate: frozenset[str] = NO_KINDS,
@@ -334,7 +227,7 @@ def boot(
     """Boot a guest from cold and wait for its agent.
 
     ``directory`` receives ``console.log`` and, for a guest with SSH, its initramfs with keys. The
-    NVDIMM is new and goes with the guest. ``job`` and the rest as in :class:`Setup`.
+    NVDIMM is new and goes with the guest. The rest as in :class:`Setup`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     keys = Keys.generate() if machine.ssh else None
@@ -346,7 +239,6 @@ def boot(
             console_log=directory / "console.log",
         ),
         login=Login(keys.login, keys.host_key) if keys else None,
-        job=job,
         console=console,
         gdb=gdb,
         tolerate=tolerate,
@@ -367,15 +259,3 @@ def ready(guest: Guest, prepare: Callable[[Guest], object]) -> Guest:
         guest.close()
         raise
     return guest
-
-
-def _to(path: Path) -> str:
-    return f"exec:cat > {_quoted(path)}"
-
-
-def _from(path: Path) -> str:
-    return f"exec:cat {_quoted(path)}"
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "'\\''") + "'"

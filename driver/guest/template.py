@@ -14,22 +14,21 @@ anew for each template.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from driver import process
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
-from driver.errors import GuestLost, GuestTimeout, HostError, UserError, WorkloadFailed
+from driver.errors import GuestLost, GuestTimeout, HostError, WorkloadFailed
 from driver.guest.agent import encode
-from driver.guest.job import Job, JobResult
+from driver.guest.exact import ExactFork
+from driver.guest.job import Job
 from driver.guest.keys import Keys, Login
 from driver.guest.machine import Machine
 from driver.guest.qemu import PROGRAM, Files, Ports, argv
@@ -144,7 +143,7 @@ class Template:
             tolerate=tolerate,
         )
         if self.recipe.machine.exact:
-            return ExactFork(self, setup)
+            return ExactFork(setup, str(self.facts["release"]), self.restore)
         try:
             return self.restore(setup)
         except (GuestLost, GuestTimeout, HostError) as error:
@@ -180,76 +179,6 @@ class Template:
         return Login.from_text((self.path / "login").read_text(encoding="ascii"))
 
 
-class ExactFork:
-    """A fork that repeats to the byte: it begins with its job and does nothing else.
-
-    Guest time must not pass between the template and the job, or the job would find the guest
-    some host-dependent number of timer ticks later. So the job is put in place first; the guest
-    goes on when everything is there. Use it like a :class:`Guest`.
-    """
-
-    def __init__(self, template: Template, setup: Setup) -> None:
-        self._template = template
-        self._setup = setup
-        self._guest: Guest | None = None
-        self._killed = False
-        self.machine = setup.machine
-        self.release = str(template.facts["release"])
-
-    def __enter__(self) -> ExactFork:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def guest(self) -> Guest:
-        """The guest itself, once it runs."""
-        if self._guest is None:
-            raise UserError("an exact fork starts with its job", hint="Call run() first.")
-        return self._guest
-
-    def run(self, job: Job, deadline: Deadline) -> JobResult:
-        """Start with a job, do it, stop. Once per fork."""
-        if self._guest is not None:
-            raise UserError(
-                "an exact fork does one job", hint="Fork the template again for the next one."
-            )
-        setup = Setup(
-            self._setup.machine, self._setup.files, None, job,
-            self._setup.console, self._setup.gdb, self._setup.tolerate,
-        )  # fmt: skip
-        self._guest = self._template.restore(setup)
-        if self._killed:
-            self._guest.kill()
-        result = self._guest.run(job, deadline)
-        # An idle guest skips from timer to timer as fast as the host can; it has no more to do.
-        with contextlib.suppress(GuestLost):
-            self._guest.pause()
-        self._guest.check()
-        return result
-
-    def console_text(self) -> str:
-        """Everything the guest's console has said so far."""
-        return self._guest.console_text() if self._guest else ""
-
-    def kill(self) -> None:
-        """End it at once, from any thread."""
-        self._killed = True
-        if self._guest is not None:
-            self._guest.kill()
-
-    def close(self) -> None:
-        """End it; idempotent."""
-        if self._guest is not None:
-            self._guest.close()
-
-
 @functools.cache
 def qemu_version() -> str:
     """The first line of ``qemu-system-x86_64 --version``; :class:`HostError` if there is none."""
@@ -268,7 +197,6 @@ def _make(recipe: Recipe, folder: Path, boot_seconds: float) -> dict[str, Any]:
     setup = Setup(
         machine=machine,
         files=_files(recipe, folder, folder / "console.log", shared=True),
-        job=recipe.provision if machine.exact else None,
     )
     deadline = Deadline.after(boot_seconds, "booting the guest of a template")
     with start(setup, deadline) as guest:

@@ -30,7 +30,11 @@ _LOOK_EVERY = 0.002
 
 
 class Wires:
-    """The two ends of everything: ``ports`` and ``inherit`` for QEMU, the rest for us."""
+    """The two ends of everything: ``ports`` and ``inherit`` for QEMU, the rest for us.
+
+    An exact machine with a ``job`` is a fork that will do it; without, it takes jobs from its
+    agent's channel like any other, and counts for nothing: a template in the making.
+    """
 
     def __init__(
         self,
@@ -47,18 +51,18 @@ class Wires:
         self.console: socket.socket | None = None
         try:
             self.monitor, monitor = self._pair()
-            bell_port = job_port = console_port = None
+            agent = output = bell_port = job_port = console_port = None
             if console:
                 self.console, console_port = self._pair()
             if machine.exact:
-                output = self._memory_file(b"")
-                self.agent = self._undo.enter_context(_Follower(output)).socket
                 self.bell, bell_port = self._pair()
                 job_port = self._memory_file((job or b"").ljust(JOB_BYTES, b"\0"))
-                agent = output
+            if machine.exact and job is not None:
+                output = self._memory_file(b"")
+                self.agent = self._undo.enter_context(_Follower(output)).socket
             else:
                 self.agent, agent = self._pair()
-            self.ports = Ports(monitor, agent, console_port, job_port, bell_port, gdb)
+            self.ports = Ports(monitor, agent, output, console_port, job_port, bell_port, gdb)
         except BaseException:
             self.close()
             raise

@@ -17,7 +17,7 @@ from driver.guest.qemu import Files, Ports, argv
 FILES = Files(Path("/k/vmlinux"), Path("/i/initramfs"), Path("/r/console.log"))
 FORKED = replace(FILES, ram=Path("/t/ram"), nvdimm=Path("/t/nvdimm"))
 PORTS = Ports(monitor=5, agent=7)
-EXACT = Ports(monitor=5, agent=7, job=9, bell=11)
+EXACT = Ports(monitor=5, output=7, job=9, bell=11)
 
 COLD = """
 qemu-system-x86_64 -no-user-config -nodefaults -display none
@@ -68,6 +68,12 @@ def test_cold_boot() -> None:
 def test_exact_fork() -> None:
     machine = Machine(accel="exact")
     assert argv(machine, FORKED, EXACT, incoming=True) == shlex.split(FORK)
+
+
+def test_a_template_in_the_making_takes_jobs_from_its_channel() -> None:
+    words = argv(Machine(accel="exact"), FORKED, replace(EXACT, output=None, agent=7))
+    assert "socket,id=agent,fd=7" in words
+    assert "name=opt/driver/job,file=/proc/self/fd/9" in words  # the fork's machine has it, too
 
 
 def option(words: list[str], name: str) -> list[str]:

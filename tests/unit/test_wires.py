@@ -57,8 +57,8 @@ def test_an_exact_guest_finds_its_job_padded_to_a_fixed_size() -> None:
 
 def test_what_an_exact_guest_writes_arrives_whole() -> None:
     """More than a socket holds, while nobody reads: QEMU must never wait for us."""
-    wires = Wires(Machine(accel="exact"))
-    output = os.open(f"/proc/self/fd/{wires.ports.agent}", os.O_WRONLY)
+    wires = Wires(Machine(accel="exact"), job=b"")
+    output = os.open(f"/proc/self/fd/{wires.ports.output}", os.O_WRONLY)
     data = os.urandom(4 << 20)
     began = time.monotonic()
     assert os.write(output, data) == len(data)
@@ -72,8 +72,8 @@ def test_what_an_exact_guest_writes_arrives_whole() -> None:
 
 
 def test_closing_does_not_wait_for_output_nobody_reads() -> None:
-    wires = Wires(Machine(accel="exact"))
-    output = os.open(f"/proc/self/fd/{wires.ports.agent}", os.O_WRONLY)
+    wires = Wires(Machine(accel="exact"), job=b"")
+    output = os.open(f"/proc/self/fd/{wires.ports.output}", os.O_WRONLY)
     os.write(output, bytes(8 << 20))
     time.sleep(0.05)
     closing = threading.Thread(target=wires.close)

@@ -92,7 +92,8 @@ __attribute__((format(printf, 2, 3))) void refuse(struct job *job, const char *f
 
 /* bell.c */
 int open_bell(void);
-int read_next_job(int channel, int bell, struct job *job);
+int read_next_job(int channel, int bell, struct job *job, bool *last);
+_Noreturn void halt_machine(void);
 
 /* run.c */
 void run_job(int channel, struct job *job);

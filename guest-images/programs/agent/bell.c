@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/reboot.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -41,10 +42,10 @@ int open_bell(void)
 }
 
 /*
- * Sleep until there is a job and read it. The job of the bell replaces nothing: while it has not
- * rung, jobs come through the channel as on any machine.
+ * Sleep until there is a job and read it. While the bell has not rung, jobs come through the channel
+ * as on any machine; the job of the bell is the last one, which `last` tells.
  */
-int read_next_job(int channel, int bell, struct job *job)
+int read_next_job(int channel, int bell, struct job *job, bool *last)
 {
 	struct pollfd ready[] = {
 		{ .fd = channel, .events = POLLIN },
@@ -53,6 +54,7 @@ int read_next_job(int channel, int bell, struct job *job)
 	char ring;
 	int file, outcome;
 
+	*last = false;
 	if (bell < 0)
 		return read_job(channel, job);
 	while (poll(ready, 2, -1) < 0) {
@@ -63,6 +65,7 @@ int read_next_job(int channel, int bell, struct job *job)
 		return read_job(channel, job);
 	if (read(bell, &ring, 1) != 1)
 		give_up(BELL ": %s", strerror(errno));
+	*last = true;
 	file = open(JOB_FILE, O_RDONLY | O_CLOEXEC);
 	if (file < 0)
 		give_up(JOB_FILE ": %s", strerror(errno));
@@ -71,4 +74,14 @@ int read_next_job(int channel, int bell, struct job *job)
 	forget_input();
 	close(file);
 	return outcome;
+}
+
+/*
+ * Stop the machine where it stands. What a guest does after its job (write back, tidy up) it does
+ * for as long as the host takes to notice the job's end, which differs from run to run.
+ */
+_Noreturn void halt_machine(void)
+{
+	reboot(RB_HALT_SYSTEM);
+	give_up("halting");
 }

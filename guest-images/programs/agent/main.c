@@ -67,7 +67,7 @@ int main(int argc, char **argv)
 {
 	static struct job job;
 	struct timespec now;
-	bool is_port = true;
+	bool is_port = true, last;
 	int channel, bell = -1;
 
 	if (argc == 3 && !strcmp(argv[1], "--channel")) {
@@ -88,8 +88,11 @@ int main(int argc, char **argv)
 
 	for (;;) {
 		announce(channel);
-		while (read_next_job(channel, bell, &job) == JOB_READ)
+		while (read_next_job(channel, bell, &job, &last) == JOB_READ) {
 			run_job(channel, &job);
+			if (last)
+				halt_machine();
+		}
 		if (!is_port)
 			return 0;
 		/*

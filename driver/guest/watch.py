@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Telling a guest's failures apart.
+
+A kernel that complains is a :class:`GuestSplat`; a guest that never gets ready or does not finish
+a :class:`GuestTimeout`; a QEMU that dies or a channel that closes :class:`GuestLost`. A complaint
+of the kernel outranks the others, because it is usually their cause, and counts even when the job
+succeeded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import NoReturn
+
+from driver.errors import GuestError, GuestLost, GuestSplat, GuestTimeout
+from driver.guest.console import ConsoleLog
+from driver.guest.emulator import Emulator, describe
+from driver.guest.splats import Splat
+
+# Once a splat began, its last line is awaited for so long before the guest is given up, so that
+# the verdict comes within a second of the line and the excerpt is whole all the same.
+_SPLAT_SECONDS = 0.8
+# How long a closed channel waits for its reason to show: a panic's last line, QEMU's exit status.
+_REASON_SECONDS = 2.0
+_LOOK_EVERY = 0.02
+
+
+class Watch:
+    """Watches one guest's console and QEMU. Splats of the kinds in ``tolerate`` end nothing."""
+
+    def __init__(self, qemu: Emulator, console: ConsoleLog, tolerate: frozenset[str]) -> None:
+        self._qemu = qemu
+        self._console = console
+        self._tolerate = tolerate
+
+    def look(self) -> None:
+        """Raise if there is no more reason to wait for the guest; cheap, for calling often."""
+        if self._console.poll():
+            self._raise_splat()
+        if not self._qemu.running:
+            raise GuestLost("QEMU ended")
+
+    def check(self) -> None:
+        """Raise :class:`GuestSplat` if the kernel has complained."""
+        self._console.poll()
+        self._raise_splat()
+
+    @contextlib.contextmanager
+    def explaining(self, when: str) -> Iterator[None]:
+        """Turn the symptom of a failure into its cause, as far as it can be known."""
+        try:
+            yield
+        except GuestSplat:
+            raise
+        except GuestLost as error:
+            self._explain_loss(error, when)
+        except GuestTimeout as error:
+            self.check()
+            raise GuestTimeout(
+                f"{error.message} ({when})",
+                hint=error.hint,
+                excerpt=self._console.tail() or None,
+                log=self._console.path,
+            ) from error
+        except GuestError:
+            self.check()
+            raise
+
+    def _splats(self) -> list[Splat]:
+        return [splat for splat in self._console.splats if splat.kind not in self._tolerate]
+
+    def _raise_splat(self) -> None:
+        """Raise the first complaint that is not tolerated, once all of it is there."""
+        if not self._splats():
+            return
+        until = time.monotonic() + _SPLAT_SECONDS
+        while self._console.collecting and self._qemu.running and time.monotonic() < until:
+            time.sleep(_LOOK_EVERY)
+            self._console.poll()
+        first, *more = self._splats()
+        others = f" (and {len(more)} more)" if more else ""
+        raise GuestSplat(
+            f"the guest's kernel reported {first.kind}: {first.message}{others}",
+            kind=first.kind,
+            excerpt=first.text(),
+            log=self._console.path,
+        )
+
+    def _explain_loss(self, error: GuestLost, when: str) -> NoReturn:
+        until = time.monotonic() + _REASON_SECONDS
+        while self._qemu.running and not self._splats() and time.monotonic() < until:
+            time.sleep(_LOOK_EVERY)
+            self._console.poll()
+        if not self._qemu.running:
+            self._console.finish()
+        self.check()
+        status = self._qemu.status
+        if status is None:
+            raise GuestLost(
+                f"{error.message} ({when})",
+                hint=error.hint,
+                excerpt=self._console.tail() or None,
+                log=self._console.path,
+            ) from error
+        words = self._qemu.messages().strip()
+        raise GuestLost(
+            f"QEMU {describe(status)} {when}",
+            hint=None if words or status else "The guest has powered itself off.",
+            excerpt=words or self._console.tail() or None,
+            log=self._console.path,
+        ) from error
