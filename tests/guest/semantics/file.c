@@ -241,6 +241,18 @@ static void churn_memory(void)
 	munmap(memory, bytes);
 }
 
+/* Every unit is still mapped by a page that is a zero page, not merely full of zeros. */
+static void expect_zero_pages(struct worker *w, int units)
+{
+	for (int i = 0; i < units; i++) {
+		uint64_t entry = pagemap_entry(w->pid, HOME + i * UNIT);
+
+		expect(!(entry & PM_PRESENT) || is_zero_page(PM_PFN(entry)),
+		       "%s: unit %d is mapped by frame %#llx, which is no zero page any more",
+		       w->name, i, (unsigned long long)PM_PFN(entry));
+	}
+}
+
 /* The huge zero page belongs to the mm that faulted on it first; that mm is gone. */
 static void hole_owner_exits(void)
 {
@@ -252,8 +264,10 @@ static void hole_owner_exits(void)
 	expect_tables(1, 2);
 	worker_exit(a);
 	churn_memory();
+	expect_zero_pages(b, 4);
 	expect_zeros(b, HOME, 4 * UNIT);
 	churn_memory();
+	expect_zero_pages(b, 4);
 	expect_zeros(b, HOME, 4 * UNIT);
 	a = worker_start("A again");
 	map(a, f, 0, GIB);

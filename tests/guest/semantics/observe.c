@@ -8,7 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define KPF_PGTABLE	26	/* include/uapi/linux/kernel-page-flags.h */
+/* include/uapi/linux/kernel-page-flags.h */
+#define KPF_ZERO_PAGE	24
+#define KPF_PGTABLE	26
 #define PAGE		4096ULL
 #define SWITCH		"/proc/sys/vm/dax_share_page_tables"
 
@@ -165,6 +167,19 @@ uint64_t pagemap_entry(pid_t pid, uint64_t address)
 		entry = 0;
 	close(fd);
 	return entry;
+}
+
+bool is_zero_page(uint64_t pfn)
+{
+	uint64_t flags = 0;
+	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	if (pread(fd, &flags, 8, pfn * 8) != 8)
+		flags = 0;
+	close(fd);
+	return flags >> KPF_ZERO_PAGE & 1;
 }
 
 long faults_of(pid_t pid)

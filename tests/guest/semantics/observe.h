@@ -46,6 +46,9 @@ uint64_t pagemap_entry(pid_t pid, uint64_t address);
 #define PM_SOFT_DIRTY	(1ULL << 55)
 #define PM_PFN(entry)	((entry) & ((1ULL << 55) - 1))
 
+/* Is this frame one of the kernel's zero pages, by /proc/kpageflags? */
+bool is_zero_page(uint64_t pfn);
+
 /* Minor plus major faults a process has taken; -1 when it is gone. */
 long faults_of(pid_t pid);
 
