@@ -142,7 +142,10 @@ def _predictions(experiment: Experiment, verdicts: dict[str, str]) -> Table:
     table.add_column("verdict")
     for item in experiment.predictions:
         verdict = verdicts[item.name]
-        table.add_row(item.claim, Text(verdict, style=_STYLES.get(verdict, "")))
+        told = (
+            f"{item.claim}\n  {item.finding}" if verdict == REFUTED and item.finding else item.claim
+        )
+        table.add_row(told, Text(verdict, style=_STYLES.get(verdict, "")))
     return table
 
 

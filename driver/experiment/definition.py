@@ -196,6 +196,15 @@ class Fit(Assertion):
     by: tuple[str, ...]
 
 
+class Prediction(Assertion):
+    """An assertion about nature: refuting it is a result.
+
+    ``finding`` says what was learnt from a refutation; it explains the prediction, which stays.
+    """
+
+    finding: str = ""
+
+
 class Exclusion(Table):
     """A combination of levels that makes no sense, and why."""
 
@@ -243,5 +252,5 @@ class Experiment(Table):
     metrics: Mapping[Name, Metric] = {}
     checks: tuple[Assertion, ...] = ()
     fits: tuple[Fit, ...] = ()
-    predictions: tuple[Assertion, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
     overviews: tuple[Overview, ...] = ()

@@ -34,6 +34,7 @@ class Guest:
     misbehave: Misbehave
     wedged: bool = False
     leak: int = 0
+    collisions: int = 0
     overhead: int = 6
     killed: threading.Event = field(default_factory=threading.Event)
 
@@ -64,6 +65,7 @@ class Factory:
     misbehave: Misbehave = lambda _job: None
     wedged: bool = False
     leak: int = 0
+    collisions: int = 0
     alive: int = 0
     forks: int = 0
 
@@ -73,7 +75,7 @@ class Factory:
         self.alive += 1
         self.forks += 1
         try:
-            yield Guest(self.patched, self.misbehave, self.wedged, self.leak)
+            yield Guest(self.patched, self.misbehave, self.wedged, self.leak, self.collisions)
         finally:
             self.alive -= 1
 
@@ -98,7 +100,8 @@ def _footprint(guest: Guest, job: Job) -> JobResult:
         "gone": IDLE_TABLE_PAGES + guest.leak,
     }
     entries = gib * 512
-    faults = entries + (processes - 1) * gib if sharing else processes * entries
+    together = guest.collisions * (processes - 1)
+    faults = entries + (processes - 1) * gib + together if sharing else processes * entries
     result = JobResult(status=0, output="done\n")
     for phase, pages in tables.items():
         shared = gib * per_gib if sharing and phase == "touched" else 0

@@ -58,6 +58,17 @@ def test_failing_rows_are_shown_and_counted(tmp_path: Path) -> None:
     assert "and 36 more" in text
 
 
+def test_a_refuted_prediction_shows_its_finding(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, only={"processes": ["1", "8"], "gib": ["1"]})
+    for factory in bench.factories.values():
+        factory.collisions = 40
+    conclusion = bench.run()
+    assert conclusion.complaint() is None, "a refuted prediction is a result, not a failure"
+    text = " ".join(text_of(conclusion).split())
+    assert "refuted" in text
+    assert "up to the scheduler" in text
+
+
 def test_failed_trials_leave_gaps_not_zeros(tmp_path: Path) -> None:
     bench = Bench(tmp_path, only={"processes": ["1", "2"], "gib": ["1"], "kernel": ["baseline"]})
 

@@ -9,7 +9,7 @@ import pytest
 from runs import Bench
 
 from driver.experiment import verdicts
-from driver.experiment.definition import Assertion, Experiment, Fit
+from driver.experiment.definition import Assertion, Experiment, Fit, Prediction
 from driver.experiment.verdicts import Verdicts, judge
 from driver.results.reader import Run
 
@@ -131,7 +131,8 @@ def test_a_number_that_is_missing_fails_a_check_and_says_which(
     ],
 )
 def test_predictions(measured: tuple[Experiment, Run], text: str, where: str, verdict: str) -> None:
-    experiment = with_assertion(measured[0], "predictions", probe(text, where))
+    prediction = Prediction.model_validate(probe(text, where).model_dump())
+    experiment = with_assertion(measured[0], "predictions", prediction)
     found: Verdicts = judge(experiment, measured[1])
     assert found.predictions == {"probe": verdict}
     assert not [row for row in found.failures if row.kind == "prediction"]
