@@ -29,6 +29,7 @@ lint: $(STAMP)  ## ruff, mypy --strict, shellcheck
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy tests/guest
 	shellcheck setup.sh .ci/run
 
 setup: $(STAMP)  ## Install Debian packages and the Python environment
