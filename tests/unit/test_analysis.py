@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 from runs import FOOTPRINT, Bench
 
 from analysis import stats, tidy
-from analysis.load import NoRun, find_run, load_run
+from analysis.load import SAMPLES, NoRun, find_run, load_run
 from analysis.render import NOTEBOOKS, BrokenNotebook, execute, main, notebooks_about
 from analysis.units import binary
 from driver.results.reader import Run
@@ -95,17 +96,37 @@ def test_a_run_of_another_experiment_is_refused(finished: Path) -> None:
         load_run(finished, experiment="five-cases")
 
 
+SAMPLE_RUNS = sorted(path.parent for path in SAMPLES.glob("*/manifest.json"))
+
+
+@pytest.mark.parametrize("sample", SAMPLE_RUNS, ids=lambda path: path.name)
+def test_a_sample_run_is_real_and_whole(sample: Path) -> None:
+    run = load_run(sample)
+    assert len(run.finished) == len(run.trials)
+    assert all(guest.qemu["version"].startswith("QEMU") for guest in run.manifest.guests)
+    asserted = run.checks[run.checks["kind"] != "prediction"]
+    assert set(asserted["verdict"]) == {"holds"}
+
+
 def test_rendering_writes_pictures_and_the_answers(
-    finished: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(finished)]) == 0
+    sample = find_run(FOOTPRINT, tmp_path, SAMPLES)
+    run = shutil.copytree(sample, tmp_path / sample.name)
+    assert main([str(run)]) == 0
     written = [Path(line) for line in capsys.readouterr().out.split()]
     assert {path.name for path in written} == {"footprint-1.png", "footprint.html"}
-    assert (finished / "footprint-1.png").read_bytes().startswith(b"\x89PNG")
-    text = (finished / "footprint.html").read_text(encoding="utf-8")
-    for answer in ("2,101,248", "18.04 MiB", "234.4 GiB", "87.5"):
+    assert (run / "footprint-1.png").read_bytes().startswith(b"\x89PNG")
+    text = (run / "footprint.html").read_text(encoding="utf-8")
+    for answer in ("2,101,248", "18.04 MiB", "234.4 GiB", "98.4"):
         assert answer in text, f"the page does not say {answer}"
     assert "http" not in text.split("</style>")[1].replace("http://www.w3.org", "")
+
+
+def test_every_notebook_has_a_sample_run() -> None:
+    experiments = {load_run(sample).manifest.experiment.name for sample in SAMPLE_RUNS}
+    about = [path for name in experiments for path in notebooks_about(name)]
+    assert sorted(about) == sorted(NOTEBOOKS.glob("*.py"))
 
 
 def test_a_directory_that_is_no_run_is_one_message(
@@ -113,13 +134,6 @@ def test_a_directory_that_is_no_run_is_one_message(
 ) -> None:
     assert main([str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("error: ")
-
-
-def test_every_notebook_is_about_an_experiment_of_the_project() -> None:
-    project = NOTEBOOKS.parents[1]
-    experiments = [path.parent.name for path in (project / "experiments").glob("*/experiment.toml")]
-    about = [path for name in experiments for path in notebooks_about(name)]
-    assert sorted(about) == sorted(NOTEBOOKS.glob("*.py"))
 
 
 def test_a_notebook_that_fails_is_named(tmp_path: Path, finished: Path) -> None:
