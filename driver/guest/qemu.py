@@ -173,7 +173,7 @@ def _kernel(machine: Machine, files: Files) -> list[str]:
         *machine.kernel_args,
     ]
     return [
-        # The uncompressed kernel, entered through its PVH note: nothing to unpack.
+        # As a rule the uncompressed kernel, entered through its PVH note: nothing to unpack.
         "-kernel", str(files.kernel),
         "-initrd", str(files.initramfs),
         "-append", " ".join(words),

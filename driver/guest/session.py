@@ -27,7 +27,7 @@ from driver.guest.machine import Machine
 from driver.guest.qemu import Files, argv
 from driver.guest.qmp import Monitor
 from driver.guest.ssh import Ssh
-from driver.guest.storage import with_keys
+from driver.guest.storage import kernel_file, with_keys
 from driver.guest.watch import Watch
 from driver.guest.wires import Wires
 
@@ -234,7 +234,7 @@ def boot(
     setup = Setup(
         machine=machine,
         files=Files(
-            kernel=kernel.vmlinux,
+            kernel=kernel_file(machine, kernel),
             initramfs=with_keys(image.initramfs, keys, directory),
             console_log=directory / "console.log",
         ),

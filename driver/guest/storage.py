@@ -5,9 +5,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from driver.artifacts import KernelArtifact
 from driver.guest.keys import Keys
 from driver.guest.machine import LABEL_MIB, Machine
 from driver.image import cpio
+
+
+def kernel_file(machine: Machine, kernel: KernelArtifact) -> Path:
+    """What to boot: the uncompressed kernel, which is quickest, unless it cannot do what is asked.
+
+    Five-level paging is switched on by the code that decompresses a bzImage, before the kernel
+    proper runs; a vmlinux entered through PVH stays with four levels whatever the processor has.
+    """
+    return kernel.bzimage if machine.la57 else kernel.vmlinux
 
 
 def blank(path: Path, mib: int) -> Path:

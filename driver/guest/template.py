@@ -33,7 +33,7 @@ from driver.guest.keys import Keys, Login
 from driver.guest.machine import Machine
 from driver.guest.qemu import PROGRAM, Files, Ports, argv
 from driver.guest.session import BOOT_SECONDS, NO_KINDS, Guest, Setup, ready, start
-from driver.guest.storage import blank, blank_nvdimm, with_keys
+from driver.guest.storage import blank, blank_nvdimm, kernel_file, with_keys
 from driver.store import Artifact, Store
 
 KIND = "template"
@@ -220,7 +220,8 @@ def _make(recipe: Recipe, folder: Path, boot_seconds: float) -> dict[str, Any]:
 def _files(recipe: Recipe, folder: Path, log: Path, *, shared: bool) -> Files:
     initramfs = folder / "initramfs" if recipe.machine.ssh else recipe.image.initramfs
     nvdimm = folder / "nvdimm" if recipe.machine.nvdimm_mib else None
-    return Files(recipe.kernel.vmlinux, initramfs, log, folder / "ram", nvdimm, shared)
+    kernel = kernel_file(recipe.machine, recipe.kernel)
+    return Files(kernel, initramfs, log, folder / "ram", nvdimm, shared)
 
 
 def _provision(guest: Guest, job: Job | None) -> None:

@@ -18,12 +18,16 @@ import time
 from pathlib import Path
 
 from driver.deadline import Deadline
+from driver.errors import UserError
 from driver.guest.machine import Machine
 from driver.guest.qemu import Ports
 
 # Size of an exact guest's job file: what the agent takes at most. Fixed, because the guest's
 # kernel learns the size when it boots, and the template booted with another job.
 JOB_BYTES = 65536
+
+# sun_path of unix(7), less its final NUL.
+_LONGEST_ADDRESS = 107
 
 # How often the output of an exact guest is looked at, in seconds.
 _LOOK_EVERY = 0.002
@@ -44,6 +48,11 @@ class Wires:
         job: bytes | None = None,
         gdb: Path | None = None,
     ) -> None:
+        if gdb is not None and len(os.fsencode(gdb)) > _LONGEST_ADDRESS:
+            raise UserError(
+                f"the path of the debugger's socket is longer than {_LONGEST_ADDRESS} bytes: {gdb}",
+                hint="Choose a directory with a shorter name.",
+            )
         self._undo = contextlib.ExitStack()
         self._theirs = contextlib.ExitStack()
         self.inherit: list[int] = []

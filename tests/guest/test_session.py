@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -296,3 +297,22 @@ def test_the_live_console(plain: KernelArtifact, image: ImageArtifact, tmp_path:
         job.join(30)
         assert not job.is_alive()
         assert "echo $((6 * 7))" in guest.console_text()
+
+
+def test_a_debugger_can_attach(plain: KernelArtifact, image: ImageArtifact, tmp_path: Path) -> None:
+    with (
+        boot(SMALL, plain, image, tmp_path, gdb=tmp_path / "gdb"),
+        socket.socket(socket.AF_UNIX) as debugger,
+    ):
+        debugger.settimeout(10)
+        debugger.connect(str(tmp_path / "gdb"))
+        debugger.sendall(b"$?#3f")  # why has it stopped? (the remote protocol's first question)
+        assert debugger.recv(100).lstrip(b"+").startswith(b"$T02")  # by SIGINT, for us
+
+
+def test_five_level_page_tables(
+    plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
+) -> None:
+    machine = replace(SMALL, la57=True)
+    with boot(machine, plain, image, tmp_path) as guest:
+        assert guest.run(shell("grep -c la57 /proc/cpuinfo"), soon()).output == "1\n"

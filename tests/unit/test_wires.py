@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from driver.deadline import Deadline
-from driver.errors import GuestTimeout
+from driver.errors import GuestTimeout, UserError
 from driver.guest.machine import Machine
 from driver.guest.wires import JOB_BYTES, Wires
 
@@ -99,3 +99,10 @@ def test_the_bell_waits_until_it_was_heard() -> None:
     wires.ring(Deadline.after(10, "the bell"))
     listener.join()
     wires.close()
+
+
+def test_a_socket_path_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    before = descriptors()
+    with pytest.raises(UserError, match="longer than 107 bytes"):
+        Wires(Machine(), gdb=tmp_path / ("x" * 108))
+    assert descriptors() == before
