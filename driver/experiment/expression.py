@@ -12,7 +12,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, nodes
+from jinja2 import (
+    StrictUndefined,
+    Template,
+    TemplateError,
+    TemplateSyntaxError,
+    UndefinedError,
+    nodes,
+)
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import SandboxedEnvironment
 
@@ -114,7 +121,7 @@ def truth(expression: str, names: Mapping[str, Any]) -> bool:
 def render(template: str, names: Mapping[str, Any]) -> str:
     """A template with the names filled in; raises :class:`ExpressionError`."""
     try:
-        return _ENVIRONMENT.from_string(template).render(**CONSTANTS, **names)
+        return _compile_template(template).render(**CONSTANTS, **names)
     except (TypeError, ValueError, TemplateError) as error:
         raise ExpressionError(f"`{template}`: {error}") from error
 
@@ -122,3 +129,8 @@ def render(template: str, names: Mapping[str, Any]) -> str:
 @cache
 def _compile(expression: str) -> Any:
     return _ENVIRONMENT.compile_expression(expression, undefined_to_none=False)
+
+
+@cache
+def _compile_template(template: str) -> Template:
+    return _ENVIRONMENT.from_string(template)
