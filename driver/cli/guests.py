@@ -9,6 +9,7 @@ from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.experiment.definition import SERIES_NONE, Kernel
 from driver.experiment.lifecycle import Prepared
 from driver.experiment.plan import GuestRequest
+from driver.guest.accel import Choice, Requested, choose
 from driver.guest.machine import Machine
 from driver.guest.template import Template, Templates
 from driver.image import build_image
@@ -33,14 +34,15 @@ class Preparation:
         project: Project,
         reporter: Reporter,
         *,
-        accelerator: Accelerator,
+        accel: Requested,
         source: str | None = None,
     ) -> None:
         self._store = store
         self._project = project
         self._reporter = reporter
-        self._accelerator = accelerator
+        self._accel = accel
         self._source = source
+        self._choice: Choice | None = None
         self._templates = Templates(store, notify=reporter.note)
         self._kernels: dict[Kernel, KernelArtifact] = {}
         self._images: dict[str, ImageArtifact] = {}
@@ -48,22 +50,36 @@ class Preparation:
     def guest(self, request: GuestRequest) -> Prepared:
         """A template for the request; building what it needs may take minutes the first time."""
         kernel, image = self._kernel(request.kernel), self._image(request.image)
-        machine = self.machine(request)
-        self._reporter.step(f"Booting the guest: {kernel.release}, series {request.kernel.series}")
-        template = self._templates.get(machine, kernel, image, request.provision)
-        return Prepared(template, _record(request, template))
-
-    def machine(self, request: GuestRequest) -> Machine:
-        """The emulated machine of a request under the chosen accelerator."""
+        choice = self._choose(kernel, image)
         wanted = request.machine
-        return Machine(
+        machine = Machine(
             memory_mib=wanted.memory_mib,
             vcpus=wanted.vcpus,
             nvdimm_mib=wanted.nvdimm_mib,
-            accel=self._accelerator.value,
+            accel=choice.accel,
             kernel_args=wanted.kernel_args,
             la57=wanted.la57,
         )
+        self._reporter.step(f"Booting the guest: {kernel.release}, series {request.kernel.series}")
+        template = self._templates.get(
+            machine, kernel, image, request.provision, boot_seconds=choice.boot_seconds
+        )
+        return Prepared(template, _record(request, template))
+
+    @property
+    def choice(self) -> Choice:
+        """The accelerator all guests have; known once the first of them was asked for."""
+        if self._choice is None:
+            raise LookupError("no guest has been prepared yet")
+        return self._choice
+
+    def _choose(self, kernel: KernelArtifact, image: ImageArtifact) -> Choice:
+        """Decided on the first kernel, for the whole run: arms must not differ in it."""
+        if self._choice is None:
+            self._choice = choose(
+                self._accel, self._store, kernel, image, notify=self._reporter.note
+            )
+        return self._choice
 
     def _kernel(self, wanted: Kernel) -> KernelArtifact:
         if wanted not in self._kernels:
@@ -83,8 +99,9 @@ class Preparation:
         return self._images[name]
 
 
-def validity(accelerator: Accelerator) -> Validity:
+def validity(choice: Choice) -> Validity:
     """What a run under this accelerator may contain, with the icount shift machines use."""
+    accelerator = Accelerator(choice.accel)
     exact = accelerator is Accelerator.EXACT
     return Validity(accelerator, Machine.icount_shift if exact else None)
 

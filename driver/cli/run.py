@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -11,15 +12,25 @@ import typer
 
 from driver.cli import context, runs
 from driver.errors import UserError
-from driver.results.schema import Accelerator
 
 if TYPE_CHECKING:
     from driver.experiment.lifecycle import Conclusion, Work
     from driver.experiment.load import Definition
     from driver.experiment.plan import Trial
+    from driver.guest.accel import Choice, Requested
     from driver.report import Reporter
     from driver.results.directory import RunDirectory
     from driver.results.manifest import ManifestV1, Options
+
+
+class Accel(enum.Enum):
+    """What --accel may be; see docs/measurement-validity.md."""
+
+    AUTO = "auto"
+    TCG = "tcg"
+    EXACT = "exact"
+    KVM = "kvm"
+
 
 group = typer.Typer(help="Run an experiment, or go on with a run that was interrupted.")
 
@@ -68,9 +79,12 @@ def experiment(
         int, typer.Option("--jobs", "-j", min=1, help="Guests that run at the same time.")
     ] = 1,
     accel: Annotated[
-        Accelerator,
-        typer.Option(help="What executes the guest, and thus what its numbers mean."),
-    ] = Accelerator.TCG,
+        Accel,
+        typer.Option(
+            help="What executes the guest, and thus what its numbers mean; `auto` is KVM where it "
+            "is proven to work, else tcg.",
+        ),
+    ] = Accel.AUTO,
     source: Annotated[
         str | None,
         typer.Option(
@@ -83,16 +97,15 @@ def experiment(
     ] = False,
 ) -> None:
     """Run all trials of an experiment and hold the results against what it expects."""
-    from driver.experiment.load import load  # noqa: PLC0415  (pydantic and pandas: half a second)
+    from driver.cli.guests import validity  # noqa: PLC0415
+    from driver.experiment.lifecycle import new_manifest  # noqa: PLC0415  (pandas: half a second)
+    from driver.experiment.load import load  # noqa: PLC0415
     from driver.experiment.plan import Selection, make_plan  # noqa: PLC0415
     from driver.results.directory import RunDirectory  # noqa: PLC0415
     from driver.results.manifest import Options  # noqa: PLC0415
 
-    if accel is Accelerator.KVM and jobs > 1:
-        raise UserError(
-            "under KVM the results hold times, and guests that run side by side disturb each other",
-            hint="Leave --jobs out.",
-        )
+    if accel is Accel.KVM:
+        _refuse_jobs_under_kvm(jobs)
     project = context.project()
     definition = load(project.experiments, name)
     options = Options(
@@ -104,9 +117,18 @@ def experiment(
         _print_plan(definition, plan, options)
         return
     with context.reporting() as reporter:
-        work = _prepare(definition, plan, options, accel, reporter)
+        work, choice = _prepare(definition, plan, options, accel.value, reporter)
         run = RunDirectory.create(project.results, definition.name)
-        conclusion = _go(run, _manifest(run, work, options, accel), work, reporter)
+        with run.lock():
+            manifest = new_manifest(
+                run,
+                work,
+                options=options,
+                validity=validity(choice),
+                project=project.root,
+                why=choice.reason,
+            )
+            conclusion = _go(run, manifest, work, reporter)
     _finish(conclusion)
 
 
@@ -115,9 +137,10 @@ def _resume(name: str) -> None:
     from driver.results.directory import RunDirectory  # noqa: PLC0415
 
     run = RunDirectory.find(context.project().results, name)
-    with context.reporting() as reporter:
+    with context.reporting() as reporter, run.lock():
         manifest, definition, plan = planned_run(run)
-        work = _prepare(definition, plan, manifest.options, manifest.accelerator, reporter)
+        accel = Accel(manifest.accelerator.value)
+        work, _ = _prepare(definition, plan, manifest.options, accel.value, reporter)
         check_same_guests(manifest, work.guests)
         going_on = manifest.model_copy(update={"status": "running", "finished": None})
         conclusion = _go(run, going_on, work, reporter)
@@ -128,9 +151,9 @@ def _prepare(
     definition: Definition,
     plan: Sequence[Trial],
     options: Options,
-    accelerator: Accelerator,
+    accel: Requested,
     reporter: Reporter,
-) -> Work:
+) -> tuple[Work, Choice]:
     """Build what the plan needs and boot one template for each kind of guest."""
     from driver.cli.guests import Preparation  # noqa: PLC0415
     from driver.experiment.lifecycle import Work  # noqa: PLC0415
@@ -139,35 +162,32 @@ def _prepare(
     preparation = Preparation(
         store=context.store(reporter),
         project=context.project(),
-        accelerator=accelerator,
+        accel=accel,
         source=options.source,
         reporter=reporter,
     )
-    return Work(definition, plan, {request: preparation.guest(request) for request in guests(plan)})
+    prepared = {request: preparation.guest(request) for request in guests(plan)}
+    choice = preparation.choice
+    if choice.accel == "kvm":
+        _refuse_jobs_under_kvm(options.jobs)
+    return Work(definition, plan, prepared), choice
 
 
-def _manifest(
-    run: RunDirectory, work: Work, options: Options, accelerator: Accelerator
-) -> ManifestV1:
-    from driver.cli.guests import validity  # noqa: PLC0415
-    from driver.experiment.lifecycle import new_manifest  # noqa: PLC0415
-
-    return new_manifest(
-        run,
-        work,
-        options=options,
-        validity=validity(accelerator),
-        project=context.project().root,
-    )
+def _refuse_jobs_under_kvm(jobs: int) -> None:
+    if jobs > 1:
+        raise UserError(
+            "under KVM the results hold times, and guests that run side by side disturb each other",
+            hint="Leave --jobs out, or count with --accel tcg.",
+        )
 
 
 def _go(run: RunDirectory, manifest: ManifestV1, work: Work, reporter: Reporter) -> Conclusion:
+    """Carry the run out; its lock is held by the caller."""
     from driver.experiment.lifecycle import carry_out  # noqa: PLC0415
 
     reporter.step(f"Running {len(work.plan)} trials of {work.definition.name}")
     try:
-        with run.lock():
-            return carry_out(run, manifest, work, reporter)
+        return carry_out(run, manifest, work, reporter)
     except BaseException:
         if run.manifest.exists():
             reporter.note(f"finished trials are kept; go on with: driver run --resume {run.name}")

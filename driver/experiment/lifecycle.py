@@ -94,9 +94,15 @@ class TrialsFailed(GuestError):
 
 
 def new_manifest(
-    run: RunDirectory, work: Work, *, options: Options, validity: Validity, project: Path
+    run: RunDirectory,
+    work: Work,
+    *,
+    options: Options,
+    validity: Validity,
+    project: Path,
+    why: str = "",
 ) -> ManifestV1:
-    """The manifest of a run that is about to begin."""
+    """The manifest of a run that is about to begin; ``why`` is the reason for its accelerator."""
     definition = work.definition
     return ManifestV1(
         run=run.name,
@@ -107,6 +113,7 @@ def new_manifest(
         ),
         options=options,
         accelerator=validity.accelerator,
+        accelerator_reason=why,
         icount_shift=validity.icount_shift,
         valid=validity.describe(),
         factors=list(definition.experiment.factors),

@@ -92,6 +92,7 @@ class ManifestV1(_Record):
     experiment: ExperimentText
     options: Options
     accelerator: Accelerator
+    accelerator_reason: str = ""
     icount_shift: int | None = None
     valid: dict[str, str]
     factors: list[str]
