@@ -368,7 +368,7 @@ static void uffd_missing(void)
  * Asynchronous write-protection may be registered for any mapping.  Nothing is
  * protected here: touching a protected DAX page livelocks 6.12.
  */
-static void uffd_write_protect(uint64_t start, uint64_t length)
+static void uffd_write_protect(uint64_t start, uint64_t length, long detached)
 {
 	struct uffdio_range *range;
 	int fd;
@@ -380,8 +380,9 @@ static void uffd_write_protect(uint64_t start, uint64_t length)
 	tables_mark();
 	expect(!uffd_register(fd, HOME + start, length, UFFDIO_REGISTER_MODE_WP),
 	       "registration fails");
+	expect_detached(detached);
 	expect_contents(a, f, HOME, 0, 2 * GIB);
-	expect_contents(b, f, HOME, 0, 2 * GIB);
+	expect_contents_at_hand(b, f, HOME, 0, 2 * GIB);
 	expect_store(b, HOME + UNIT, 0xB);
 	expect_value(a, HOME + UNIT, shape.private ? stamp(f, UNIT) : 0xB);
 	/* What is registered stays out of shared tables. */
@@ -395,19 +396,19 @@ static void uffd_write_protect(uint64_t start, uint64_t length)
 
 static void uffd_whole(void)
 {
-	uffd_write_protect(0, 2 * GIB);
+	uffd_write_protect(0, 2 * GIB, 2);
 }
 
 static void uffd_unit(void)
 {
-	uffd_write_protect(UNIT, UNIT);
+	uffd_write_protect(UNIT, UNIT, 1);
 }
 
 /* A's pages are write-protected through PAGEMAP_SCAN; B, who shares, stores on. */
 static void scan_write_protects(void)
 {
 	struct scan_region regions[64];
-	long got;
+	long got, before;
 	int fd;
 
 	mappers();
@@ -419,8 +420,10 @@ static void scan_write_protects(void)
 	got = scan(a, SCAN_WP_MATCHING | SCAN_CHECK_WPASYNC, SCAN_IS_WRITTEN, HOME + UNIT, UNIT,
 		   regions, 64);
 	expect(got >= 0, "PAGEMAP_SCAN: %s", strerror(-got));
-	/* A must not touch its pages from here on; see above. */
+	/* A must not touch its pages from here on; see above.  B's are not protected. */
+	before = faults_of(b->pid);
 	expect_store(b, HOME + UNIT, 2);
+	expect(faults_of(b->pid) == before, "B's page was protected too");
 	expect_store(b, HOME + UNIT + PAGE, 3);
 	expect_contents(b, f, HOME + GIB, GIB, GIB);
 	worker_kill(a);

@@ -201,7 +201,7 @@ static void run_round(int round, int64_t end)
 			actor_start(victim, mix(seed, ++restarts << 32 | round * 1000000ULL |
 						victim));
 		}
-		if (toggle && !(random >> 4 & 15))
+		if (toggle && !(random >> 4 & 3))
 			write_text(SWITCH, random >> 12 & 1 ? "1" : "0");
 		if (all_done() != last) {
 			last = all_done();
