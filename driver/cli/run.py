@@ -79,12 +79,13 @@ def experiment(
         int, typer.Option("--jobs", "-j", min=1, help="Guests that run at the same time.")
     ] = 1,
     accel: Annotated[
-        Accel,
+        Accel | None,
         typer.Option(
             help="What executes the guest, and thus what its numbers mean; `auto` is KVM where it "
-            "is proven to work, else tcg.",
+            "is proven to work, else tcg.  [default: what the experiment needs, or else auto]",
+            show_default=False,
         ),
-    ] = Accel.AUTO,
+    ] = None,
     source: Annotated[
         str | None,
         typer.Option(
@@ -104,10 +105,11 @@ def experiment(
     from driver.results.directory import RunDirectory  # noqa: PLC0415
     from driver.results.manifest import Options  # noqa: PLC0415
 
-    if accel is Accel.KVM:
-        _refuse_jobs_under_kvm(jobs)
     project = context.project()
     definition = load(project.experiments, name)
+    accel = accel or Accel(definition.experiment.accelerator)
+    if accel is Accel.KVM:
+        _refuse_jobs_under_kvm(jobs)
     options = Options(
         quick=quick, only=_levels(only or []), repeat=repeat, source=source, jobs=jobs
     )

@@ -13,7 +13,8 @@ from typing import Any
 
 from driver.counters import sources
 from driver.experiment import expression
-from driver.experiment.definition import Assertion, Command, Experiment, Fit
+from driver.experiment.definition import Assertion, Command, Experiment, Fit, Prediction
+from driver.experiment.expression import Call
 from driver.experiment.lines import Path
 from driver.results.schema import RESERVED
 from driver.results.tidy import WORKLOAD_SOURCE
@@ -40,7 +41,7 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
 
 
 def _factors(experiment: Experiment) -> Iterator[Problem]:
-    taken = {*RESERVED, *expression.CONSTANTS, *sources()}
+    taken = {*RESERVED, *expression.CONSTANTS, *sources(), expression.ELSEWHERE}
     for name, factor in experiment.factors.items():
         where: Path = ("factors", name)
         if name in taken:
@@ -117,7 +118,7 @@ def _levels(experiment: Experiment) -> Iterator[Problem]:
 def _assertions(experiment: Experiment) -> Iterator[Problem]:
     scope = [*experiment.factors]
     for name, metric in experiment.metrics.items():
-        if name in {*scope, *sources(), *expression.CONSTANTS}:
+        if name in {*scope, *sources(), *expression.CONSTANTS, expression.ELSEWHERE}:
             yield Problem(("metrics", name), f"the metric {name!r} has a name that is taken")
         where: Path = ("metrics", name, "value")
         yield from _formula(experiment, metric.value, scope, where)
@@ -141,15 +142,20 @@ def _assertion(
     experiment: Experiment, item: Assertion, scope: Sequence[str], where: Path
 ) -> Iterator[Problem]:
     yield from _only_factors(experiment, expression.parse(item.where), (*where, "where"))
+    # Beside its own numbers an assertion may look at those of other trials.
+    scope = [*scope, expression.ELSEWHERE]
     yield from _formula(experiment, item.measured, scope, (*where, "measured"))
-    theory = scope
-    if isinstance(item, Fit):
-        theory = item.by
+    theory: Sequence[str] = scope
+    if isinstance(item, Fit | Prediction):
         for name in item.by:
             if name not in experiment.factors:
                 allowed = tuple(experiment.factors)
                 yield Problem((*where, "by"), f"unknown factor {name!r}", name, allowed)
-        yield from _formula(experiment, item.against, scope, (*where, "against"))
+        if item.against is not None:
+            theory = item.by
+            yield from _formula(experiment, item.against, scope, (*where, "against"))
+        elif item.by:
+            yield Problem((*where, "by"), "groups are for slopes: `against` is missing")
     for key in ("expected", "absolute", "scale"):
         text = getattr(item, key)
         if text is not None:
@@ -180,10 +186,13 @@ def _formula(
     tree = expression.parse(text)
     sampled = (*experiment.sources.keep, WORKLOAD_SOURCE)
     yield from _unknown(expression.names(tree), (*scope, *sampled), where)
-    for source, arguments in expression.calls(tree):
-        if source not in sampled:
+    for call in expression.calls(tree):
+        if call.name == expression.ELSEWHERE:
+            yield from _elsewhere(experiment, call, where)
+        if call.name not in sampled:
             continue
-        metric, phase = (*arguments, None, None)[:2]
+        source = call.name
+        metric, phase = (*call.arguments, None, None)[:2]
         patterns = experiment.sources.keep.get(source, ("*",))
         if isinstance(metric, str) and not any(fnmatchcase(metric, one) for one in patterns):
             message = f"{source} keeps no metric {metric!r}"
@@ -191,6 +200,22 @@ def _formula(
         phases = tuple(phase.name for phase in experiment.workload.phases)
         if isinstance(phase, str) and phase not in phases:
             yield Problem(where, f"the workload announces no phase {phase!r}", phase, phases)
+
+
+def _elsewhere(experiment: Experiment, call: Call, where: Path) -> Iterator[Problem]:
+    """A metric by its name, and levels of factors."""
+    metrics = tuple(experiment.metrics)
+    if len(call.arguments) != 1:
+        yield Problem(where, f"{call.name}() takes one metric and levels of factors")
+    elif (metric := call.arguments[0]) is not None and metric not in metrics:
+        yield Problem(where, f"unknown metric {metric!r}", str(metric), metrics)
+    for name, level in call.keywords.items():
+        if name not in experiment.factors:
+            allowed = tuple(experiment.factors)
+            yield Problem(where, f"unknown factor {name!r}", name, allowed)
+        elif level is not None and level not in experiment.factors[name].levels:
+            known = tuple(str(one) for one in experiment.factors[name].levels)
+            yield Problem(where, f"the factor {name} has no level {level!r}", str(level), known)
 
 
 def _unknown(used: Collection[str], known: Collection[str], where: Path) -> Iterator[Problem]:

@@ -199,9 +199,12 @@ class Fit(Assertion):
 class Prediction(Assertion):
     """An assertion about nature: refuting it is a result.
 
-    ``finding`` says what was learnt from a refutation; it explains the prediction, which stays.
+    With ``against`` it is about slopes, as a :class:`Fit` is. ``finding`` says what was learnt from
+    a refutation; it explains the prediction, which stays.
     """
 
+    against: Expression | None = None
+    by: tuple[str, ...] = ()
     finding: str = ""
 
 
@@ -235,10 +238,15 @@ class Overview(Table):
 
 
 class Experiment(Table):
-    """``experiment.toml``."""
+    """``experiment.toml``.
+
+    ``accelerator`` is what its numbers need, for when ``--accel`` does not say: ``exact`` where
+    instructions are counted.
+    """
 
     question: Text
     expected: Text
+    accelerator: Literal["auto", "tcg", "exact", "kvm"] = "auto"
     image: str
     machine: MachineTable
     provision: Command | None = None

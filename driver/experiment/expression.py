@@ -4,11 +4,15 @@
 An expression is a formula over the factors of a trial, the metrics defined before it, and the
 sampled numbers, each source being a function: ``meminfo('PageTables', 'touched')`` is the number
 of that name at that phase, ``status('VmPTE', 'touched', 0)`` that of the first worker.
+
+An assertion may also ask for what another trial measured: ``elsewhere('cost', sharing='off')`` is
+the metric ``cost`` of the trial that differs from this one in that factor and in nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -32,6 +36,10 @@ CONSTANTS: Mapping[str, Any] = {
     "min": min,
     "max": max,
 }
+
+
+# The function with which an assertion reaches another trial.
+ELSEWHERE = "elsewhere"
 
 
 class ExpressionError(ValueError):
@@ -76,16 +84,30 @@ def names(tree: nodes.Template) -> frozenset[str]:
     return frozenset(find_undeclared_variables(tree)) - CONSTANTS.keys()
 
 
-def calls(tree: nodes.Template) -> list[tuple[str, list[Any]]]:
-    """Every call ``name(argument, ...)``; an argument that is no literal is None."""
+@dataclass(frozen=True)
+class Call:
+    """A call ``name(argument, ..., key=value, ...)``; a value that is no literal is None."""
+
+    name: str
+    arguments: list[Any]
+    keywords: dict[str, Any]
+
+
+def calls(tree: nodes.Template) -> list[Call]:
+    """Every call of a function by its name, in no particular order."""
     return [
-        (
+        Call(
             call.node.name,
-            [item.value if isinstance(item, nodes.Const) else None for item in call.args],
+            [_literal(item) for item in call.args],
+            {item.key: _literal(item.value) for item in call.kwargs},
         )
         for call in tree.find_all(nodes.Call)
         if isinstance(call.node, nodes.Name)
     ]
+
+
+def _literal(node: nodes.Node) -> Any:
+    return node.value if isinstance(node, nodes.Const) else None
 
 
 def evaluate(expression: str, names: Mapping[str, Any]) -> Any:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,15 @@ Key = tuple[str, str, int | None]  # metric, phase, process
 class MeasuredTrial:
     """Factors of a finished trial and the names its expressions may use.
 
-    ``names`` holds the factors, one function per source, and every metric that could be
-    evaluated; ``missing`` says why the others could not.
+    ``names`` holds the factors, one function per source, every metric that could be evaluated,
+    and the function that asks another trial of the same round for one of its metrics;
+    ``missing`` says why the other metrics could not be evaluated.
     """
 
     id: str
+    repeat: int
     factors: Mapping[str, Level]
-    names: Mapping[str, Any]
+    names: dict[str, Any]
     missing: Mapping[str, str]
 
 
@@ -55,7 +57,9 @@ def measured_trials(run: Run, metrics: Mapping[str, Metric]) -> list[MeasuredTri
                 names[name] = expression.number(metric_.value, names)
             except (NoData, ExpressionError) as error:
                 missing[name] = str(error)
-        found.append(MeasuredTrial(trial, factors, names, missing))
+        found.append(MeasuredTrial(trial, int(row["repeat"]), factors, names, missing))
+    for item in found:
+        item.names[expression.ELSEWHERE] = _elsewhere(item, found)
     return found
 
 
@@ -72,6 +76,23 @@ def _lookup(source: str, table: Mapping[Key, int | float]) -> Callable[..., int 
             raise NoData(_explain(source, metric, phase, process, table)) from None
 
     return lookup
+
+
+def _elsewhere(here: MeasuredTrial, trials: Sequence[MeasuredTrial]) -> Callable[..., int | float]:
+    def elsewhere(metric: str, **levels: Level) -> int | float:
+        wanted = {**here.factors, **levels}
+        for trial in trials:
+            if trial.repeat == here.repeat and trial.factors == wanted:
+                break
+        else:
+            other = ", ".join(f"{name}={level}" for name, level in levels.items())
+            raise NoData(f"there is no finished trial like {here.id} with {other}")
+        if metric in trial.missing:
+            raise NoData(f"{trial.id}: {trial.missing[metric]}")
+        value: int | float = trial.names[metric]
+        return value
+
+    return elsewhere
 
 
 def _explain(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from driver.experiment import expression
-from driver.experiment.definition import Assertion, Experiment, Fit, Level
+from driver.experiment.definition import Assertion, Experiment, Fit, Level, Prediction
 from driver.experiment.expression import ExpressionError, NoData
 from driver.experiment.measured import MeasuredTrial, measured_trials
 from driver.results.reader import Run
@@ -85,10 +85,11 @@ def judge(experiment: Experiment, run: Run) -> Verdicts:
     """Evaluate every assertion of the experiment on a run as it was read from disk."""
     trials = measured_trials(run, experiment.metrics)
     rows = [row for check in experiment.checks for row in _per_trial("check", check, trials)]
-    rows += [row for fit in experiment.fits for row in _per_group(fit, trials)]
+    rows += [row for fit in experiment.fits for row in _per_group("fit", fit, trials)]
     predictions = {}
     for prediction in experiment.predictions:
-        found = list(_per_trial("prediction", prediction, trials))
+        made = _per_trial if prediction.against is None else _per_group
+        found = list(made("prediction", prediction, trials))
         rows += found
         predictions[prediction.name] = _conclude(found)
     return Verdicts(rows, predictions)
@@ -158,7 +159,9 @@ def _per_trial(kind: str, item: Assertion, trials: Sequence[MeasuredTrial]) -> I
             yield subject.compare(measured, expected, allowed)
 
 
-def _per_group(fit: Fit, trials: Sequence[MeasuredTrial]) -> Iterator[Row]:
+def _per_group(kind: str, fit: Fit | Prediction, trials: Sequence[MeasuredTrial]) -> Iterator[Row]:
+    if fit.against is None:
+        raise ValueError(f"{fit.name} is not about a slope")
     groups: dict[tuple[Level, ...], list[MeasuredTrial]] = {}
     for trial in trials:
         if expression.truth(fit.where, trial.factors):
@@ -166,7 +169,7 @@ def _per_group(fit: Fit, trials: Sequence[MeasuredTrial]) -> Iterator[Row]:
     for key, members in groups.items():
         levels = dict(zip(fit.by, key, strict=True))
         name = " ".join(f"{factor}={level}" for factor, level in levels.items()) or "all"
-        subject = _Subject("fit", fit, name, levels)
+        subject = _Subject(kind, fit, name, levels)
         try:
             xs = [expression.number(fit.against, trial.names) for trial in members]
             ys = [expression.number(fit.measured, trial.names) for trial in members]

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an experiment may ask beyond one trial: another trial's numbers, slopes, an accelerator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from runs import FOOTPRINT, PROJECT, Bench
+
+from driver.cli import run as run_command
+from driver.cli.main import main
+from driver.counters import sources
+from driver.counters.source import Reading, UnreadableSource
+from driver.errors import UserError
+from driver.experiment import verdicts
+from driver.experiment.definition import Experiment, Prediction
+from driver.experiment.load import Definition, parse
+from driver.experiment.verdicts import judge
+from driver.results.reader import Run
+
+PAGE = 4096
+ONLY = {"processes": ["1", "4", "16"], "gib": ["1"], "entry": ["2M"]}
+TEXT = (PROJECT / "experiments" / FOOTPRINT / "experiment.toml").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, Run]:
+    conclusion = Bench(tmp_path_factory.mktemp("run"), only=ONLY).run()
+    return conclusion.experiment, conclusion.run
+
+
+def predict(run: tuple[Experiment, Run], /, **item: object) -> tuple[str, list[verdicts.Row]]:
+    prediction = Prediction.model_validate({"name": "probe", "claim": "x", "unit": "B", **item})
+    experiment = run[0].model_copy(update={"predictions": (prediction,)})
+    found = judge(experiment, run[1])
+    return found.predictions["probe"], found.of("prediction")
+
+
+def test_a_trial_is_held_against_another_one(measured: tuple[Experiment, Run]) -> None:
+    verdict, rows = predict(
+        measured,
+        where="sharing == 'on'",
+        measured="growth * processes",
+        expected="elsewhere('growth', sharing='off')",
+    )
+    assert verdict == verdicts.CONFIRMED
+    assert [row.expected for row in rows] == [PAGE, 4 * PAGE, 16 * PAGE]
+    verdict, rows = predict(
+        measured,
+        where="kernel == 'patched'",
+        measured="growth",
+        expected="elsewhere('growth', kernel='baseline', sharing='off')",
+    )
+    assert verdict == verdicts.REFUTED
+    assert {row.verdict for row in rows} == {verdicts.HOLDS, verdicts.FAILS}
+
+
+def test_without_the_other_trial_nothing_is_decided(measured: tuple[Experiment, Run]) -> None:
+    verdict, rows = predict(
+        measured,
+        where="sharing == 'off'",
+        measured="growth",
+        expected="elsewhere('growth', processes=2)",
+    )
+    assert verdict == verdicts.UNDECIDED
+    assert "no finished trial like" in rows[0].reason
+    assert "processes=2" in rows[0].reason
+
+
+def test_a_metric_the_other_trial_lacks_is_explained(measured: tuple[Experiment, Run]) -> None:
+    text = TEXT.replace(
+        "[metrics.growth]",
+        "[metrics.shared]\nvalue = \"meminfo('SharedPageTables', 'gone')\"\nunit = \"B\"\n\n"
+        "[metrics.growth]",
+    )
+    experiment = parse(FOOTPRINT, Path("x"), text).experiment
+    verdict, rows = predict(
+        (experiment, measured[1]),
+        where="kernel == 'patched'",
+        measured="0",
+        expected="elsewhere('shared', kernel='baseline', sharing='off')",
+    )
+    assert verdict == verdicts.UNDECIDED
+    assert "meminfo has no 'SharedPageTables'" in rows[0].reason
+
+
+def test_a_prediction_may_be_about_slopes(measured: tuple[Experiment, Run]) -> None:
+    slope: dict[str, object] = {
+        "measured": "growth",
+        "against": "processes",
+        "by": ["kernel", "sharing"],
+    }
+    verdict, rows = predict(
+        measured, **slope, expected=f"0 if sharing == 'on' else {PAGE}", absolute="0.5"
+    )
+    assert verdict == verdicts.CONFIRMED
+    assert [row.subject for row in rows] == [
+        "kernel=baseline sharing=off",
+        "kernel=patched sharing=off",
+        "kernel=patched sharing=on",
+    ]
+    verdict, rows = predict(measured, **slope, expected="1", where="processes == 4")
+    assert verdict == verdicts.UNDECIDED
+    assert "two different values" in rows[0].reason
+
+
+@pytest.mark.parametrize(
+    ("expected", "message", "hint"),
+    [
+        ("elsewhere('grwth', sharing='off')", "unknown metric 'grwth'", "'growth'?"),
+        ("elsewhere('growth', shering='off')", "unknown factor 'shering'", "'sharing'?"),
+        ("elsewhere('growth', processes=3)", "no level 3", "Possible here: 1, 2, 4"),
+        ("elsewhere(sharing='off')", "takes one metric", None),
+        ("elswhere('growth')", "unknown name 'elswhere'", "'elsewhere'?"),
+    ],
+)
+def test_a_mistake_about_another_trial_is_found_early(
+    expected: str, message: str, hint: str | None
+) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        _with(f'expected = "{expected}"')
+    assert hint is None or hint in str(error.value.hint)
+
+
+def test_groups_without_a_slope_are_a_mistake() -> None:
+    with pytest.raises(UserError, match="groups are for slopes"):
+        _with('expected = "1"\nby = ["entry"]')
+    with pytest.raises(UserError, match="unknown factor 'entr'"):
+        _with('expected = "1"\nagainst = "gib"\nby = ["entr"]')
+    with pytest.raises(UserError, match="unknown name 'growth'"):
+        _with('expected = "growth"\nagainst = "gib"\nby = ["entry"]')
+    with pytest.raises(UserError, match="a name that means something else"):
+        parse("x", Path("x"), TEXT.replace("[factors.gib]", "[factors.elsewhere]"))
+
+
+def _with(lines: str) -> Definition:
+    table = '[[predictions]]\nname = "p"\nclaim = "c"\nmeasured = "growth"\nunit = "B"\n'
+    return parse("x", Path("x"), f"{TEXT}\n{table}{lines}\n")
+
+
+@pytest.mark.parametrize(("options", "expected"), [([], "exact"), (["--accel", "tcg"], "tcg")])
+def test_the_experiment_says_which_accelerator_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], expected: str
+) -> None:
+    folder = tmp_path / "experiments" / "paths"
+    folder.mkdir(parents=True)
+    (folder / "experiment.toml").write_text(f'accelerator = "exact"\n{TEXT}', encoding="utf-8")
+    for name in ("kernel-patches", "guest-images"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("DRIVER_PROJECT", str(tmp_path))
+    asked: list[str] = []
+
+    def prepare(*arguments: object) -> None:
+        asked.extend(word for word in arguments if isinstance(word, str))
+        raise UserError("far enough")
+
+    monkeypatch.setattr(run_command, "_prepare", prepare)
+    with pytest.raises(SystemExit):
+        main(["run", "experiment", "paths", "--quick", *options])
+    assert asked == [expected]
+
+
+INTERRUPTS = """            CPU0       CPU1
+  4:        120          3   IO-APIC   4-edge      ttyS0
+ 24:          0          0  PCI-MSIX-0000:00:02.0   0-edge      virtio0-config
+LOC:       1000       2000   Local timer interrupts
+TLB:          7          5   TLB shootdowns
+ERR:          0
+"""
+
+
+def test_interrupts_are_summed_over_processors() -> None:
+    found = {reading.metric: reading for reading in sources()["interrupts"].parse(INTERRUPTS)}
+    assert found["TLB"] == Reading("TLB", "events", 12)
+    assert found["4"] == Reading("4", "events", 123)
+    assert found["ERR"] == Reading("ERR", "events", 0)
+    assert len(found) == 5
+
+
+@pytest.mark.parametrize("text", ["", "TLB: 1\n", "CPU0\nTLB 1\n", "CPU0\nTLB: none\n"])
+def test_another_text_is_no_table_of_interrupts(text: str) -> None:
+    with pytest.raises(UnreadableSource):
+        sources()["interrupts"].parse(text)
