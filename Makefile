@@ -20,7 +20,7 @@ experiment: $(STAMP)  ## Build kernels and image, run the footprint experiment, 
 test: $(STAMP) lint test-unit test-guest  ## Everything: lint, types, unit tests, guest tests
 
 test-unit: $(STAMP)  ## Unit tests: seconds, no QEMU
-	$(PYTHON) -m pytest -q tests/unit
+	$(PYTHON) -m pytest -q -n 2 tests/unit
 
 test-guest: $(STAMP)  ## Guest tests: real kernels in QEMU
 	$(PYTHON) -m pytest -v tests/guest
