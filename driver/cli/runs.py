@@ -10,7 +10,10 @@ import typer
 from driver.cli import context
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from driver.experiment.lifecycle import Conclusion
+    from driver.results.directory import RunDirectory
 
 # Wide enough for the tables when standard output is a file or a pipe.
 _PLAIN_WIDTH = 100
@@ -51,28 +54,40 @@ def show(
 ) -> None:
     """Show what a run found, judged anew from its files; exits like the run did."""
     from driver.experiment.lifecycle import review  # noqa: PLC0415
-    from driver.results.directory import RunDirectory  # noqa: PLC0415
 
-    conclusion = review(RunDirectory.find(context.project().results, name), rebuild=rebuild)
+    conclusion = review(find(name), rebuild=rebuild)
     print_summary(conclusion)
     complaint = conclusion.complaint()
     if complaint is not None:
         raise complaint
 
 
-def print_summary(conclusion: Conclusion) -> None:
-    """The summary on standard output."""
+def find(name: str) -> RunDirectory:
+    """The run a person means: its name, a path, or `latest`."""
+    from driver.results.directory import RunDirectory  # noqa: PLC0415
+
+    return RunDirectory.find(context.project().results, name)
+
+
+def console() -> Console:
+    """Where tables are printed: standard output, as wide as it is."""
     from rich.console import Console  # noqa: PLC0415
 
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(width=_PLAIN_WIDTH, highlight=False)
+
+
+def print_summary(conclusion: Conclusion) -> None:
+    """The summary on standard output."""
     from driver.cli.summary import summary  # noqa: PLC0415
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PLAIN_WIDTH)
-    console.print(summary(conclusion))
+    console().print(summary(conclusion))
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the application."""
+    """Add these commands to the application, and the others about finished runs."""
+    from driver.cli import compare  # noqa: PLC0415  (they use this module)
+
     app.command("list")(list_all)
     app.command("show")(show)
+    compare.register(app)

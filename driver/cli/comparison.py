@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A comparison on a terminal: number by number and arm by arm, then what changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from driver.cli.summary import quantity
+from driver.compare.comparison import Comparison, Row
+from driver.compare.difference import LEAST_REPEATS, Basis, Difference, Outcome
+from driver.compare.numbers import describe
+
+# More changed rows of one number say no more than the largest; --all shows them.
+_MOST_CHANGES = 8
+
+
+def comparison_table(comparison: Comparison, *, everything: bool = False) -> RenderableType:
+    """Everything of a comparison that a person reads, fit for eighty columns."""
+    parts: list[RenderableType] = [
+        Text(f"A  {comparison.first.run.name}\nB  {comparison.second.run.name}")
+    ]
+    if comparison.circumstances:
+        parts.append(_titled("The runs differ in", _circumstances(comparison)))
+    if comparison.rows:
+        parts.append(_titled("Each number in each arm", _arms(comparison.rows)))
+    for name, rows in _by_name(comparison.rows).items():
+        shown = rows if everything else _of_interest(rows)
+        if shown:
+            title = f"{name}, in {rows[0].quantity.unit}" + ("" if everything else ": what changed")
+            parts.append(_titled(title, _changes(shown, _MOST_CHANGES if not everything else None)))
+    remarks = [
+        *(f"{name} is not compared: {reason}" for name, reason in comparison.refused.items()),
+        *comparison.apart,
+        *comparison.notes,
+    ]
+    if remarks:
+        parts.append(Text("\n".join(f"- {remark}" for remark in remarks)))
+    parts.append(_last_lines(comparison))
+    return Group(*_spaced(parts))
+
+
+def signed(value: float, unit: str) -> str:
+    """A change for reading, never without its sign."""
+    return ("+" if value >= 0 else "-") + quantity(abs(value), unit)
+
+
+def percent(fraction: float) -> str:
+    """A relative change: ``+0.2 %``; from nothing to something there is none."""
+    if math.isinf(fraction):
+        return "from 0"
+    digits = 0 if abs(fraction) >= 1 else 2 if abs(fraction) < 0.1 else 1
+    return f"{100 * fraction:+,.{digits}f} %"
+
+
+def _circumstances(comparison: Comparison) -> Table:
+    table = _table("", "A", "B")
+    for item in comparison.circumstances:
+        table.add_row(Text(item.what), Text(item.first), Text(item.second))
+    return table
+
+
+def _arms(rows: Sequence[Row]) -> Table:
+    table = _table("", "equal", "changed", "unclear", "largest change")
+    table.columns[0].no_wrap = True
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, mine in _by_name(rows).items():
+        table.add_row(Text(name, style="bold"))
+        arms: dict[str, list[Row]] = {}
+        for row in mine:
+            arms.setdefault(describe(row.arm), []).append(row)
+        for arm, members in arms.items():
+            outcomes = [row.outcome for row in members]
+            equal = sum(outcome in (Outcome.EQUAL, Outcome.UNSEEN) for outcome in outcomes)
+            changed = outcomes.count(Outcome.CHANGED)
+            unclear = len(members) - equal - changed
+            largest = next((row.difference for row in _of_interest(members)), None)
+            table.add_row(
+                f"  {arm or 'all'}",
+                f"{equal}",
+                Text(f"{changed or ''}", style="yellow"),
+                Text(f"{unclear or ''}", style="yellow"),
+                _change(largest, members[0].quantity.unit) if largest and changed else "",
+            )
+    return table
+
+
+def _changes(rows: Sequence[Row], most: int | None) -> Table:
+    factors = [name for name, _ in (*rows[0].arm, *rows[0].place)]
+    table = _table(*factors, "A", "B", "change", "")
+    for column in table.columns[len(factors) : -1]:
+        column.justify = "right"
+    for row in rows[:most]:
+        levels = [level for _, level in (*row.arm, *row.place)]
+        found = row.difference
+        if found is None:
+            table.add_row(*levels, "", "", "", f"no value in {row.lacking}")
+            continue
+        table.add_row(
+            *levels,
+            quantity(found.first, "").strip(),
+            quantity(found.second, "").strip(),
+            _change(found, ""),
+            Text(_told(found), style="yellow" if row.outcome == Outcome.CHANGED else ""),
+        )
+    if most is not None and len(rows) > most:
+        table.caption = f"and {len(rows) - most} more; --all shows them"
+    return table
+
+
+def _change(found: Difference, unit: str) -> str:
+    return f"{signed(found.change, unit).strip()} ({percent(found.relative())})"
+
+
+def _told(found: Difference) -> str:
+    """The outcome, and what it rests on."""
+    if found.low is not None and found.high is not None:
+        low, high = found.low, found.high
+        if not found.first:
+            return f"{found.outcome}\n{low:+,.4g} to {high:+,.4g}"
+        return f"{found.outcome}\n{percent(found.relative(low))} to {percent(found.relative(high))}"
+    once = found.basis is Basis.SINGLE and found.outcome is Outcome.CHANGED
+    return f"{found.outcome}{', taken once' if once else ''}"
+
+
+def _by_name(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.quantity.name, []).append(row)
+    return groups
+
+
+def _of_interest(rows: Sequence[Row]) -> list[Row]:
+    """What changed, the largest relative change first; then what could not be compared."""
+    changed = [
+        (-abs(row.difference.relative()), index)
+        for index, row in enumerate(rows)
+        if row.difference is not None and row.outcome == Outcome.CHANGED
+    ]
+    unclear = [row for row in rows if row.outcome in (Outcome.UNDECIDED, "no value")]
+    return [*(rows[index] for _, index in sorted(changed)), *unclear]
+
+
+def _last_lines(comparison: Comparison) -> Text:
+    rows = comparison.rows
+    told = ", ".join(
+        f"{comparison.count(outcome)} {outcome}"
+        for outcome in (*Outcome, "no value")
+        if comparison.count(outcome)
+    )
+    lines = [f"{len(rows)} numbers compared: {told}" if rows else "no number could be compared"]
+    differences = [row.difference for row in rows if row.difference is not None]
+    intervals = sum(found.basis is Basis.INTERVAL for found in differences)
+    if intervals:
+        lines.append(
+            f"{intervals} of them vary and have an interval that holds the true change with "
+            f"{comparison.confidence:.0%} confidence; about "
+            f"{intervals * (1 - comparison.confidence):.1f} show a change by chance alone"
+        )
+    once = sum(
+        found.basis is Basis.SINGLE and found.outcome is Outcome.CHANGED for found in differences
+    )
+    if once:
+        lines.append(
+            f"{once} of the changed ones were measured once in a run: to tell a change from "
+            f"noise, run with --repeat {LEAST_REPEATS} or more"
+        )
+    if comparison.count(Outcome.UNDECIDED):
+        lines.append(
+            f"an undecided number varies and has too few repeats: run with --repeat "
+            f"{LEAST_REPEATS} or more"
+        )
+    return Text("\n".join(lines))
+
+
+def _titled(title: str, table: Table) -> RenderableType:
+    return Group(Text(title, style="bold"), table)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.caption_justify = "left"
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _spaced(parts: Sequence[RenderableType]) -> Iterator[RenderableType]:
+    for index, part in enumerate(parts):
+        if index:
+            yield Text("")
+        yield part

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What two runs have in common, and what stands in the way of comparing the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from driver.compare.numbers import Cell, Numbers, Quantity, describe, level_text, numbers
+from driver.errors import UserError
+from driver.experiment.lifecycle import Conclusion
+from driver.results.manifest import GuestRecord, ManifestV1
+from driver.results.schema import OK, Accelerator
+
+# More examples than these say no more.
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Circumstance:
+    """Something besides the numbers in which the runs differ."""
+
+    what: str
+    first: str
+    second: str
+
+
+def matched(first: Conclusion, second: Conclusion) -> tuple[Numbers, Numbers, list[str]]:
+    """The numbers of both runs in terms of the factors they share, and remarks on the others.
+
+    A factor only one run has is dropped if it has one level there. Raises :class:`UserError` for
+    runs of different experiments, and for a factor that cannot be dropped.
+    """
+    names = [item.run.manifest.experiment.name for item in (first, second)]
+    if names[0] != names[1]:
+        raise UserError(
+            f"{first.run.name} is a run of {names[0]}, {second.run.name} one of {names[1]}",
+            hint="Compare runs of one experiment; `driver list` shows them.",
+        )
+    factors = tuple(name for name in first.run.factors if name in second.run.factors)
+    remarks = []
+    for label, mine in (("A", first), ("B", second)):
+        for name in (name for name in mine.run.factors if name not in factors):
+            levels = {level_text(planned.factors[name]) for planned in mine.run.manifest.plan}
+            if len(levels) > 1:
+                raise UserError(
+                    f"only {mine.run.name} has the factor {name}, and with {len(levels)} levels",
+                    hint=f"Make a run of it with one: driver run experiment {names[0]} "
+                    f"--only {name}=LEVEL",
+                )
+            remarks.append(f"only {label} has the factor {name}, always at {levels.pop()}")
+    return numbers(first, factors), numbers(second, factors), remarks
+
+
+def common_quantities(first: Numbers, second: Numbers) -> tuple[list[Quantity], list[str]]:
+    """What both runs compute alike, and remarks on what they do not."""
+    shared, remarks = [], []
+    for name, quantity in first.quantities.items():
+        other = second.quantities.get(name)
+        if other is None:
+            remarks.append(f"only A has {name}")
+        elif other.formula != quantity.formula:
+            remarks.append(
+                f"{name} is computed otherwise in B: {_first_difference(quantity, other)}"
+            )
+        elif other.by != quantity.by:
+            remarks.append(f"{name} is grouped otherwise in B: by {', '.join(other.by)}")
+        else:
+            shared.append(quantity)
+    remarks += [f"only B has {name}" for name in second.quantities if name not in first.quantities]
+    return shared, remarks
+
+
+def common_cells(first: Numbers, second: Numbers) -> tuple[list[Cell], list[str]]:
+    """The combinations of levels both runs planned, and remarks on those only one did."""
+    remarks = []
+    for label, mine, other in (("A", first, second), ("B", second, first)):
+        alone = [cell for cell in mine.trials if cell not in other.trials]
+        if alone:
+            remarks.append(
+                f"only {label} has {_count(len(alone), 'combination')} of levels: "
+                f"{_examples(alone, other)}"
+            )
+    return [cell for cell in first.trials if cell in second.trials], remarks
+
+
+def missing_results(label: str, found: Numbers) -> Iterator[str]:
+    """Trials that were planned and have no result."""
+    table = found.conclusion.run.trials
+    bad = table[table["verdict"] != OK]
+    if not bad.empty:
+        named = [f"{row.trial} ({row.verdict})" for row in bad.head(_EXAMPLES).itertuples()]
+        more = f", and {len(bad) - _EXAMPLES} more" if len(bad) > _EXAMPLES else ""
+        yield f"{label} has no result of {_count(len(bad), 'trial')}: {', '.join(named)}{more}"
+
+
+def why_no_costs(first: ManifestV1, second: ManifestV1) -> str | None:
+    """Why times and path lengths of two runs cannot be held against each other, if so."""
+    kinds = (first.accelerator, second.accelerator)
+    if kinds[0] is not kinds[1]:
+        return f"A ran under {kinds[0]} and B under {kinds[1]}: their costs are of different kinds"
+    if kinds[0] is Accelerator.TCG:
+        return "under tcg neither a time nor a path length means anything"
+    if kinds[0] is Accelerator.EXACT and first.icount_shift != second.icount_shift:
+        return (
+            f"A ran with an icount shift of {first.icount_shift}, B of {second.icount_shift}: "
+            "the timer interrupts fall differently among the instructions"
+        )
+    if kinds[0] is Accelerator.KVM and first.host.cpu != second.host.cpu:
+        return f"A ran on {first.host.cpu}, B on {second.host.cpu}: times of different processors"
+    return None
+
+
+def circumstances(first: ManifestV1, second: ManifestV1) -> list[Circumstance]:
+    """In what the runs differ besides their numbers: what may have made a change."""
+    found: dict[str, list[str]] = {}
+    for side, manifest in enumerate((first, second)):
+        for what, value in _told(manifest):
+            found.setdefault(what, ["-", "-"])[side] = value
+    return [Circumstance(what, a, b) for what, (a, b) in found.items() if a != b]
+
+
+def _told(manifest: ManifestV1) -> Iterator[tuple[str, str]]:
+    yield "accelerator", str(manifest.accelerator)
+    yield "text of the experiment", manifest.experiment.digest[:12]
+    if manifest.options.source:
+        yield "--source", manifest.options.source
+    for guest in manifest.guests:
+        name = "/".join(filter(None, (guest.kernel.get("series"), guest.kernel.get("variant"))))
+        yield f"kernel of series {name}", _short(guest.kernel, "release")
+        yield "image", _short(guest.image, "name")
+        yield f"machine of series {name}", _machine(guest)
+        yield "QEMU", str(guest.qemu.get("version", "?"))
+    host = manifest.host
+    yield "host", f"{host.cpu}, {host.cpus} processors, {host.system}, Linux {host.kernel}"
+
+
+def _short(table: Mapping[str, Any], name: str) -> str:
+    return f"{table.get(name, '?')} ({str(table.get('digest', '?'))[:12]})"
+
+
+def _machine(guest: GuestRecord) -> str:
+    return ", ".join(f"{key}={value}" for key, value in guest.machine.items() if value not in ([],))
+
+
+def _first_difference(mine: Quantity, other: Quantity) -> str:
+    for old, new in zip(mine.formula, other.formula, strict=False):
+        if old != new:
+            return f"`{new}` instead of `{old}`"
+    return "by other metrics"
+
+
+def _examples(alone: list[Cell], other: Numbers) -> str:
+    """Levels the other run lacks altogether, or else the first few combinations."""
+    known = {item for cell in other.trials for item in cell}
+    levels = dict.fromkeys(item for cell in alone for item in cell if item not in known)
+    if levels and all(any(item in levels for item in cell) for cell in alone):
+        return "those with " + ", ".join(describe((item,)) for item in levels)
+    named = "; ".join(describe(cell) for cell in alone[:_EXAMPLES])
+    return named + (f"; and {len(alone) - _EXAMPLES} more" if len(alone) > _EXAMPLES else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

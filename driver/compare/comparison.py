@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Comparing two runs: every number they share, and a remark for everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from driver.compare.common import (
+    Circumstance,
+    circumstances,
+    common_cells,
+    common_quantities,
+    matched,
+    missing_results,
+    why_no_costs,
+)
+from driver.compare.difference import CONFIDENCE, Difference, compare
+from driver.compare.numbers import Cell, Numbers, Quantity
+from driver.experiment.lifecycle import Conclusion
+from driver.results.schema import Accelerator
+
+_TEMPLATES_DIFFER = (
+    "instructions are exact among the forks of one booted guest; A and B forked different ones, "
+    "which may differ by a few instructions for reasons of their own (addresses, the timer's phase)"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of both runs.
+
+    ``arm`` are the levels of the factors that are compared, ``place`` those of the factors that
+    are swept. ``difference`` is None if a run that planned the number has no value; ``lacking``
+    says which: ``A``, ``B`` or ``A and B``.
+    """
+
+    quantity: Quantity
+    arm: Cell
+    place: Cell
+    difference: Difference | None
+    lacking: str = ""
+
+    @property
+    def outcome(self) -> str:
+        return self.difference.outcome if self.difference else "no value"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs beside each other.
+
+    ``refused`` are the quantities that exist and must not be compared, with the reason;
+    ``apart`` says what the runs do not have in common, ``notes`` what to mind when reading.
+    """
+
+    first: Conclusion
+    second: Conclusion
+    confidence: float
+    rows: list[Row]
+    refused: dict[str, str]
+    apart: list[str]
+    notes: list[str]
+    circumstances: list[Circumstance]
+
+    def count(self, outcome: str) -> int:
+        return sum(row.outcome == outcome for row in self.rows)
+
+    @property
+    def names(self) -> list[str]:
+        """Every quantity that was compared or refused."""
+        return list(dict.fromkeys([*(row.quantity.name for row in self.rows), *self.refused]))
+
+
+def compare_runs(
+    first: Conclusion, second: Conclusion, *, confidence: float = CONFIDENCE
+) -> Comparison:
+    """Compare two runs of one experiment on what they have in common.
+
+    Counts are always compared; times and path lengths only if both runs measured them in the
+    same way. Raises :class:`driver.errors.UserError` for runs of different experiments.
+    """
+    a, b, apart = matched(first, second)
+    quantities, remarks = common_quantities(a, b)
+    cells, more = common_cells(a, b)
+    apart += [*remarks, *more, *missing_results("A", a), *missing_results("B", b)]
+    manifests = (first.run.manifest, second.run.manifest)
+    why = why_no_costs(*manifests)
+    refused = {item.name: why for item in quantities if item.cost and why}
+    repeatable = {manifest.accelerator for manifest in manifests} == {Accelerator.EXACT}
+    pair = _Pair(a.limited_to(cells), b.limited_to(cells), repeatable, confidence)
+    rows = [
+        row
+        for quantity in quantities
+        if quantity.name not in refused
+        for row in pair.rows(quantity)
+    ]
+    notes = []
+    templates = [{guest.qemu.get("template") for guest in one.guests} for one in manifests]
+    if repeatable and templates[0] != templates[1] and any(row.quantity.cost for row in rows):
+        notes.append(_TEMPLATES_DIFFER)
+    return Comparison(
+        first, second, confidence, rows, refused, apart, notes, circumstances(*manifests)
+    )
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two runs reduced to the combinations of levels both planned."""
+
+    first: Numbers
+    second: Numbers
+    repeatable: bool
+    confidence: float
+
+    def rows(self, quantity: Quantity) -> Iterator[Row]:
+        """One row for each cell in which at least one of the runs has a value."""
+        factors = self.first.conclusion.experiment.factors
+        for cell in self.first.cells(quantity):
+            arm = tuple(item for item in cell if factors[item[0]].arms)
+            place = tuple(item for item in cell if not factors[item[0]].arms)
+            has = [side.sample(quantity, cell) is not None for side in (self.first, self.second)]
+            if any(has):
+                lacking = " and ".join(
+                    label for label, there in zip("AB", has, strict=True) if not there
+                )
+                difference = self._difference(quantity, cell) if all(has) else None
+                if all(has) and difference is None:
+                    lacking = "A and B"
+                yield Row(quantity, arm, place, difference, lacking)
+
+    def _difference(self, quantity: Quantity, cell: Cell) -> Difference | None:
+        """None if what both have finished is too little: a slope needs two common points."""
+        finished = [
+            key for key, trials in self.first.trials.items() if trials and self.second.trials[key]
+        ]
+        a = self.first.limited_to(finished).sample(quantity, cell)
+        b = self.second.limited_to(finished).sample(quantity, cell)
+        if a is None or b is None:
+            return None
+        return compare(
+            a,
+            b,
+            repeatable=self.repeatable,
+            countable=quantity.countable,
+            confidence=self.confidence,
+        )

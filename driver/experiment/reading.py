@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run as it lies on disk, judged, with nothing written: for whoever only wants to look."""
+
+from __future__ import annotations
+
+from driver.errors import UserError
+from driver.experiment.lifecycle import Conclusion
+from driver.experiment.load import parse
+from driver.experiment.verdicts import judge
+from driver.results.directory import RunDirectory
+from driver.results.manifest import read_manifest
+from driver.results.reader import read_run
+from driver.results.record import read_record
+
+
+def read_conclusion(directory: RunDirectory) -> Conclusion:
+    """The run in a directory and what became of its assertions, by its own experiment's text.
+
+    Unlike :func:`driver.experiment.lifecycle.review` this leaves the run as it was, and takes a
+    run whose records of trials were left behind (only the manifest and the CSV files are needed).
+    Raises :class:`UserError` for a run that is going on or damaged.
+    """
+    manifest = read_manifest(directory)
+    if manifest.status == "running" and not directory.trials_csv.exists():
+        raise UserError(
+            f"the run {directory.name} has not finished",
+            hint=f"Wait for it, or go on with it: driver run --resume {directory.name}",
+        )
+    experiment = parse(
+        manifest.experiment.name, directory.manifest, manifest.experiment.text
+    ).experiment
+    run = read_run(directory.path)
+    records = (read_record(directory, planned.id) for planned in manifest.plan)
+    return Conclusion(
+        directory=directory,
+        experiment=experiment,
+        run=run,
+        verdicts=judge(experiment, run),
+        failed=[record for record in records if record is not None and not record.ok],
+    )

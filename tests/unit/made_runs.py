@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs made of numbers that a test chooses, written the way the driver writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest.mock import patch
+
+from driver.compare.comparison import Comparison, compare_runs
+from driver.experiment.lifecycle import Conclusion
+from driver.experiment.load import parse
+from driver.experiment.plan import Selection, guests, make_plan
+from driver.experiment.reading import read_conclusion
+from driver.guest.job import JobResult, Value
+from driver.results.directory import RunDirectory
+from driver.results.manifest import (
+    ExperimentText,
+    GuestRecord,
+    Host,
+    ManifestV1,
+    Options,
+    PlannedTrial,
+    ProjectState,
+    write_manifest,
+)
+from driver.results.record import Attempt, TrialRecord, write_record
+from driver.results.schema import OK, Accelerator, Validity
+from driver.results.writer import write_tables
+
+EXPERIMENT = """
+question = "What does a fault cost?"
+expected = "Less."
+image = "dax"
+
+[machine]
+memory_mib = 512
+nvdimm_mib = 512
+
+[workload]
+argv = ["work", "--size", "{{ size }}"]
+phases = ["done"]
+
+[sources.keep]
+
+[factors.kernel.arms.old]
+kernel = { series = "none" }
+[factors.kernel.arms.new]
+kernel = { series = "6.12" }
+
+[factors.size]
+values = [1, 2, 4]
+
+[metrics.theory]
+value = "size * 10"
+unit = "pages"
+
+[metrics.pages]
+value = "value('pages', 'done')"
+unit = "pages"
+label = "pages it took"
+
+[metrics.cost]
+value = "value('cost', 'done')"
+unit = "ns"
+
+[[checks]]
+name = "pages_right"
+claim = "It takes ten pages each."
+measured = "pages"
+expected = "theory"
+unit = "pages"
+
+[[fits]]
+name = "per_size"
+claim = "What one more costs."
+measured = "pages"
+against = "size"
+by = ["kernel"]
+expected = "10"
+unit = "pages"
+"""
+
+# Values of one trial by name; a string is the verdict of a trial that failed.
+Outcome = Mapping[str, float] | str
+TRACE = "[    1.000000] Call Trace:\n[    1.000001]  do_fault+0x12/0x34\n"
+
+
+@dataclass
+class Made:
+    """A run in which each combination of levels gave these outcomes, one per repeat."""
+
+    folder: Path
+    outcomes: Mapping[tuple[str, int], Sequence[Outcome]]
+    text: str = EXPERIMENT
+    validity: Validity = field(default_factory=lambda: Validity(Accelerator.TCG))
+    name: str = "made"
+    cpu: str = "a processor"
+    template: str = "template"
+    kernel_digest: str = "feed"
+    status: str = "complete"
+    unit: str = "ns"
+
+    def write(self) -> RunDirectory:
+        """Put the run on disk; it need not survive a loss of power."""
+        with patch("os.fsync"):
+            return self._write()
+
+    def _write(self) -> RunDirectory:
+        run = RunDirectory(self.folder)
+        for folder in (run.path, run.trials, run.raw, run.consoles):
+            folder.mkdir(parents=True)
+        definition = parse(self.name, run.manifest, self.text)
+        repeats = max(map(len, self.outcomes.values()))
+        chosen = Selection(
+            only={
+                "kernel": sorted({kernel for kernel, _ in self.outcomes}),
+                "size": sorted({str(size) for _, size in self.outcomes}),
+            },
+            repeat=repeats,
+        )
+        plan = [
+            trial
+            for trial in make_plan(definition.experiment, chosen)
+            if (str(trial.factors["kernel"]), int(trial.factors["size"])) in self.outcomes
+        ]
+        manifest = ManifestV1(
+            run=run.name,
+            status=self.status,  # type: ignore[arg-type]
+            started="2026-01-02T03:04:05Z",
+            finished="2026-01-02T03:05:05Z",
+            experiment=ExperimentText(
+                name=self.name, digest=definition.digest, text=definition.text
+            ),
+            options=Options(repeat=repeats),
+            accelerator=self.validity.accelerator,
+            accelerator_reason="asked for",
+            icount_shift=self.validity.icount_shift,
+            valid=self.validity.describe(),
+            factors=list(definition.experiment.factors),
+            keep={},
+            guests=[
+                GuestRecord(
+                    kernel={
+                        "series": request.kernel.series,
+                        "variant": None,
+                        "digest": self.kernel_digest,
+                        "release": "6.12.1",
+                    },
+                    image={"name": request.image, "digest": "feed"},
+                    machine={**vars(request.machine), "accel": str(self.validity.accelerator)},
+                    provision=None,
+                    qemu={"version": "QEMU 7.2", "argv": ["qemu"], "template": self.template},
+                )
+                for request in guests(plan)
+            ],
+            host=Host(
+                system="Debian", kernel="6.1", cpu=self.cpu, cpus=2, memory_mib=1, python="3.11"
+            ),
+            project=ProjectState(driver="0.1.0", commit="c0ffee", modified=False),
+            plan=[
+                PlannedTrial(
+                    id=trial.id,
+                    sequence=trial.sequence,
+                    repeat=trial.repeat,
+                    factors=dict(trial.factors),
+                )
+                for trial in plan
+            ],
+        )
+        write_manifest(run, manifest)
+        for trial in plan:
+            outcome = self.outcomes[(str(trial.factors["kernel"]), int(trial.factors["size"]))]
+            self._record(run, trial.id, dict(trial.factors), trial.repeat, outcome[trial.repeat])
+        write_tables(run, manifest)
+        return run
+
+    def read(self) -> Conclusion:
+        """Put it on disk and read it back."""
+        return read_conclusion(self.write())
+
+    def _record(
+        self,
+        run: RunDirectory,
+        trial: str,
+        factors: dict[str, bool | int | float | str],
+        repeat: int,
+        outcome: Outcome,
+    ) -> None:
+        failed = isinstance(outcome, str)
+        attempt = Attempt(
+            verdict=outcome if isinstance(outcome, str) else OK,
+            exit_status=4 if failed else 0,
+            message="the kernel complained" if failed else "",
+            excerpt=TRACE if failed else "",
+            host_seconds=0.5,
+        )
+        record = TrialRecord(
+            id=trial, sequence=0, repeat=repeat, factors=factors, argv=["work"], attempts=[attempt]
+        )
+        result = None
+        if not isinstance(outcome, str):
+            values = [
+                Value("done", name, self.unit if name == "cost" else "pages", float(value))
+                for name, value in outcome.items()
+            ]
+            result = JobResult(status=0, values=values)
+        write_record(run, record, result, f"[    0.1] Linux version\n{TRACE if failed else ''}")
+
+
+def pages(*counts: float) -> list[Outcome]:
+    """Repeats that took so many pages."""
+    return [{"pages": count} for count in counts]
+
+
+def costs(*times: float) -> list[Outcome]:
+    """Repeats that took ten pages and so much time, in nanoseconds."""
+    return [{"pages": 10, "cost": time} for time in times]
+
+
+Outcomes = dict[tuple[str, int], list[Outcome]]
+# Ten pages for each one of size, in both arms.
+LINE: Outcomes = {
+    (kernel, size): pages(10 * size) for kernel in ("old", "new") for size in (1, 2, 4)
+}
+
+
+def compared(folder: Path, first: Made | Outcomes, second: Made | Outcomes) -> Comparison:
+    """The comparison of two runs, or of runs that had these outcomes."""
+    a, b = (
+        item if isinstance(item, Made) else Made(folder / name, item)
+        for name, item in (("a", first), ("b", second))
+    )
+    return compare_runs(a.read(), b.read())
