@@ -10,16 +10,20 @@ Layout under the root (the user's cache directory unless ``DRIVER_CACHE`` says o
 
 An artifact is complete or absent: nothing half-made ever carries its final name. On every use
 its files are held against the recorded digests, so that a corrupted cache rebuilds itself
-instead of poisoning results.
+instead of poisoning results. What has been handed out stays locked until the process ends, and its
+directory's time of modification says when that was: :mod:`driver.prune` removes what nobody has
+used for longest when there is too much.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import fcntl
 import json
 import os
 import shutil
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,11 +33,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-_MANIFEST = "artifact.json"
-# Read granularity. All-zero chunks are left out of a file's digest, so that a hole and a run of
-# zeros (which file systems may turn into each other) digest alike and sparse gigabytes are free.
-_CHUNK = 1 << 20
-_ZERO = bytes(_CHUNK)
+from driver.digest import digest_of, file_digest, tree_digest
+from driver.prune import MANIFEST, describe, limit, prune
+
+__all__ = ["Artifact", "Store", "digest_of", "file_digest", "tree_digest", "write_atomically"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Artifact:
     """A published directory and what is known of it.
 
     ``facts`` are what the maker chose to record (a version, a count of objects): JSON values.
+    ``digest`` is that of the inputs, ``content`` that of the files made from them: what is made
+    twice may differ in detail.
     """
 
     kind: str
@@ -48,6 +53,7 @@ class Artifact:
     path: Path
     inputs: Mapping[str, Any]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    content: str = ""
 
     @property
     def short(self) -> str:
@@ -64,6 +70,8 @@ class Store:
             Path(override) if override else user_cache_path("dax-pagetable-driver")
         )
         self._notify = notify or (lambda _message: None)
+        self._held: dict[Path, int] = {}
+        weakref.finalize(self, _release, self._held)
 
     def find(self, kind: str, inputs: Mapping[str, Any]) -> Artifact | None:
         """The artifact made from exactly these inputs, or None; corrupted ones count as absent."""
@@ -118,8 +126,10 @@ class Store:
 
     def _load(self, kind: str, digest: str) -> Artifact | None:
         path = self._path(kind, digest)
+        if not self._hold(path):
+            return None
         try:
-            manifest = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except (OSError, ValueError):
@@ -129,7 +139,24 @@ class Store:
             if not (path / name).is_file() or file_digest(path / name) != recorded:
                 self._discard(kind, path, f"{name} is not what was stored")
                 return None
-        return Artifact(kind, digest, path, manifest["inputs"], manifest["facts"])
+        return _described(kind, path, manifest)
+
+    def _hold(self, path: Path) -> bool:
+        """Keep an artifact from being pruned, and note that it was used; False if it is absent."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_SH)  # waits no longer than a rename takes
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                with contextlib.suppress(OSError):  # a cache that may only be read
+                    os.utime(descriptor)
+                _release({path: self._held.pop(path, -1)})
+                self._held[path] = descriptor
+                return True
+        os.close(descriptor)
+        return False
 
     def _discard(self, kind: str, path: Path, why: str) -> None:
         self._notify(f"cached {kind} {path.name[:12]} is damaged ({why}); making it again")
@@ -170,54 +197,38 @@ class Store:
                 "facts": facts,
                 "files": files,
             }
-            write_atomically(work / _MANIFEST, json.dumps(manifest, indent=2, sort_keys=True))
+            write_atomically(work / MANIFEST, json.dumps(manifest, indent=2, sort_keys=True))
             final.parent.mkdir(parents=True, exist_ok=True)
             if final.exists():  # a directory without a manifest: never published by us
                 shutil.rmtree(final)
+            # Held before others can see it, or it might be pruned at once.
+            if self._hold(work):
+                self._held[final] = self._held.pop(work)
             work.rename(final)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        return Artifact(kind, digest, final, inputs, facts)
+        for entry in prune(self.root, limit()):
+            self._notify(f"the cache is larger than it should be: removed {describe(entry)}")
+        return _described(kind, final, manifest)
 
 
-def digest_of(value: Any) -> str:
-    """SHA-256 (hex) of a JSON-able value in canonical form: sorted keys, no spaces."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _described(kind: str, path: Path, manifest: Mapping[str, Any]) -> Artifact:
+    return Artifact(
+        kind=kind,
+        digest=manifest["digest"],
+        path=path,
+        inputs=manifest["inputs"],
+        facts=manifest["facts"],
+        content=digest_of(manifest["files"]),
+    )
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 (hex) of a file's size and of every 1 MiB chunk of it that is not all zeros."""
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        digest.update(size.to_bytes(8, "little"))
-        offset = 0
-        while offset < size:
-            offset = _next_data(file.fileno(), offset, size)
-            if offset >= size:
-                break
-            chunk = os.pread(file.fileno(), _CHUNK, offset)
-            if not chunk:
-                break
-            if chunk != _ZERO[: len(chunk)]:
-                digest.update(offset.to_bytes(8, "little"))
-                digest.update(chunk)
-            offset += _CHUNK
-    return digest.hexdigest()
-
-
-def tree_digest(root: Path) -> str:
-    """SHA-256 (hex) over the names, modes and contents of all files below a directory."""
-    entries = []
-    for path in sorted(root.rglob("*")):
-        name = str(path.relative_to(root))
-        if path.is_symlink():
-            entries.append([name, "link", str(path.readlink())])
-        elif path.is_file():
-            executable = bool(path.stat().st_mode & 0o100)
-            entries.append([name, "exec" if executable else "file", file_digest(path)])
-    return digest_of(entries)
+def _release(held: dict[Path, int]) -> None:
+    """Let go of artifacts: what is no longer open is no longer locked."""
+    for descriptor in held.values():
+        if descriptor >= 0:
+            os.close(descriptor)
+    held.clear()
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -231,12 +242,3 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _next_data(descriptor: int, offset: int, size: int) -> int:
-    """The start of the chunk that holds the next data at or after ``offset``."""
-    try:
-        data = os.lseek(descriptor, offset, os.SEEK_DATA)
-    except OSError:  # ENXIO: nothing but a hole up to the end
-        return size
-    return max(offset, data - data % _CHUNK)

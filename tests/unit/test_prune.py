@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the cache lets go of when it is too large, and what it never does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driver import prune
+from driver.errors import UserError
+from driver.store import Store
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def filled(root: Path, *names: str, mib: int = 1) -> dict[str, Path]:
+    """Artifacts of one size each, the first of them unused for longest; nobody uses them."""
+    store = Store(root)
+    paths = {name: store.get("text", {"name": name}, writing(mib)).path for name in names}
+    for age, path in enumerate(reversed(paths.values())):
+        os.utime(path, (1e9 - age, 1e9 - age))
+    return paths
+
+
+def writing(mib: int) -> Callable[[Path], Mapping[str, Any]]:
+    def make(work: Path) -> Mapping[str, Any]:
+        (work / "data").write_bytes(os.urandom(mib * MIB))
+        return {}
+
+    return make
+
+
+def test_the_longest_unused_goes_first(root: Path) -> None:
+    paths = filled(root, "old", "middle", "new")
+    removed = prune.prune(root, 2 * MIB + MIB // 2)
+    assert [entry.about for entry in removed] == ["old"]
+    assert [path.exists() for path in paths.values()] == [False, True, True]
+    assert list((root / "tmp").iterdir()) == []
+
+
+def test_use_renews(root: Path) -> None:
+    paths = filled(root, "old", "middle", "new")
+    Store(root).find("text", {"name": "old"})
+    prune.prune(root, MIB + MIB // 2)
+    assert [path.exists() for path in paths.values()] == [True, False, False]
+
+
+def test_what_is_used_stays(root: Path) -> None:
+    paths = filled(root, "old", "new")
+    store = Store(root)
+    assert store.find("text", {"name": "old"})
+    os.utime(paths["old"], (0, 0))
+    assert [entry.busy for entry in prune.entries(root)] == [True, False]
+    assert [entry.about for entry in prune.prune(root, 0)] == ["new"]
+    assert paths["old"].exists()
+    del store
+    assert [entry.about for entry in prune.prune(root, 0)] == ["old"]
+
+
+def test_a_dry_run_removes_nothing(root: Path) -> None:
+    paths = filled(root, "old", "new")
+    assert [entry.about for entry in prune.prune(root, 0, dry_run=True)] == ["old", "new"]
+    assert all(path.exists() for path in paths.values())
+
+
+def test_a_new_artifact_makes_room_and_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = filled(root, "old", "new")
+    monkeypatch.setenv(prune.LIMIT_VARIABLE, "2.5M")
+    said: list[str] = []
+    store = Store(root, notify=said.append)
+    made = store.get("text", {"name": "newest"}, writing(1))
+    assert made.path.exists()
+    assert [path.exists() for path in paths.values()] == [False, True]
+    (line,) = said
+    assert line.startswith("the cache is larger than it should be: removed text ")
+    assert "(old), 1.0 MiB, last used 2001-09-0" in line
+
+
+def test_one_that_is_too_large_by_itself_is_kept_while_it_is_used(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(prune.LIMIT_VARIABLE, "1M")
+    store = Store(root)
+    assert store.get("text", {"name": "large"}, writing(3)).path.exists()
+
+
+def test_an_artifact_that_was_pruned_is_made_again(root: Path) -> None:
+    filled(root, "old")
+    store = Store(root)
+    prune.prune(root, 0)
+    assert store.find("text", {"name": "old"}) is None
+    assert store.get("text", {"name": "old"}, writing(1)).path.exists()
+
+
+def test_what_a_killed_maker_left_goes_and_what_is_being_made_stays(root: Path) -> None:
+    stale = root / "tmp" / f"text-{'0' * 24}.4194305"
+    growing = root / "tmp" / f"text-{'1' * 24}.4194305"
+    other = root / "tmp" / "source-linux-6.12"
+    for path in (stale, growing, other):
+        path.mkdir(parents=True)
+    with Store(root).lock(f"text-{'1' * 24}", waiting_for="nobody"):
+        prune.prune(root, 0)
+    assert [path.exists() for path in (stale, growing, other)] == [False, True, True]
+
+
+def test_holes_take_no_room(root: Path) -> None:
+    def sparse(work: Path) -> None:
+        (work / "ram").touch()
+        os.truncate(work / "ram", 1 << 30)
+
+    path = Store(root).get("template", {}, sparse).path
+    assert prune.occupied(path) < MIB
+
+
+def test_what_an_entry_says_of_itself(root: Path) -> None:
+    job = "job 1\nworker-limit 1\narg provision-dax\narg data:64\nend\n"
+    inputs = {"provision": job}
+    Store(root).get("template", inputs, lambda _work: {"release": "6.12.1"})
+    (entry,) = prune.entries(root)
+    assert "(6.12.1, provision-dax data:64), " in prune.describe(entry)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("512", 512), ("1.5K", 1536), ("2m", 2 << 20), ("8G", 8 << 30), ("1TiB", 1 << 40)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert prune.parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "G", "-1", "1 X", "many"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(UserError, match="is not a size"):
+        prune.parse_size(text)
+
+
+def test_sizes_for_reading() -> None:
+    words = [prune.in_words(size) for size in (0, 4096, 3 << 20, 3 << 29, 5 << 40)]
+    assert words == ["0 KiB", "4 KiB", "3.0 MiB", "1.5 GiB", "5.0 TiB"]
