@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a plan will take, judged by the newest earlier run of the same experiment."""
+"""How long a plan will take: judged by an earlier run beforehand, and by itself while it runs."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from driver.errors import UserError
@@ -36,3 +37,30 @@ def _seconds(run: RunDirectory) -> dict[str, float]:
         return {}
     records = [read_record(run, planned.id) for planned in manifest.plan]
     return {record.id: record.last.host_seconds for record in records if record and record.ok}
+
+
+def time_left(trials: int, clock: Callable[[], float] = time.monotonic) -> Callable[[], str]:
+    """A function to call when a trial has finished: how long the rest of ``trials`` will take.
+
+    Its answer is for the end of a progress line: ``, about 40 s left``, or nothing at the end.
+    """
+    began = clock()
+    finished = 0
+
+    def left() -> str:
+        nonlocal finished
+        finished += 1
+        if finished >= trials:
+            return ""
+        seconds = (clock() - began) / finished * (trials - finished)
+        return f", about {_rough(seconds)} left"
+
+    return left
+
+
+def _rough(seconds: float) -> str:
+    """A duration in the unit a person would use for it."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"

@@ -180,6 +180,7 @@ def carry_out(
     The caller holds the run's lock. An interrupt leaves the run marked, tabled and resumable.
     """
     experiment = work.definition.experiment
+    run.sweep()
     write_manifest(run, manifest)
     run.point_latest()
     runner = Runner(

@@ -20,18 +20,25 @@ from typing import Protocol
 
 from driver.counters.source import UnreadableSource
 from driver.deadline import Deadline
-from driver.errors import GuestError, WorkloadFailed
+from driver.errors import GuestError
 from driver.experiment.definition import Retry
+from driver.experiment.estimate import time_left
+from driver.experiment.outcome import (
+    Outcome,
+    Traces,
+    demand_success,
+    digests,
+    failure,
+    success,
+)
 from driver.experiment.plan import GuestRequest, Trial
 from driver.guest.job import Job, JobResult
 from driver.report import Reporter
-from driver.results.directory import RunDirectory
+from driver.results.directory import RunDirectory, check_room
 from driver.results.manifest import ManifestV1
-from driver.results.record import Attempt, TrialRecord, read_record, write_record
-from driver.results.schema import OK
+from driver.results.record import TrialRecord, read_record, write_record
+from driver.results.schema import Accelerator
 from driver.results.tidy import numbers
-
-_EXCERPT_LINES = 20
 
 
 class TrialGuest(Protocol):
@@ -43,12 +50,18 @@ class TrialGuest(Protocol):
     def console_text(self) -> str:
         """Everything the guest's console has said so far."""
 
+    def evidence(self) -> Mapping[str, str]:
+        """Digests of what the job has left in the guest, by name, of a guest that repeats."""
+
     def kill(self) -> None:
         """End the guest at once, from another thread; its ``run`` then raises GuestLost."""
 
 
 class GuestFactory(Protocol):
     """A template from which identical guests are forked."""
+
+    def slowness(self, jobs: int) -> float:
+        """By what deadlines must be multiplied for guests like this one, ``jobs`` at a time."""
 
     def fork(self, directory: Path) -> AbstractContextManager[TrialGuest]:
         """A new guest whose sockets and logs live in ``directory``."""
@@ -103,6 +116,7 @@ class Runner:
         before = {trial.id: read_record(self.run, trial.id) for trial in plan}
         records = {name: record for name, record in before.items() if record and record.ok}
         todo = iter([trial for trial in plan if trial.id not in records])
+        left = time_left(len(plan) - len(records))
         running: set[Future[TrialRecord]] = set()
         self.reporter.progress(len(records), len(plan))
         with (
@@ -112,34 +126,36 @@ class Runner:
             try:
                 while True:
                     while len(running) < jobs and (trial := next(todo, None)) is not None:
-                        running.add(pool.submit(self._finish, trial, before[trial.id]))
+                        running.add(pool.submit(self._finish, trial, before[trial.id], jobs))
                     if not running:
                         break
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         record = future.result()
                         records[record.id] = record
-                        self._report(record, len(records), len(plan))
+                        self._report(record, len(records), len(plan), left())
             except BaseException:
                 self._state.halt()
                 raise
         return [records[trial.id] for trial in plan]
 
-    def _report(self, record: TrialRecord, done: int, total: int) -> None:
-        self.reporter.progress(done, total, record.id)
+    def _report(self, record: TrialRecord, done: int, total: int, left: str) -> None:
+        self.reporter.progress(done, total, f"{record.id}{left}")
         if not record.ok:
             self.reporter.note(f"{record.id}: {record.last.verdict}: {record.last.message}")
         for refusal in record.refused:
             self.reporter.note(f"{record.id}: left out: {refusal}")
 
-    def _finish(self, trial: Trial, before: TrialRecord | None) -> TrialRecord:
+    def _finish(self, trial: Trial, before: TrialRecord | None, jobs: int) -> TrialRecord:
         """Try a trial as often as the plan says, and put the outcome on disk."""
         attempts = list(before.attempts) if before else []
         for tries in range(1, self.retry.attempts + 1):
-            outcome = self._attempt(trial)
+            outcome = self._attempt(trial, jobs)
             attempts.append(outcome.attempt)
             if outcome.attempt.verdict not in self.retry.after or tries == self.retry.attempts:
                 break
+        traces = outcome.traces
+        exact = self.manifest.accelerator is Accelerator.EXACT
         record = TrialRecord(
             id=trial.id,
             sequence=trial.sequence,
@@ -147,57 +163,48 @@ class Runner:
             factors=dict(trial.factors),
             argv=list(trial.job.argv),
             attempts=attempts,
-            refused=outcome.refused,
+            refused=traces.refused,
+            digests=digests(traces) if exact else {},
         )
-        write_record(self.run, record, outcome.result, outcome.console)
+        write_record(self.run, record, traces.result, traces.console)
         return record
 
-    def _attempt(self, trial: Trial) -> _Outcome:
+    def _attempt(self, trial: Trial, jobs: int) -> Outcome:
         began = time.monotonic()
-        consoles: list[str] = []
-        refused: list[str] = []
-        result: JobResult | None = None
+        traces = Traces()
         try:
-            result = self._measure(trial, consoles)
-            refused = numbers(result, self.manifest.keep, self.manifest.validity).refused
-            attempt = Attempt(verdict=OK, host_seconds=_since(began))
+            self._measure(trial, traces, jobs)
         except (GuestError, UnreadableSource) as error:
             if self._state.stop.is_set():
                 raise _Interrupted from error
-            attempt = _failure(error, _since(began), "".join(consoles))
-            result = None
-        return _Outcome(attempt, result, "".join(consoles), refused)
+            return failure(error, traces, _since(began))
+        return success(traces, _since(began))
 
-    def _measure(self, trial: Trial, consoles: list[str]) -> JobResult:
+    def _measure(self, trial: Trial, traces: Traces, jobs: int) -> None:
         scratch = self.run.scratch / trial.id
+        factory = self.factories[trial.guest]
         with _directory(scratch):
+            check_room(scratch)
             self._go_on()
-            with self.factories[trial.guest].fork(scratch) as guest:
+            with factory.fork(scratch) as guest:
                 try:
                     with self._state.watching(guest):
                         self._go_on()
-                        deadline = Deadline.after(trial.job.timeout, f"trial {trial.id}")
+                        seconds = trial.job.timeout * factory.slowness(jobs)
+                        deadline = Deadline.after(seconds, f"trial {trial.id}")
                         result = guest.run(trial.job, deadline)
                 finally:
-                    consoles.append(guest.console_text())
-        if result.status != 0:
-            raise WorkloadFailed(_describe(trial, result), excerpt=_tail(result.output))
-        _demand_phases(trial, result)
-        return result
+                    traces.console = guest.console_text()
+                traces.evidence = guest.evidence()
+            # QEMU drops in silence what it cannot write of the console, complaints among it.
+            check_room(scratch)
+        demand_success(trial, result)
+        traces.result = result
+        traces.refused = numbers(result, self.manifest.keep, self.manifest.validity).refused
 
     def _go_on(self) -> None:
         if self._state.stop.is_set():
             raise _Interrupted
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What one attempt left behind."""
-
-    attempt: Attempt
-    result: JobResult | None
-    console: str
-    refused: list[str]
 
 
 @contextmanager
@@ -213,43 +220,3 @@ def _directory(path: Path) -> Iterator[None]:
 
 def _since(began: float) -> float:
     return round(time.monotonic() - began, 3)
-
-
-def _failure(error: GuestError | UnreadableSource, seconds: float, console: str) -> Attempt:
-    if isinstance(error, UnreadableSource):
-        return Attempt(
-            verdict="unreadable",
-            exit_status=WorkloadFailed.exit_status,
-            message=str(error),
-            host_seconds=seconds,
-        )
-    return Attempt(
-        verdict=error.verdict,
-        exit_status=error.exit_status,
-        message=error.message,
-        excerpt=error.excerpt or _tail(console),
-        host_seconds=seconds,
-    )
-
-
-def _demand_phases(trial: Trial, result: JobResult) -> None:
-    """A workload that skipped a phase measured something else than it was asked to."""
-    if not trial.job.sources:
-        return
-    seen = list(dict.fromkeys(sample.phase for sample in result.samples))
-    if seen != list(trial.phases):
-        raise WorkloadFailed(
-            f"trial {trial.id} announced the phases {', '.join(seen) or '(none)'}; "
-            f"expected {', '.join(trial.phases)}"
-        )
-
-
-def _describe(trial: Trial, result: JobResult) -> str:
-    program = trial.job.argv[0]
-    if result.status < 0:
-        return f"`{program}` was killed by signal {-result.status}"
-    return f"`{program}` exited with status {result.status}"
-
-
-def _tail(text: str) -> str:
-    return "\n".join(text.strip().splitlines()[-_EXCERPT_LINES:])

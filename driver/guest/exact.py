@@ -77,6 +77,10 @@ class ExactFork:
         """Everything the guest's console has said so far."""
         return self._guest.console_text() if self._guest else ""
 
+    def evidence(self) -> dict[str, str]:
+        """The digest of the NVDIMM, if it has one, once its job is done."""
+        return {"nvdimm": self.guest.image_digest()} if self.machine.nvdimm_mib else {}
+
     def kill(self) -> None:
         """End it at once, from any thread."""
         self._killed = True

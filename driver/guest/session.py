@@ -24,6 +24,7 @@ from driver.guest.emulator import Emulator, Exit
 from driver.guest.job import Job, JobResult
 from driver.guest.keys import Keys, Login
 from driver.guest.machine import Machine
+from driver.guest.overlay import image_digest
 from driver.guest.qemu import Files, argv
 from driver.guest.qmp import Monitor
 from driver.guest.ssh import Ssh
@@ -114,6 +115,21 @@ class Guest:
     def console_text(self) -> str:
         """Everything the guest's console has said so far."""
         return self.console.text()
+
+    def evidence(self) -> dict[str, str]:
+        """Nothing: two guests that are given the same job differ in detail."""
+        return {}
+
+    def image_digest(self) -> str:
+        """The digest of what the NVDIMM holds now, without its labels.
+
+        Only of a fork that has halted: its NVDIMM is a file that it maps privately, and whatever
+        it wrote since is in QEMU's memory.
+        """
+        path = self._setup.files.nvdimm
+        if path is None:
+            raise UserError("the guest has no NVDIMM")
+        return image_digest(self.pid, path, self.machine.nvdimm_mib << 20)
 
     def wait_ready(self, deadline: Deadline) -> str:
         """Wait for the agent of a booting guest; returns ``uname -r``."""

@@ -31,6 +31,7 @@ from driver.guest.exact import ExactFork
 from driver.guest.job import Job
 from driver.guest.keys import Keys, Login
 from driver.guest.machine import Machine
+from driver.guest.pace import slowness
 from driver.guest.qemu import PROGRAM, Files, Ports, argv
 from driver.guest.session import BOOT_SECONDS, NO_KINDS, Guest, Setup, ready, start
 from driver.guest.storage import blank, blank_nvdimm, kernel_file, with_keys
@@ -120,6 +121,10 @@ class Template:
     def facts(self) -> Mapping[str, Any]:
         return self.artifact.facts
 
+    def slowness(self, jobs: int = 1) -> float:
+        """By what deadlines must be multiplied for its forks, ``jobs`` at a time, just now."""
+        return slowness(self.recipe.machine, self.facts["boot_seconds"], jobs)
+
     def fork(
         self,
         directory: Path,
@@ -171,7 +176,10 @@ class Template:
             setup.machine, fresh, setup.login, None, setup.console, setup.gdb, setup.tolerate
         )
         deadline = Deadline.after(self.boot_seconds, "booting the guest")
-        return ready(start(cold, deadline), lambda guest: _provision(guest, self.recipe.provision))
+        return ready(
+            start(cold, deadline),
+            lambda guest: _provision(guest, self.recipe.provision, self.slowness()),
+        )
 
     def _login(self) -> Login | None:
         if not self.recipe.machine.ssh:
@@ -201,7 +209,7 @@ def _make(recipe: Recipe, folder: Path, boot_seconds: float) -> dict[str, Any]:
     deadline = Deadline.after(boot_seconds, "booting the guest of a template")
     with start(setup, deadline) as guest:
         booted = time.monotonic()
-        _provision(guest, recipe.provision)
+        _provision(guest, recipe.provision, slowness(machine, booted - began))
         time.sleep(_SETTLE_SECONDS)
         guest.check()
         provisioned = time.monotonic()
@@ -224,11 +232,11 @@ def _files(recipe: Recipe, folder: Path, log: Path, *, shared: bool) -> Files:
     return Files(kernel, initramfs, log, folder / "ram", nvdimm, shared)
 
 
-def _provision(guest: Guest, job: Job | None) -> None:
+def _provision(guest: Guest, job: Job | None, slow: float) -> None:
     if job is None:
         return
     what = " ".join(job.argv)
-    result = guest.run(job, Deadline.after(job.timeout, f"provisioning with `{what}`"))
+    result = guest.run(job, Deadline.after(job.timeout * slow, f"provisioning with `{what}`"))
     if result.status != 0:
         raise WorkloadFailed(
             f"provisioning with `{what}` failed with status {result.status}",

@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from pathlib import Path
 from driver.errors import HostError, UserError
 
 LATEST = "latest"
+# What must be free where guests keep their logs and records go: a boot prints some 20 kB and the
+# samples of a trial take as much again; with thousands of processes, a few MB.
+_LEAST_ROOM = 4 << 20
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"  # sorts as text, needs no quoting in a shell
 
 
@@ -113,6 +117,13 @@ class RunDirectory:
         finally:
             os.close(descriptor)
 
+    def sweep(self) -> None:
+        """Remove what a killed driver left half done; the caller holds the lock."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        for folder in (self.path, self.trials, self.raw, self.consoles):
+            for unfinished in folder.glob(".*"):
+                unfinished.unlink(missing_ok=True)
+
     def point_latest(self) -> None:
         """Let ``results/latest`` name this run, in one step that no reader can see half done."""
         link = self.path.parent / LATEST
@@ -121,6 +132,17 @@ class RunDirectory:
             temporary.unlink()
         temporary.symlink_to(self.name)
         temporary.replace(link)
+
+
+def check_room(path: Path) -> None:
+    """Raise :class:`HostError` if the disk that holds ``path`` is as good as full."""
+    disk = os.statvfs(path)
+    free = disk.f_bavail * disk.f_frsize
+    if free < _LEAST_ROOM:
+        raise HostError(
+            f"the disk is full: {free >> 10} KiB are free for {path.parent}",
+            hint="Free some space and resume the run: finished trials are kept.",
+        )
 
 
 def publish(path: Path, content: bytes) -> None:

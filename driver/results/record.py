@@ -35,7 +35,11 @@ class Attempt(BaseModel):
 
 
 class TrialRecord(BaseModel):
-    """``trials/<trial>.json``: that it exists means that the trial is over."""
+    """``trials/<trial>.json``: that it exists means that the trial is over.
+
+    ``digests``, of a successful trial of an exact run, are SHA-256 (hex) of what it left, by what
+    they are of: the console log, the result, the NVDIMM. Trials that repeat agree in all.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,6 +50,7 @@ class TrialRecord(BaseModel):
     argv: list[str]
     attempts: list[Attempt]
     refused: list[str] = []
+    digests: dict[str, str] = {}
 
     @property
     def last(self) -> Attempt:
@@ -89,15 +94,21 @@ def read_raw(run: RunDirectory, trial: str) -> JobResult:
     return result
 
 
-def _pack(result: JobResult) -> bytes:
-    """Gzipped JSON lines; the same result always packs to the same bytes (no time, no name)."""
+def canonical(result: JobResult) -> bytes:
+    """A result as JSON lines: the same result always gives the same bytes."""
     lines: Sequence[dict[str, Any]] = [
         {"kind": "job", "status": result.status, "output": result.output},
         *({"kind": "sample", **vars(sample)} for sample in result.samples),
         *({"kind": "value", **vars(value)} for value in result.values),
     ]
+    return b"".join(
+        json.dumps(line, sort_keys=True, ensure_ascii=True).encode() + b"\n" for line in lines
+    )
+
+
+def _pack(result: JobResult) -> bytes:
+    """Gzipped, without a time or a name."""
     buffer = io.BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", filename="", mtime=0) as file:
-        for line in lines:
-            file.write(json.dumps(line, sort_keys=True, ensure_ascii=True).encode() + b"\n")
+        file.write(canonical(result))
     return buffer.getvalue()

@@ -36,6 +36,7 @@ class Guest:
     leak: int = 0
     collisions: int = 0
     overhead: int = 6
+    seen: list[Deadline] = field(default_factory=list)
     killed: threading.Event = field(default_factory=threading.Event)
 
     def __hash__(self) -> int:
@@ -44,10 +45,14 @@ class Guest:
     def console_text(self) -> str:
         return "[    0.000000] Linux version 6.12.0\n[    1.500000] guest ready\n"
 
+    def evidence(self) -> Mapping[str, str]:
+        return {"nvdimm": "beef"}
+
     def kill(self) -> None:
         self.killed.set()
 
     def run(self, job: Job, deadline: Deadline) -> JobResult:
+        self.seen.append(deadline)
         self.misbehave(job)
         if self.wedged and not self.killed.wait(timeout=20):
             raise AssertionError("nobody ended the wedged guest")
@@ -68,6 +73,11 @@ class Factory:
     collisions: int = 0
     alive: int = 0
     forks: int = 0
+    slow: float = 1.0
+    seen: list[Deadline] = field(default_factory=list)
+
+    def slowness(self, jobs: int) -> float:
+        return self.slow * jobs
 
     @contextmanager
     def fork(self, directory: Path) -> Iterator[TrialGuest]:
@@ -75,7 +85,14 @@ class Factory:
         self.alive += 1
         self.forks += 1
         try:
-            yield Guest(self.patched, self.misbehave, self.wedged, self.leak, self.collisions)
+            yield Guest(
+                self.patched,
+                self.misbehave,
+                self.wedged,
+                self.leak,
+                self.collisions,
+                seen=self.seen,
+            )
         finally:
             self.alive -= 1
 

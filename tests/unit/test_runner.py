@@ -14,12 +14,14 @@ from behaving_guest import option
 from runs import Bench
 
 from driver.errors import GuestLost, GuestSplat, HostError, UserError
+from driver.experiment.estimate import time_left
 from driver.experiment.lifecycle import Prepared, check_same_guests, planned_run
 from driver.guest.job import Job
 from driver.report import SilentReporter
 from driver.results.manifest import read_manifest
 from driver.results.reader import read_run
 from driver.results.record import read_record
+from driver.results.schema import Accelerator, Validity
 
 SMALL = {"processes": ["1", "4"], "gib": ["1"]}
 
@@ -198,8 +200,15 @@ def test_what_a_killed_driver_left_behind_is_cleared(bench: Bench) -> None:
     left = run.scratch / bench.plan[0].id / "console.log"
     left.parent.mkdir(parents=True)
     left.write_text("of a guest that was cut short\n")
+    for half in (
+        run.trials / ".a.json.4711",
+        run.raw / ".a.gz.4711",
+        run.path / ".trials.csv.4711",
+    ):
+        half.write_text("half")
     assert bench.run(run).complaint() is None
     assert not run.scratch.exists()
+    assert not list(run.path.rglob(".*"))
 
 
 def test_a_run_belongs_to_one_driver(bench: Bench) -> None:
@@ -218,6 +227,80 @@ def test_a_changed_kernel_is_not_mixed_in(bench: Bench) -> None:
     changed = Prepared(prepared.factory, prepared.record.model_copy(update={"kernel": kernel}))
     with pytest.raises(UserError, match="kernel of this run has changed"):
         check_same_guests(manifest, {**work.guests, request: changed})
+
+
+def test_an_exact_run_keeps_digests(tmp_path: Path) -> None:
+    exact = Validity(Accelerator.EXACT, 3)
+    bench = Bench(tmp_path, only=SMALL, validity=exact)
+    run = bench.run().directory
+    records = [read_record(run, trial.id) for trial in bench.plan]
+    found = [record.digests for record in records if record]
+    assert all(set(digests) == {"console", "result", "nvdimm"} for digests in found)
+    assert len({digests["console"] for digests in found}) == 1
+    # One result per combination of kernel, sharing and processes differs from all others.
+    assert len({digests["result"] for digests in found}) > 3
+
+
+def test_an_ordinary_run_promises_no_digests(bench: Bench) -> None:
+    run = bench.run().directory
+    for trial in bench.plan:
+        record = read_record(run, trial.id)
+        assert record is not None
+        assert record.digests == {}
+
+
+def test_a_slow_host_gets_more_time(bench: Bench) -> None:
+    for factory in bench.factories.values():
+        factory.slow = 3.0
+    bench.run(bench.begin(jobs=2))
+    seen = {deadline.seconds for factory in bench.factories.values() for deadline in factory.seen}
+    assert seen == {6.0 * trial.job.timeout for trial in bench.plan}
+
+
+def test_a_full_disk_ends_the_run_before_a_guest_writes_into_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QEMU drops what it cannot write of the console, and with it what the kernel complained of."""
+    started: list[Job] = []
+    for factory in bench.factories.values():
+        factory.misbehave = started.append
+    real = os.statvfs
+
+    def full(path: Path) -> os.statvfs_result:
+        found = list(real(path))
+        found[4] = 0  # f_bavail
+        return os.statvfs_result(found)
+
+    run = bench.begin()
+    monkeypatch.setattr(os, "statvfs", full)
+    with pytest.raises(HostError, match="the disk is full"):
+        bench.run(run)
+    assert started == []
+    monkeypatch.undo()
+    assert bench.run(run).complaint() is None
+
+
+def test_progress_tells_the_time_left(bench: Bench) -> None:
+    labels: list[str] = []
+
+    class Listening(SilentReporter):
+        def progress(self, done: int, total: int | None, label: str = "") -> None:  # noqa: ARG002
+            labels.append(label)
+
+    bench.run(reporter=Listening())
+    assert labels[1].endswith(" s left")
+    assert labels[-1] == bench.plan[-1].id
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "1 s"), (99, "99 s"), (150, "2 min"), (5940, "99 min"), (9000, "2.5 h")],
+)
+def test_time_left_in_words(seconds: float, words: str) -> None:
+    now = iter([0.0, seconds])
+    left = time_left(2, clock=lambda: next(now))
+    assert left() == f", about {words} left"
+    assert left() == ""
 
 
 def test_trials_in_parallel_give_the_same_samples(tmp_path: Path) -> None:

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one try at a trial came to: a verdict, and what it left behind."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from driver.counters.source import UnreadableSource
+from driver.errors import GuestError, WorkloadFailed
+from driver.experiment.plan import Trial
+from driver.guest.job import JobResult
+from driver.results.record import Attempt, canonical
+from driver.results.schema import OK
+
+_EXCERPT_LINES = 20
+
+
+@dataclass
+class Traces:
+    """What a guest has shown, whether or not its job succeeded.
+
+    ``evidence`` are digests of what only the guest could show (see ``TrialGuest``).
+    """
+
+    console: str = ""
+    result: JobResult | None = None
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One try: what the record will say of it, and its traces."""
+
+    attempt: Attempt
+    traces: Traces
+
+
+def success(traces: Traces, seconds: float) -> Outcome:
+    """The job did what it was asked to; ``seconds`` is how long the host was busy."""
+    return Outcome(Attempt(verdict=OK, host_seconds=seconds), traces)
+
+
+def failure(error: GuestError | UnreadableSource, traces: Traces, seconds: float) -> Outcome:
+    """Something went wrong: the result, if there is one, is worth nothing."""
+    kept = Traces(console=traces.console)
+    if isinstance(error, UnreadableSource):
+        attempt = Attempt(
+            verdict="unreadable",
+            exit_status=WorkloadFailed.exit_status,
+            message=str(error),
+            host_seconds=seconds,
+        )
+        return Outcome(attempt, kept)
+    attempt = Attempt(
+        verdict=error.verdict,
+        exit_status=error.exit_status,
+        message=error.message,
+        excerpt=error.excerpt or _tail(traces.console),
+        host_seconds=seconds,
+    )
+    return Outcome(attempt, kept)
+
+
+def digests(traces: Traces) -> dict[str, str]:
+    """SHA-256 (hex) of everything a successful trial left, for comparing runs that repeat."""
+    if traces.result is None:
+        return {}
+    return {
+        "console": hashlib.sha256(traces.console.encode("utf-8", "surrogateescape")).hexdigest(),
+        "result": hashlib.sha256(canonical(traces.result)).hexdigest(),
+        **traces.evidence,
+    }
+
+
+def demand_success(trial: Trial, result: JobResult) -> None:
+    """Raise :class:`WorkloadFailed` unless the job ended well and announced what it should.
+
+    A workload that skipped a phase measured something else than it was asked to.
+    """
+    if result.status != 0:
+        raise WorkloadFailed(_describe(trial, result), excerpt=_tail(result.output))
+    if not trial.job.sources:
+        return
+    seen = list(dict.fromkeys(sample.phase for sample in result.samples))
+    if seen != list(trial.phases):
+        raise WorkloadFailed(
+            f"trial {trial.id} announced the phases {', '.join(seen) or '(none)'}; "
+            f"expected {', '.join(trial.phases)}"
+        )
+
+
+def _describe(trial: Trial, result: JobResult) -> str:
+    program = trial.job.argv[0]
+    if result.status < 0:
+        return f"`{program}` was killed by signal {-result.status}"
+    return f"`{program}` exited with status {result.status}"
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-_EXCERPT_LINES:])

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much longer than its author thought a guest may take before it counts as hung.
+
+The deadlines in an experiment are for emulation (``tcg``) on two idle processors. Two things make
+a healthy guest slower, and both can be measured: the host and its accelerator, by how long the
+template of these guests took to boot; and the crowd on the host, by its load.
+"""
+
+from __future__ import annotations
+
+import os
+
+from driver.guest.machine import Machine
+
+# From QEMU's start to a waiting agent on that host: the upper end of what was measured there
+# (2.0 to 2.5 s, QEMU 7.2).
+REFERENCE_BOOT_SECONDS = 2.5
+
+# Beyond this a guest is stuck, however busy its host.
+_MOST = 40.0
+
+
+def slowness(machine: Machine, boot_seconds: float, jobs: int = 1) -> float:
+    """By what a deadline must be multiplied for a guest of this machine, at this moment.
+
+    ``boot_seconds`` is what its template took to boot here; ``jobs`` guests run at a time. At
+    least 1: a host that is faster needs no haste.
+    """
+    # While a guest boots one of its processors works, so that the boot says nothing about this:
+    # an exact guest has one host thread for all of them.
+    turns = machine.vcpus if machine.exact else 1
+    speed = turns * boot_seconds / REFERENCE_BOOT_SECONDS
+    return min(_MOST, max(1.0, speed) * max(1.0, _crowd(machine, jobs)))
+
+
+def _crowd(machine: Machine, jobs: int) -> float:
+    """How many threads want to run for each processor of the host: by our own plan, or as it is."""
+    processors = len(os.sched_getaffinity(0))
+    threads = jobs * (1 if machine.exact else machine.vcpus)
+    return max(threads, os.getloadavg()[0]) / processors
