@@ -50,9 +50,10 @@ class _Spawner:
             pool = self._pool
         return pool.submit(
             subprocess.Popen,
-            # setpriv arranges the signal and becomes QEMU. Python's preexec_fn could do it too,
-            # but it may deadlock in a program with threads.
-            ["setpriv", "--pdeathsig", "KILL", "--", *argv],
+            # setpriv arranges the signal, the shell sees that we were still alive then, and
+            # becomes QEMU. Python's preexec_fn could do it too, but it may deadlock in a program
+            # with threads.
+            ["setpriv", "--pdeathsig", "KILL", "--", *_unless_orphaned(), *argv],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
@@ -60,6 +61,11 @@ class _Spawner:
             # A session of its own: Ctrl-C at the terminal is for us, who then end it in order.
             start_new_session=True,
         ).result()
+
+
+def _unless_orphaned() -> list[str]:
+    """The words of a shell that becomes what follows if its parent is still this process."""
+    return ["sh", "-c", f'[ "$PPID" = {os.getpid()} ] && exec "$@"', "sh"]
 
 
 _spawner = _Spawner()

@@ -10,11 +10,12 @@ succeeded.
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import Iterator
 from typing import NoReturn
 
-from driver.errors import GuestError, GuestLost, GuestSplat, GuestTimeout
+from driver.errors import GuestError, GuestLost, GuestSplat, GuestTimeout, HostError
 from driver.guest.console import ConsoleLog
 from driver.guest.emulator import Emulator, describe
 from driver.guest.splats import Splat
@@ -97,6 +98,13 @@ class Watch:
             self._console.finish()
         self.check()
         status = self._qemu.status
+        if status == -signal.SIGBUS:
+            # A page of a memory-mapped file could not be had. Not the guest's doing, and not
+            # worth another try.
+            raise HostError(
+                f"QEMU was killed by SIGBUS {when}: the host could not back the guest's memory",
+                hint="Is the disk of the cache full? `driver cache list` shows what it holds.",
+            ) from error
         if status is None:
             raise GuestLost(
                 f"{error.message} ({when})",
