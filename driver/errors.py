@@ -17,6 +17,7 @@ status  class                   meaning
 6       :class:`GuestTimeout`   a phase outlived its deadline
 7       :class:`WorkloadFailed` the workload itself exited with an error
 130     KeyboardInterrupt       interrupted; finished trials are kept
+143     the same, by SIGTERM    (129 by SIGHUP) told to stop; finished trials are kept
 ======  ======================  ==================================================
 """
 

@@ -19,6 +19,7 @@ import typer
 from driver import __version__
 from driver.cli import context
 from driver.errors import DriverError, HostError, UserError
+from driver.interrupt import orderly
 
 app = typer.Typer(
     name="driver",
@@ -28,6 +29,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+# What click makes of KeyboardInterrupt: it returns this status instead of letting it through.
+_CLICK_INTERRUPTED = 130
 
 
 def _print_version(wanted: bool) -> None:
@@ -65,17 +70,20 @@ def _register_groups() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script; always leaves through :class:`SystemExit`."""
     _register_groups()
-    try:
-        status = app(args=arguments, standalone_mode=False)
-    except typer.TyperException as error:
-        _refuse_usage(error)
-    except (KeyboardInterrupt, typer.Abort):
-        _print_error("interrupted", hint=None, excerpt=None, log=None)
-        sys.exit(130)
-    except DriverError as error:
-        _fail(error)
-    except OSError as error:
-        _fail(_as_host_error(error))
+    with orderly() as told:
+        try:
+            status = app(args=arguments, standalone_mode=False)
+            if told.number is not None and status == _CLICK_INTERRUPTED:
+                raise KeyboardInterrupt
+        except typer.TyperException as error:
+            _refuse_usage(error)
+        except (KeyboardInterrupt, typer.Abort):
+            _print_error("interrupted", hint=None, excerpt=None, log=None)
+            sys.exit(told.exit_status)
+        except DriverError as error:
+            _fail(error)
+        except OSError as error:
+            _fail(_as_host_error(error))
     sys.exit(status if isinstance(status, int) else 0)
 
 
