@@ -133,9 +133,10 @@ class Bench:
             environment["DRIVER_CACHE"] = str(self.cache)
         log = self.root / f"stderr-{time.monotonic_ns()}"
         with log.open("wb") as sink:
+            # A shell's background jobs ignore SIGINT, and so would what they start.
+            command = ["env", "--default-signal=INT", sys.executable, "-m", "driver.cli.main"]
             child = subprocess.Popen(
-                # A shell's background jobs ignore SIGINT, and so would what they start.
-                ["env", "--default-signal=INT", sys.executable, "-m", "driver.cli.main", *arguments],
+                [*command, *arguments],
                 stdout=subprocess.DEVNULL,
                 stderr=sink,
                 env={**os.environ, **environment},
