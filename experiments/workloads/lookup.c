@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * lookup: does finding a page table to share cost more than making one?
+ *
+ * Many mappings of one GiB of a file exist, of a kind that a search for a table has to look at;
+ * the only one that has the table looked for was mapped last, so that a walk of the file's
+ * mappings comes to it last. Then a process maps the GiB, accesses one byte of it and unmaps it,
+ * again and again. Kinds of mappings in the way:
+ *
+ *	matching	the same range in the same way, but never touched: no table there
+ *	offset		at an address that disagrees with the offset modulo 1 GiB: cannot share
+ *	protection	read-only, and sharing a table of their own
+ *	mixed		the three by turns
+ *
+ * Phases, and the values reported in them:
+ *
+ *	before		nothing is mapped
+ *	crowded		the mappings exist
+ *	attached	the process has mapped, accessed and unmapped `rounds` times; what the access
+ *			cost (first-access and its ends), and the mmap and munmap around it
+ *	filled		once more, and it has touched all of the GiB; what that cost (fill), and the
+ *			faults it took
+ */
+#include <getopt.h>
+
+#include "cost.h"
+#include "crew.h"
+#include "window.h"
+
+enum { CROWD, SEEKER, PROCESSES };
+
+enum { STEP_CROWD, STEP_ATTACH, STEP_FILL };
+
+enum kind { MATCHING, OFFSET, PROTECTION, KINDS };
+
+/* Attach so often: odd, for the sake of the median. */
+#define ROUNDS 15
+
+/* Where the mappings in the way begin: 2 GiB for each are free from here to the stack's 512 GiB. */
+#define CROWD_ADDRESS 0x200000000000UL
+#define CROWD_SPACING (2 * GIB)
+
+struct options {
+	const char *file;
+	size_t vmas;
+	/* KINDS stands for all of them by turns. */
+	enum kind kind;
+	int fd;
+	void *at;
+	struct cost_set map, access, unmap;
+};
+
+static const char usage[] =
+	"usage: lookup --file PATH [--vmas N] [--kind matching|offset|protection|mixed]\n";
+
+/* Map something for the search to look at and turn away from. */
+static void obstruct(const struct options *options, size_t index)
+{
+	enum kind kind = options->kind == KINDS ? index % KINDS : options->kind;
+	char *at = (char *)CROWD_ADDRESS + index * CROWD_SPACING;
+	int protection = kind == PROTECTION ? PROT_READ : PROT_READ | PROT_WRITE;
+
+	if (kind == OFFSET)
+		at += HUGE_ENTRY;
+	window_map(at, GIB, options->fd, 0, protection, MAP_SHARED, HUGE_ENTRY);
+	if (kind == PROTECTION)
+		window_touch(at, HUGE_ENTRY, HUGE_ENTRY, false);
+}
+
+static void *map_here(const struct options *options)
+{
+	return window_map(options->at, GIB, options->fd, 0, PROT_READ | PROT_WRITE, MAP_SHARED,
+			  HUGE_ENTRY);
+}
+
+static void attach(struct options *options, size_t round)
+{
+	uint64_t began = cost_now();
+	volatile char *at = map_here(options);
+
+	options->map.values[round] = cost_since(began);
+	began = cost_now();
+	*at = 1;
+	options->access.values[round] = cost_since(began);
+	began = cost_now();
+	if (munmap((void *)at, GIB))
+		trial_fail("munmap: %s", strerror(errno));
+	options->unmap.values[round] = cost_since(began);
+}
+
+static struct crew_report work(size_t index, int step, const void *context)
+{
+	struct options options = *(const struct options *)context;
+	struct crew_report report = { { 0 } };
+	uint64_t began;
+	long faults;
+	void *at;
+
+	(void)index;
+	switch (step) {
+	case STEP_CROWD:
+		for (size_t i = 0; i + 1 < options.vmas; i++)
+			obstruct(&options, i);
+		/* The one that has what is looked for, behind all others in the walk. */
+		at = map_here(&options);
+		window_touch(at, GIB, HUGE_ENTRY, true);
+		break;
+	case STEP_ATTACH:
+		cost_settle(&options.map);
+		cost_settle(&options.access);
+		cost_settle(&options.unmap);
+		cost_settle_code();
+		/* One round that does not count, for what happens once in a process's life. */
+		for (size_t round = 0; round <= ROUNDS; round++)
+			attach(&options, round ? round - 1 : 0);
+		break;
+	case STEP_FILL:
+		at = map_here(&options);
+		faults = trial_minor_faults();
+		began = cost_now();
+		window_touch(at, GIB, HUGE_ENTRY, true);
+		report.numbers[0] = cost_since(began);
+		report.numbers[1] = trial_minor_faults() - faults;
+		break;
+	}
+	return report;
+}
+
+static void parse(int argc, char **argv, struct options *options)
+{
+	static const struct option known[] = {
+		{ "file", required_argument, NULL, 'f' },
+		{ "vmas", required_argument, NULL, 'v' },
+		{ "kind", required_argument, NULL, 'k' },
+		{ 0 },
+	};
+	static const char *const kinds[] = { "matching", "offset", "protection", "mixed" };
+	size_t kind;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		switch (option) {
+		case 'f':
+			options->file = optarg;
+			break;
+		case 'v':
+			options->vmas = window_parse_number("vmas", optarg, 32768);
+			break;
+		case 'k':
+			for (kind = 0; kind <= KINDS && strcmp(optarg, kinds[kind]); kind++)
+				;
+			if (kind > KINDS)
+				trial_fail("--kind %s: it is matching, offset, protection or mixed",
+					   optarg);
+			options->kind = kind;
+			break;
+		default:
+			fputs(usage, stderr);
+			exit(2);
+		}
+	}
+	if (!options->file || optind != argc) {
+		fputs(usage, stderr);
+		exit(2);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = { .vmas = 1, .kind = MATCHING };
+	const struct crew_report *report;
+	struct crew crew;
+
+	parse(argc, argv, &options);
+	options.fd = window_open(options.file, GIB, true);
+	options.at = window_place(GIB, WINDOW_NEAR);
+	options.map = cost_room(ROUNDS);
+	options.access = cost_room(ROUNDS);
+	options.unmap = cost_room(ROUNDS);
+	cost_open();
+
+	trial_settle();
+	crew_start(&crew, PROCESSES, work, &options);
+	trial_phase("before", crew.pids, PROCESSES);
+
+	crew_step(&crew, CROWD, CROWD + 1, STEP_CROWD);
+	trial_phase("crowded", crew.pids, PROCESSES);
+
+	crew_step(&crew, SEEKER, SEEKER + 1, STEP_ATTACH);
+	trial_phase("attached", crew.pids, PROCESSES);
+	trial_value("rounds", "count", ROUNDS + 1);
+	trial_value("samples", "count", ROUNDS);
+	cost_report(&options.map, ROUNDS, "map");
+	cost_report(&options.access, ROUNDS, "first-access");
+	cost_report(&options.unmap, ROUNDS, "unmap");
+
+	crew_step(&crew, SEEKER, SEEKER + 1, STEP_FILL);
+	report = &crew.slots[SEEKER].report;
+	trial_phase("filled", crew.pids, PROCESSES);
+	cost_value("fill", report->numbers[0]);
+	trial_value("minor-faults", "count", report->numbers[1]);
+
+	crew_dismiss(&crew);
+	return 0;
+}

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * unshare: what does it cost a process to do something to a mapping that others share with it?
+ *
+ * Some processes map one GiB of a file, touch it once per 2 MiB, and stay. Then another one, new
+ * for each round, does the same, does one thing to its mapping (or to itself), and touches what it
+ * still has of it. Each thing is a phase, announced when its rounds are over:
+ *
+ *	munmap-part	unmap 2 MiB in the middle
+ *	munmap		unmap all of it
+ *	mprotect	make 2 MiB in the middle read-only
+ *	mremap		move all of it to another gigabyte of addresses
+ *	map-fixed	map anonymous memory over 2 MiB in the middle
+ *	madvise		MADV_DONTNEED of 2 MiB in the middle
+ *	fork		the child touches the mapping
+ *	exec		up to the first instruction of the new program
+ *	exit		up to where the parent has reaped it
+ *
+ * Values: what the process paid before, for touching its mapping (fill), what the call cost (call and
+ * its ends), what touching the rest cost afterwards (refill) and the faults that took
+ * (faults-after). With --companions threads of the process spin on other processors, and the TLB
+ * shootdowns of the call (shootdowns) are reported instead of costs, which would contain theirs.
+ */
+#include <getopt.h>
+
+#include "cost.h"
+#include "crew.h"
+#include "shootdowns.h"
+#include "window.h"
+
+/* Odd, for the sake of the median. */
+#define ROUNDS 9
+
+#define PART (256 * HUGE_ENTRY)
+
+enum operation { MUNMAP_PART, MUNMAP, MPROTECT, MREMAP, MAP_OVER, MADVISE, FORK, EXEC, EXIT, OPERATIONS };
+
+static const char *const names[OPERATIONS] = {
+	"munmap-part", "munmap", "mprotect", "mremap", "map-fixed", "madvise", "fork", "exec", "exit",
+};
+
+/* A moment on either clock: a program that was just started does not know yet which is right. */
+struct moment {
+	uint64_t tsc, ns;
+};
+
+struct options {
+	const char *file;
+	size_t sharers;
+	size_t entry;
+	int companions;
+	int fd;
+	void *at;
+	/* What the rounds of an operation found; in memory that all processes share. */
+	struct cost_set fill, call, refill, faults, shootdowns;
+	struct moment *began;
+	int landed[2];
+};
+
+static const char usage[] =
+	"usage: unshare --file PATH [--sharers N] [--entry 2M|4K] [--companions N]\n";
+
+static struct moment moment_now(void)
+{
+	struct moment now = { .tsc = cost_tsc() };
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	now.ns = time.tv_sec * 1000000000ULL + time.tv_nsec;
+	return now;
+}
+
+static uint64_t moments_between(struct moment began, struct moment ended)
+{
+	return cost_shift >= 0 ? (ended.tsc - began.tsc) >> cost_shift : ended.ns - began.ns;
+}
+
+static void *map_and_fill(const struct options *options)
+{
+	void *at = window_map(options->at, GIB, options->fd, 0, PROT_READ | PROT_WRITE, MAP_SHARED,
+			      options->entry);
+
+	window_touch(at, GIB, HUGE_ENTRY, true);
+	return at;
+}
+
+static struct crew_report join(size_t index, int step, const void *context)
+{
+	(void)index;
+	(void)step;
+	map_and_fill(context);
+	return (struct crew_report){ { 0 } };
+}
+
+/* Touch the mapping as it was touched before, but for the part in the middle. */
+static void touch_around(char *at)
+{
+	window_touch(at, PART, HUGE_ENTRY, true);
+	window_touch(at + PART + HUGE_ENTRY, GIB - PART - HUGE_ENTRY, HUGE_ENTRY, true);
+}
+
+/* What is left of the mapping after an operation. */
+static void touch_rest(enum operation operation, char *at)
+{
+	switch (operation) {
+	case MUNMAP_PART:
+	case MAP_OVER:
+		touch_around(at);
+		break;
+	case MPROTECT:
+		touch_around(at);
+		window_touch(at + PART, HUGE_ENTRY, HUGE_ENTRY, false);
+		break;
+	case MREMAP:
+		window_touch(at + GIB, GIB, HUGE_ENTRY, true);
+		break;
+	case MADVISE:
+		window_touch(at, GIB, HUGE_ENTRY, true);
+		break;
+	default:
+		break;
+	}
+}
+
+static bool operate(enum operation operation, char *at)
+{
+	switch (operation) {
+	case MUNMAP_PART:
+		return !munmap(at + PART, HUGE_ENTRY);
+	case MUNMAP:
+		return !munmap(at, GIB);
+	case MPROTECT:
+		return !mprotect(at + PART, HUGE_ENTRY, PROT_READ);
+	case MREMAP:
+		return mremap(at, GIB, GIB, MREMAP_MAYMOVE | MREMAP_FIXED, at + GIB) != MAP_FAILED;
+	case MAP_OVER:
+		return mmap(at + PART, HUGE_ENTRY, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+			    -1, 0) != MAP_FAILED;
+	case MADVISE:
+		return !madvise(at + PART, HUGE_ENTRY, MADV_DONTNEED);
+	default:
+		return false;
+	}
+}
+
+/* The cost and the faults of something that touches what is left. */
+static void refill(struct options *options, size_t round, enum operation operation, char *at)
+{
+	long faults = trial_minor_faults();
+	uint64_t began = cost_now();
+
+	touch_rest(operation, at);
+	options->refill.values[round] = cost_since(began);
+	options->faults.values[round] = trial_minor_faults() - faults;
+}
+
+static void do_fork(struct options *options, size_t round, char *at)
+{
+	uint64_t began = cost_now();
+	pid_t child = fork();
+	int status;
+
+	if (child < 0)
+		trial_fail("fork: %s", strerror(errno));
+	if (!child) {
+		cost_settle(&options->refill);
+		cost_settle(&options->faults);
+		cost_settle_code();
+		trial_settle();
+		refill(options, round, MADVISE, at);
+		_exit(0);
+	}
+	options->call.values[round] = cost_since(began);
+	if (waitpid(child, &status, 0) != child || status)
+		trial_fail("the child of a fork ended with wait status 0x%x", status);
+}
+
+static void do_exec(struct options *options)
+{
+	char descriptor[16];
+	char *const argv[] = { "unshare", "--landed", descriptor, NULL };
+
+	snprintf(descriptor, sizeof(descriptor), "%d", options->landed[1]);
+	*options->began = moment_now();
+	execv("/proc/self/exe", argv);
+	trial_fail("exec: %s", strerror(errno));
+}
+
+/* The life of one process, in one round. */
+static _Noreturn void act(struct options *options, size_t round, enum operation operation)
+{
+	struct companions companions;
+	uint64_t began;
+	long before;
+	char *at;
+	struct cost_set *const sets[] = { &options->fill, &options->call, &options->refill,
+					  &options->faults, &options->shootdowns };
+
+	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+		cost_settle(sets[i]);
+	cost_settle_code();
+	trial_settle();
+	if (!options->companions)
+		cost_run_first();
+	began = cost_now();
+	at = map_and_fill(options);
+	options->fill.values[round] = cost_since(began);
+	companions_start(&companions, options->companions);
+	before = shootdowns();
+	switch (operation) {
+	case FORK:
+		do_fork(options, round, at);
+		break;
+	case EXEC:
+		do_exec(options);
+		break;
+	case EXIT:
+		*options->began = moment_now();
+		_exit(0);
+	default:
+		began = cost_now();
+		if (!operate(operation, at))
+			trial_fail("%s: %s", names[operation], strerror(errno));
+		options->call.values[round] = cost_since(began);
+	}
+	options->shootdowns.values[round] = shootdowns() - before;
+	companions_stop(&companions);
+	if (operation != FORK)
+		refill(options, round, operation, at);
+	_exit(0);
+}
+
+static void run_round(struct options *options, size_t round, enum operation operation)
+{
+	struct moment ended;
+	int status;
+	pid_t pid;
+
+	options->refill.values[round] = options->faults.values[round] = 0;
+	pid = fork();
+	if (pid < 0)
+		trial_fail("fork: %s", strerror(errno));
+	if (!pid)
+		act(options, round, operation);
+	if (waitpid(pid, &status, 0) != pid || status)
+		trial_fail("%s: the process ended with wait status 0x%x", names[operation], status);
+	ended = moment_now();
+	if (operation == EXEC &&
+	    read(options->landed[0], &ended, sizeof(ended)) != sizeof(ended))
+		trial_fail("the new program did not say when it began");
+	if (operation == EXEC || operation == EXIT)
+		options->call.values[round] = moments_between(*options->began, ended);
+}
+
+static void measure(struct options *options, const struct crew *crew, enum operation operation)
+{
+	for (size_t round = 0; round < ROUNDS; round++)
+		run_round(options, round, operation);
+	trial_phase(names[operation], crew->pids, crew->size);
+	trial_value("faults-after", "count", cost_median(&options->faults, ROUNDS));
+	if (!options->companions) {
+		cost_value("fill", cost_median(&options->fill, ROUNDS));
+		cost_report(&options->call, ROUNDS, "call");
+		cost_value("refill", cost_median(&options->refill, ROUNDS));
+	} else if (operation != EXEC && operation != EXIT) {
+		trial_value("shootdowns", "count", cost_median(&options->shootdowns, ROUNDS));
+	}
+}
+
+static void parse(int argc, char **argv, struct options *options)
+{
+	static const struct option known[] = {
+		{ "file", required_argument, NULL, 'f' },
+		{ "sharers", required_argument, NULL, 's' },
+		{ "entry", required_argument, NULL, 'e' },
+		{ "companions", required_argument, NULL, 'c' },
+		{ 0 },
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		switch (option) {
+		case 'f':
+			options->file = optarg;
+			break;
+		case 's':
+			options->sharers = window_parse_number("sharers", optarg, 4096);
+			break;
+		case 'e':
+			options->entry = window_parse_entry(optarg);
+			break;
+		case 'c':
+			options->companions = atoi(optarg);
+			if (options->companions < 0 || options->companions > MOST_COMPANIONS)
+				trial_fail("--companions %s: it is a number from 0 to %d", optarg,
+					   MOST_COMPANIONS);
+			break;
+		default:
+			fputs(usage, stderr);
+			exit(2);
+		}
+	}
+	if (!options->file || optind != argc) {
+		fputs(usage, stderr);
+		exit(2);
+	}
+}
+
+/* What do_exec() has started says when it began, and nothing else. */
+static int land(const char *descriptor, struct moment began)
+{
+	return write(atoi(descriptor), &began, sizeof(began)) != sizeof(began);
+}
+
+int main(int argc, char **argv)
+{
+	struct moment began = moment_now();
+	struct options options = { .sharers = 1, .entry = HUGE_ENTRY };
+	struct crew crew;
+
+	if (argc == 3 && !strcmp(argv[1], "--landed"))
+		return land(argv[2], began);
+	parse(argc, argv, &options);
+	options.fd = window_open(options.file, GIB, true);
+	/* Room to move into. */
+	options.at = window_place(2 * GIB, WINDOW_NEAR);
+	options.fill = cost_room(ROUNDS);
+	options.call = cost_room(ROUNDS);
+	options.refill = cost_room(ROUNDS);
+	options.faults = cost_room(ROUNDS);
+	options.shootdowns = cost_room(ROUNDS);
+	options.began = (struct moment *)cost_room(2).values;
+	if (pipe(options.landed))
+		trial_fail("pipe: %s", strerror(errno));
+	cost_open();
+
+	trial_settle();
+	crew_start(&crew, options.sharers - 1, join, &options);
+	trial_phase("before", crew.pids, crew.size);
+	crew_step(&crew, 0, crew.size, 0);
+	trial_phase("joined", crew.pids, crew.size);
+	trial_value("samples", "count", ROUNDS);
+
+	/* Rounds are children that come and go, and not deaths among the crew. */
+	signal(SIGCHLD, SIG_DFL);
+	cost_run_first();
+	for (int operation = 0; operation < OPERATIONS; operation++)
+		measure(&options, &crew, operation);
+
+	crew_dismiss(&crew);
+	return 0;
+}
