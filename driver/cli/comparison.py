@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 from rich import box
@@ -11,10 +10,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from driver.cli.summary import quantity
 from driver.compare.comparison import Comparison, Row
 from driver.compare.difference import LEAST_REPEATS, Basis, Difference, Outcome
 from driver.compare.numbers import describe
+from driver.words import percent, quantity, signed
 
 # More changed rows of one number say no more than the largest; --all shows them.
 _MOST_CHANGES = 8
@@ -43,19 +42,6 @@ def comparison_table(comparison: Comparison, *, everything: bool = False) -> Ren
         parts.append(Text("\n".join(f"- {remark}" for remark in remarks)))
     parts.append(_last_lines(comparison))
     return Group(*_spaced(parts))
-
-
-def signed(value: float, unit: str) -> str:
-    """A change for reading, never without its sign."""
-    return ("+" if value >= 0 else "-") + quantity(abs(value), unit)
-
-
-def percent(fraction: float) -> str:
-    """A relative change: ``+0.2 %``; from nothing to something there is none."""
-    if math.isinf(fraction):
-        return "from 0"
-    digits = 0 if abs(fraction) >= 1 else 2 if abs(fraction) < 0.1 else 1
-    return f"{100 * fraction:+,.{digits}f} %"
 
 
 def _circumstances(comparison: Comparison) -> Table:
@@ -104,8 +90,8 @@ def _changes(rows: Sequence[Row], most: int | None) -> Table:
             continue
         table.add_row(
             *levels,
-            quantity(found.first, "").strip(),
-            quantity(found.second, "").strip(),
+            quantity(found.first, ""),
+            quantity(found.second, ""),
             _change(found, ""),
             Text(_told(found), style="yellow" if row.outcome == Outcome.CHANGED else ""),
         )
@@ -115,7 +101,7 @@ def _changes(rows: Sequence[Row], most: int | None) -> Table:
 
 
 def _change(found: Difference, unit: str) -> str:
-    return f"{signed(found.change, unit).strip()} ({percent(found.relative())})"
+    return f"{signed(found.change, unit)} ({percent(found.relative())})"
 
 
 def _told(found: Difference) -> str:

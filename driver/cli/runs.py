@@ -86,8 +86,9 @@ def print_summary(conclusion: Conclusion) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the application, and the others about finished runs."""
-    from driver.cli import compare  # noqa: PLC0415  (they use this module)
+    from driver.cli import compare, report  # noqa: PLC0415  (they use this module)
 
     app.command("list")(list_all)
     app.command("show")(show)
     compare.register(app)
+    report.register(app)

@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from driver.experiment.definition import Experiment, Fit, Level, Overview
+from driver.experiment.definition import Experiment, Fit, Overview
 from driver.experiment.lifecycle import Conclusion
 from driver.experiment.measured import MeasuredTrial, measured_trials
+from driver.experiment.overviews import grid, order
 from driver.experiment.verdicts import CONFIRMED, FAILS, HOLDS, REFUTED, Row
+from driver.words import quantity
 
 # More failing rows of one check say no more than these do; all of them are in checks.csv.
 _FAILURES_OF_A_CHECK = 6
@@ -30,7 +32,7 @@ def summary(conclusion: Conclusion) -> RenderableType:
         parts += [_overview(experiment, overview, trials) for overview in experiment.overviews]
     for fit in experiment.fits:
         rows = verdicts.of("fit", fit.name)
-        rows.sort(key=lambda row: _order(experiment, row.levels))
+        rows.sort(key=lambda row: order(experiment, row.levels))
         if rows:
             parts.append(_titled(fit.claim, _fit(fit, rows)))
     if experiment.predictions:
@@ -41,45 +43,18 @@ def summary(conclusion: Conclusion) -> RenderableType:
     return Group(*_spaced(parts))
 
 
-def quantity(value: float | None, unit: str) -> str:
-    """A number for reading: thousands apart, whole if it is whole, with its unit."""
-    if value is None:
-        return "none"
-    text = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
-    return f"{text} {unit}"
-
-
 def _overview(
     experiment: Experiment, overview: Overview, trials: Sequence[MeasuredTrial]
 ) -> RenderableType:
-    unit = experiment.metrics[overview.metric].unit
-    scale, shown = (1024, "KiB") if unit == "B" else (1, unit)
-    across = experiment.factors[overview.columns]
+    found = grid(experiment, overview, trials)
     table = _table(roomy=False)
-    headings = [experiment.factors[name].unit or name for name in overview.rows]
-    present = [
-        level
-        for level in across.levels
-        if any(trial.factors[overview.columns] == level for trial in trials)
-    ]
-    cells: dict[tuple[Level, ...], dict[str, set[float]]] = {}
-    for trial in trials:
-        row = cells.setdefault(tuple(trial.factors[name] for name in overview.rows), {})
-        value = trial.names.get(overview.metric)
-        if value is not None:
-            row.setdefault(str(trial.factors[overview.columns]), set()).add(value / scale)
-    keys = sorted(
-        cells, key=lambda key: _order(experiment, dict(zip(overview.rows, key, strict=True)))
-    )
-    heading, *labels = _align([headings, *([str(level) for level in key] for key in keys)])
+    heading, *labels = _align([found.headings, *(labels for labels, _ in found.rows)])
     table.add_column(heading, no_wrap=True)
-    for level in present:
-        table.add_column(f"{level}", justify="right", no_wrap=True)
-    for key, label in zip(keys, labels, strict=True):
-        found = [cells[key].get(str(level), set()) for level in present]
-        table.add_row(label, *(_range(values) for values in found))
-    title = f"{overview.title}, in {shown}, by {across.label or overview.columns}"
-    return _titled(title, table)
+    for column in found.columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    for label, (_, cells) in zip(labels, found.rows, strict=True):
+        table.add_row(label, *cells)
+    return _titled(found.title, table)
 
 
 def _align(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -104,19 +79,6 @@ def _table(*, roomy: bool = True) -> Table:
         show_edge=False,
         padding=(0, 1, 0, 0) if roomy else 0,
     )
-
-
-def _order(experiment: Experiment, levels: Mapping[str, Level]) -> tuple[int, ...]:
-    """Rows in the order in which the experiment lists the levels."""
-    return tuple(experiment.factors[name].levels.index(level) for name, level in levels.items())
-
-
-def _range(values: set[float]) -> str:
-    """One value if all repeats agree, else the smallest and the largest."""
-    if not values:
-        return "-"
-    low, high = f"{min(values):,.0f}", f"{max(values):,.0f}"
-    return low if low == high else f"{low} to {high}"
 
 
 def _fit(fit: Fit, rows: Sequence[Row]) -> Table:

@@ -12,6 +12,7 @@ from driver.errors import UserError
 from driver.experiment.lifecycle import Conclusion
 from driver.results.manifest import GuestRecord, ManifestV1
 from driver.results.schema import OK, Accelerator
+from driver.words import counted
 
 # More examples than these say no more.
 _EXAMPLES = 3
@@ -79,7 +80,7 @@ def common_cells(first: Numbers, second: Numbers) -> tuple[list[Cell], list[str]
         alone = [cell for cell in mine.trials if cell not in other.trials]
         if alone:
             remarks.append(
-                f"only {label} has {_count(len(alone), 'combination')} of levels: "
+                f"only {label} has {counted(len(alone), 'combination')} of levels: "
                 f"{_examples(alone, other)}"
             )
     return [cell for cell in first.trials if cell in second.trials], remarks
@@ -92,7 +93,7 @@ def missing_results(label: str, found: Numbers) -> Iterator[str]:
     if not bad.empty:
         named = [f"{row.trial} ({row.verdict})" for row in bad.head(_EXAMPLES).itertuples()]
         more = f", and {len(bad) - _EXAMPLES} more" if len(bad) > _EXAMPLES else ""
-        yield f"{label} has no result of {_count(len(bad), 'trial')}: {', '.join(named)}{more}"
+        yield f"{label} has no result of {counted(len(bad), 'trial')}: {', '.join(named)}{more}"
 
 
 def why_no_costs(first: ManifestV1, second: ManifestV1) -> str | None:
@@ -159,7 +160,3 @@ def _examples(alone: list[Cell], other: Numbers) -> str:
         return "those with " + ", ".join(describe((item,)) for item in levels)
     named = "; ".join(describe(cell) for cell in alone[:_EXAMPLES])
     return named + (f"; and {len(alone) - _EXAMPLES} more" if len(alone) > _EXAMPLES else "")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -11,8 +11,9 @@ from statistics import fmean
 
 from driver.compare.difference import Sample, Stratum
 from driver.experiment import expression
-from driver.experiment.definition import Assertion, Experiment, Fit, Level
+from driver.experiment.definition import Assertion, Experiment, Fit, Level, Prediction
 from driver.experiment.expression import ExpressionError, NoData
+from driver.experiment.formulas import ingredients, is_measured
 from driver.experiment.lifecycle import Conclusion
 from driver.experiment.measured import MeasuredTrial, measured_trials
 from driver.results.schema import INSTRUCTIONS, TIME_UNITS
@@ -110,17 +111,18 @@ def _narrow(cell: Cell, by: Sequence[str]) -> Cell:
 def _quantities(experiment: Experiment, factors: tuple[str, ...]) -> Iterator[Quantity]:
     """Metrics first: where a check looks at a metric alone, or is called like one, it adds none."""
     for name, metric in experiment.metrics.items():
-        if _is_measured(experiment, metric.value):
-            formula = (metric.value, metric.unit, *_used(experiment, metric.value))
+        if is_measured(experiment, metric.value):
+            formula = (metric.value, metric.unit, *ingredients(experiment, metric.value))
             yield Quantity(name, metric.unit, name, "true", formula, factors)
     items: list[Assertion] = [*experiment.checks, *experiment.predictions, *experiment.fits]
     for item in items:
-        against = item.against if isinstance(item, Fit) else None
+        slope = item if isinstance(item, Fit | Prediction) else None
+        against = slope.against if slope else None
         known = item.name in experiment.metrics
         if known or (against is None and item.measured in experiment.metrics):
             continue
-        by = item.by if isinstance(item, Fit) else factors
-        used = [*_used(experiment, item.measured), *_used(experiment, against or "0")]
+        by = slope.by if slope and against else factors
+        used = [*ingredients(experiment, item.measured), *ingredients(experiment, against or "0")]
         yield Quantity(
             item.name,
             item.unit,
@@ -130,25 +132,6 @@ def _quantities(experiment: Experiment, factors: tuple[str, ...]) -> Iterator[Qu
             tuple(name for name in factors if name in by),
             against,
         )
-
-
-def _is_measured(experiment: Experiment, text: str) -> bool:
-    """Whether anything sampled goes into an expression; else it is theory."""
-    return any(
-        _is_measured(experiment, experiment.metrics[name].value)
-        if name in experiment.metrics
-        else name not in experiment.factors
-        for name in expression.names(expression.parse(text))
-    )
-
-
-def _used(experiment: Experiment, text: str) -> Iterator[str]:
-    """The formulas of the metrics an expression is made of, all the way down."""
-    for name in sorted(expression.names(expression.parse(text))):
-        if name in experiment.metrics:
-            value = experiment.metrics[name].value
-            yield f"{name} = {value}"
-            yield from _used(experiment, value)
 
 
 def _values(quantity: Quantity, trials: Sequence[MeasuredTrial]) -> Iterator[float]:

@@ -178,7 +178,12 @@ class Made:
 
     def read(self) -> Conclusion:
         """Put it on disk and read it back."""
-        return read_conclusion(self.write())
+        self.write()
+        return self.reread()
+
+    def reread(self) -> Conclusion:
+        """Read it as it is on disk now."""
+        return read_conclusion(RunDirectory(self.folder))
 
     def _record(
         self,

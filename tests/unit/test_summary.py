@@ -9,10 +9,11 @@ import pytest
 from rich.console import Console
 from runs import Bench
 
-from driver.cli.summary import quantity, summary
+from driver.cli.summary import summary
 from driver.errors import GuestSplat
 from driver.experiment.lifecycle import Conclusion
 from driver.guest.job import Job
+from driver.words import quantity
 
 
 def text_of(conclusion: Conclusion, width: int = 80) -> str:

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``driver report``: a run as one HTML file, to read, to attach to a mail, to keep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from driver.cli import runs
+from driver.errors import UserError
+
+_NAME = "report.html"
+
+
+def report(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="A run; `latest` is the newest.")],
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help=f"Where to write it; `-` is standard output. Default: {_NAME} inside the run.",
+        ),
+    ] = None,
+) -> None:
+    """Write a run as one self-contained HTML page: question, numbers, verdicts, provenance.
+
+    The page loads nothing from anywhere, follows the reader's light or dark setting, and fits a
+    phone. It is made from the run's files alone and can be made again at any time.
+    """
+    from driver.experiment.reading import read_conclusion  # noqa: PLC0415  (pandas: half a second)
+    from driver.htmlreport.page import render  # noqa: PLC0415
+    from driver.results.directory import publish  # noqa: PLC0415
+
+    run = runs.find(name)
+    html = render(read_conclusion(run))
+    if output == Path("-"):
+        typer.echo(html, nl=False)
+        return
+    path = output or run.path / _NAME
+    if path.is_dir():
+        raise UserError(f"{path} is a directory", hint=f"Name a file: -o {path / _NAME}")
+    if not path.parent.is_dir():
+        raise UserError(f"there is no directory {path.parent}", hint="Make it first.")
+    publish(path, html.encode())
+    typer.echo(path)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("report")(report)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the rows of one assertion to charts: what goes across, what becomes a panel, what a colour.
+
+Across goes the factor that is swept over numbers in the most levels. Factors whose levels are arms
+are compared, so they share a panel and differ in colour; every combination of what is left gets a
+panel of its own. Nothing here knows an experiment by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from driver.experiment.definition import Experiment, Level
+from driver.experiment.verdicts import FAILS, Row
+from driver.htmlreport.chart import Drawing, Point, Series, draw
+from driver.words import quantity
+
+Levels = Mapping[str, Level]
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The arms of a run, numbered in the order of its plan, so that colours mean the same in all
+    charts of a page.
+    """
+
+    factors: tuple[str, ...]
+    numbers: Mapping[tuple[str, ...], int]
+
+    @classmethod
+    def of(cls, experiment: Experiment, planned: Sequence[Levels]) -> Arms:
+        factors = tuple(name for name, factor in experiment.factors.items() if factor.arms)
+        seen = dict.fromkeys(tuple(str(levels[name]) for name in factors) for levels in planned)
+        return cls(factors, {arm: number for number, arm in enumerate(seen)})
+
+    def key(self, levels: Levels) -> tuple[str, ...]:
+        return tuple(str(levels[name]) for name in self.factors)
+
+
+def charts(
+    experiment: Experiment, rows: Sequence[Row], arms: Arms, unit: str
+) -> tuple[list[Drawing], list[Series]]:
+    """Drawings of the rows, and one series per arm in them for a legend.
+
+    None if nothing is swept over numbers, or if every number is zero.
+    """
+    there = [row for row in rows if row.measured is not None]
+    across = _across(experiment, there)
+    if across is None or not any(row.measured or row.expected for row in there):
+        return [], []
+    panels: dict[tuple[tuple[str, str], ...], list[Row]] = {}
+    for row in there:
+        panels.setdefault(_panel(experiment, row, across), []).append(row)
+    factor = experiment.factors[across]
+    drawings = [
+        draw(
+            " ".join(f"{name}={level}" for name, level in panel),
+            _series(members, arms, across, unit),
+            x_label=factor.label or across,
+            unit=unit,
+        )
+        for panel, members in panels.items()
+    ]
+    return drawings, _series(there, arms, across, unit)
+
+
+def _across(experiment: Experiment, rows: Sequence[Row]) -> str | None:
+    best, most = None, 1
+    for name, factor in experiment.factors.items():
+        if factor.arms or not all(_is_number(level) for level in factor.levels):
+            continue
+        levels = {row.levels[name] for row in rows if name in row.levels}
+        if len(levels) > most:
+            best, most = name, len(levels)
+    return best
+
+
+def _is_number(level: Level) -> bool:
+    return isinstance(level, (int, float)) and not isinstance(level, bool)
+
+
+def _panel(experiment: Experiment, row: Row, across: str) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (name, str(level))
+        for name, level in row.levels.items()
+        if name != across and not experiment.factors[name].arms
+    )
+
+
+def _series(rows: Sequence[Row], arms: Arms, across: str, unit: str) -> list[Series]:
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(arms.key(row.levels), []).append(row)
+    return [
+        Series(
+            number=arms.numbers[arm],
+            label=", ".join(arm) or "measured",
+            points=tuple(
+                Point(level, row.measured, _sentence(row, unit), row.verdict != FAILS)
+                for level, row in _by_level(members, across)
+                if row.measured is not None
+            ),
+            predicted=tuple(
+                sorted(
+                    {
+                        (level, row.expected)
+                        for level, row in _by_level(members, across)
+                        if row.expected is not None
+                    }
+                )
+            ),
+        )
+        for arm, members in sorted(groups.items(), key=lambda item: arms.numbers[item[0]])
+    ]
+
+
+def _by_level(rows: Sequence[Row], across: str) -> list[tuple[float, Row]]:
+    found = [(float(row.levels[across]), row) for row in rows]
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def _sentence(row: Row, unit: str) -> str:
+    where = " ".join(f"{name}={level}" for name, level in row.levels.items())
+    told = f"{where}: measured {quantity(row.measured, unit)}"
+    if row.expected is None:
+        return told
+    return f"{told}, predicted {quantity(row.expected, unit)} ({row.verdict})"

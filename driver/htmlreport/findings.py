@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every assertion of an experiment and what became of it, arranged for reading."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from driver.experiment.definition import Assertion, Level
+from driver.experiment.formulas import is_measured
+from driver.experiment.lifecycle import Conclusion
+from driver.experiment.measured import measured_trials
+from driver.experiment.overviews import order
+from driver.experiment.verdicts import (
+    CONFIRMED,
+    FAILS,
+    HOLDS,
+    NO_DATA,
+    REFUTED,
+    UNDECIDED,
+    Row,
+)
+from driver.htmlreport.arrange import Arms, charts
+from driver.htmlreport.chart import Drawing, Series
+from driver.words import quantity
+
+_RELATIONS = {"==": "", "<=": "at most ", ">=": "at least "}
+MEASURED = "measured"
+
+
+@dataclass(frozen=True)
+class Line:
+    """All repeats of one combination of levels: what they measured, and what became of it."""
+
+    levels: tuple[str, ...]
+    measured: str
+    expected: str
+    allowed: str
+    verdict: str
+    mood: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A fit, a prediction or a check, or a metric that nothing was said about."""
+
+    kind: str
+    name: str
+    claim: str
+    verdict: str
+    told: str
+    factors: tuple[str, ...]
+    lines: tuple[Line, ...]
+    drawings: tuple[Drawing, ...]
+    legend: tuple[Series, ...]
+    explanation: str = ""
+
+    @property
+    def mood(self) -> str:
+        """How the page marks it."""
+        return _mood(self.verdict, self.kind)
+
+
+@dataclass(frozen=True)
+class Arranger:
+    """Turns the verdicts of one run into findings."""
+
+    conclusion: Conclusion
+
+    def fits(self) -> list[Finding]:
+        items = self.conclusion.experiment.fits
+        return [self._of("fit", item, self._rows("fit", item.name)) for item in items]
+
+    def predictions(self) -> list[Finding]:
+        found = []
+        for item in self.conclusion.experiment.predictions:
+            verdict = self.conclusion.verdicts.predictions[item.name]
+            why = item.finding if verdict == REFUTED else ""
+            rows = self._rows("prediction", item.name)
+            found.append(self._of("prediction", item, rows, verdict=verdict, explanation=why))
+        return found
+
+    def checks(self) -> list[Finding]:
+        items = self.conclusion.experiment.checks
+        return [self._of("check", item, self._rows("check", item.name)) for item in items]
+
+    def metrics(self) -> list[Finding]:
+        """What was measured and neither asserted nor shown in a table."""
+        experiment = self.conclusion.experiment
+        known = {item.measured for item in (*experiment.checks, *experiment.predictions)}
+        known |= {overview.metric for overview in experiment.overviews}
+        trials = measured_trials(self.conclusion.run, experiment.metrics)
+        found = []
+        for name, metric in experiment.metrics.items():
+            rows = [
+                Row(
+                    kind="metric",
+                    name=name,
+                    subject=trial.id,
+                    levels=trial.factors,
+                    measured=float(trial.names[name]),
+                    expected=None,
+                    allowed=None,
+                    unit=metric.unit,
+                    verdict=MEASURED,
+                )
+                for trial in trials
+                if name in trial.names
+            ]
+            if rows and name not in known and is_measured(experiment, metric.value):
+                item = Assertion(
+                    name=name,
+                    claim=metric.label or name,
+                    measured=name,
+                    expected="0",
+                    unit=metric.unit,
+                )
+                found.append(self._of("metric", item, rows, verdict=MEASURED))
+        return found
+
+    def _rows(self, kind: str, name: str) -> list[Row]:
+        return self.conclusion.verdicts.of(kind, name)
+
+    def _of(
+        self,
+        kind: str,
+        item: Assertion,
+        rows: Sequence[Row],
+        *,
+        verdict: str | None = None,
+        explanation: str = "",
+    ) -> Finding:
+        experiment = self.conclusion.experiment
+        planned = [trial.factors for trial in self.conclusion.run.manifest.plan]
+        arms = Arms.of(experiment, planned)
+        # A slope belongs to a group of trials and has no place on any axis.
+        per_trial = all(set(row.levels) == set(experiment.factors) for row in rows)
+        drawings, legend = charts(experiment, rows, arms, item.unit) if per_trial else ([], [])
+        groups: dict[tuple[Level, ...], list[Row]] = {}
+        for row in sorted(rows, key=lambda row: order(experiment, row.levels)):
+            groups.setdefault(tuple(row.levels.values()), []).append(row)
+        return Finding(
+            kind=kind,
+            name=item.name,
+            claim=item.claim,
+            verdict=verdict or _verdict(rows),
+            told=_told(rows),
+            factors=tuple(rows[0].levels) if rows else (),
+            lines=tuple(_line(levels, members, item, kind) for levels, members in groups.items()),
+            drawings=tuple(drawings),
+            legend=tuple(legend),
+            explanation=explanation,
+        )
+
+
+def _mood(verdict: str, kind: str) -> str:
+    """``good``; ``bad`` for what makes the run fail; ``open`` for what a prediction may do."""
+    if verdict in (HOLDS, CONFIRMED, MEASURED):
+        return "good"
+    return "bad" if verdict == FAILS and kind != "prediction" else "open"
+
+
+def _verdict(rows: Sequence[Row]) -> str:
+    verdicts = {row.verdict for row in rows}
+    if FAILS in verdicts:
+        return FAILS
+    if not rows or verdicts == {NO_DATA}:
+        return NO_DATA
+    return HOLDS if verdicts == {HOLDS} else UNDECIDED
+
+
+def _told(rows: Sequence[Row]) -> str:
+    """How many of the rows came out how: ``holds in 41 of 42, fails in 1``."""
+    counts = Counter(row.verdict for row in rows)
+    if not rows:
+        return "was asked of no trial"
+    if len(counts) == 1:
+        (verdict,) = counts
+        return f"{verdict} in all {len(rows)}" if len(rows) > 1 else f"{verdict}, asked once"
+    return ", ".join(f"{verdict} in {count}" for verdict, count in counts.most_common())
+
+
+def _line(levels: Sequence[Level], rows: Sequence[Row], item: Assertion, kind: str) -> Line:
+    unit = item.unit
+    measured = {row.measured for row in rows if row.measured is not None}
+    expected = {row.expected for row in rows if row.expected is not None}
+    allowed = {row.allowed for row in rows if row.allowed is not None}
+    counts = Counter(row.verdict for row in rows)
+    verdict = next(iter(counts)) if len(counts) == 1 else _told(rows)
+    reasons = {row.reason for row in rows if row.reason}
+    return Line(
+        levels=tuple(str(level) for level in levels),
+        measured=_extent(measured, unit) or "; ".join(sorted(reasons)),
+        expected=_RELATIONS[item.relation] + _extent(expected, unit) if expected else "",
+        allowed=_extent(allowed, unit),
+        verdict=verdict,
+        mood=_mood(verdict if len(counts) == 1 else FAILS if FAILS in counts else NO_DATA, kind),
+    )
+
+
+def _extent(values: set[float], unit: str) -> str:
+    if not values:
+        return ""
+    low, high = quantity(min(values), ""), quantity(max(values), unit)
+    return high if min(values) == max(values) else f"{low} to {high}"

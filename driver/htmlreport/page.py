@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rendering a run as one page of HTML: no script, no font, no picture from anywhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from driver import __version__
+from driver.experiment.lifecycle import Conclusion
+from driver.experiment.measured import measured_trials
+from driver.experiment.overviews import Grid, grid
+from driver.experiment.verdicts import REFUTED
+from driver.htmlreport import origin
+from driver.htmlreport.findings import Arranger
+from driver.results.record import TrialRecord, read_record
+from driver.results.schema import OK
+from driver.words import counted, quantity
+
+_TEMPLATES = Path(__file__).with_name("templates")
+_PAGE = "page.html.j2"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What the run comes to, in one line and one colour."""
+
+    mood: str
+    text: str
+
+
+def render(conclusion: Conclusion) -> str:
+    """The page. Everything in it that a person wrote or a guest printed is escaped."""
+    manifest = conclusion.run.manifest
+    experiment = conclusion.experiment
+    arranger = Arranger(conclusion)
+    trials = measured_trials(conclusion.run, experiment.metrics)
+    records = [read_record(conclusion.directory, planned.id) for planned in manifest.plan]
+    found = [record for record in records if record is not None]
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(_PAGE).render(
+        run=conclusion.run.name,
+        name=manifest.experiment.name,
+        manifest=manifest,
+        experiment=experiment,
+        headline=_headline(conclusion),
+        grids=_grids(conclusion) if trials else [],
+        fits=arranger.fits(),
+        predictions=arranger.predictions(),
+        checks=arranger.checks(),
+        metrics=arranger.metrics(),
+        failures=conclusion.verdicts.failures,
+        failed=conclusion.failed,
+        pending=_pending(conclusion),
+        refusals=_refusals(found),
+        records_known=len(found) == len(records) - len(_pending(conclusion)),
+        validity=origin.validity(manifest),
+        host=origin.host(manifest),
+        guests=[origin.guest(record) for record in manifest.guests],
+        commands=origin.how_to_repeat(manifest),
+        caveats=origin.caveats(manifest),
+        quantity=quantity,
+        version=__version__,
+    )
+
+
+def _headline(conclusion: Conclusion) -> Headline:
+    run, verdicts = conclusion.run, conclusion.verdicts
+    unfinished = len(run.trials) - len(run.finished)
+    trouble = []
+    if unfinished:
+        trouble.append(f"{counted(unfinished, 'trial')} of {len(run.trials)} without result")
+    if verdicts.failures:
+        failing = counted(len(verdicts.failures), "check")
+        trouble.append(f"{failing} of {len(verdicts.asserted)} do not hold")
+    if trouble:
+        return Headline("bad", ", ".join(trouble))
+    if not verdicts.asserted:
+        return Headline("open", "nothing was checked")
+    refuted = sum(verdict == REFUTED for verdict in verdicts.predictions.values())
+    learnt = f", {counted(refuted, 'prediction')} refuted" if refuted else ""
+    return Headline("good", f"all {counted(len(verdicts.asserted), 'check')} hold{learnt}")
+
+
+def _grids(conclusion: Conclusion) -> list[Grid]:
+    experiment = conclusion.experiment
+    trials = measured_trials(conclusion.run, experiment.metrics)
+    return [grid(experiment, overview, trials) for overview in experiment.overviews]
+
+
+def _pending(conclusion: Conclusion) -> list[str]:
+    """Trials that were planned and never begun or never finished."""
+    table = conclusion.run.trials
+    failed = {record.id for record in conclusion.failed}
+    unfinished = table[table["verdict"] != OK]["trial"]
+    return [str(name) for name in unfinished if name not in failed]
+
+
+def _refusals(records: list[TrialRecord]) -> dict[str, list[str]]:
+    """What was sampled and left out, and in which trials: the same reason is told once."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        for refusal in record.refused:
+            found.setdefault(refusal, []).append(record.id)
+    return found

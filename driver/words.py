@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers as people read them: on a terminal, in a report, in a message."""
+
+from __future__ import annotations
+
+import math
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """A number for reading: thousands apart, whole if it is whole, with its unit."""
+    if value is None:
+        return "none"
+    text = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
+    return f"{text} {unit}".rstrip()
+
+
+def signed(value: float, unit: str) -> str:
+    """A change for reading, never without its sign."""
+    return ("+" if value >= 0 else "-") + quantity(abs(value), unit)
+
+
+def percent(fraction: float) -> str:
+    """A relative change: ``+0.2 %``; from nothing to something there is none."""
+    if math.isinf(fraction):
+        return "from 0"
+    digits = 0 if abs(fraction) >= 1 else 2 if abs(fraction) < 0.1 else 1
+    return f"{100 * fraction:+,.{digits}f} %"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 trial``, ``2 trials``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
