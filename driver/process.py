@@ -22,6 +22,7 @@ from driver.errors import HostError
 
 # Debian package that ships each program the driver calls (`dpkg -S $(which PROGRAM)`).
 DEBIAN_PACKAGE = {
+    "addr2line": "binutils",
     "apt-cache": "apt",
     "apt-get": "apt",
     "bc": "bc",
@@ -34,6 +35,7 @@ DEBIAN_PACKAGE = {
     "make": "make",
     "mmdebstrap": "mmdebstrap",
     "musl-gcc": "musl-tools",
+    "nm": "binutils",
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
     "readelf": "binutils",

@@ -44,8 +44,6 @@ class Artifact:
     """A published directory and what is known of it.
 
     ``facts`` are what the maker chose to record (a version, a count of objects): JSON values.
-    ``digest`` is that of the inputs, ``content`` that of the files made from them: what is made
-    twice may differ in detail.
     """
 
     kind: str
@@ -53,7 +51,6 @@ class Artifact:
     path: Path
     inputs: Mapping[str, Any]
     facts: Mapping[str, Any] = field(default_factory=dict)
-    content: str = ""
 
     @property
     def short(self) -> str:
@@ -76,6 +73,10 @@ class Store:
     def find(self, kind: str, inputs: Mapping[str, Any]) -> Artifact | None:
         """The artifact made from exactly these inputs, or None; corrupted ones count as absent."""
         return self._load(kind, digest_of(inputs))
+
+    def recall(self, kind: str, digest: str) -> Artifact | None:
+        """The artifact that a manifest names by its digest, or None if it is no longer here."""
+        return self._load(kind, digest)
 
     def get(
         self,
@@ -139,7 +140,7 @@ class Store:
             if not (path / name).is_file() or file_digest(path / name) != recorded:
                 self._discard(kind, path, f"{name} is not what was stored")
                 return None
-        return _described(kind, path, manifest)
+        return Artifact(kind, digest, path, manifest["inputs"], manifest["facts"])
 
     def _hold(self, path: Path) -> bool:
         """Keep an artifact from being pruned, and note that it was used; False if it is absent."""
@@ -209,18 +210,7 @@ class Store:
             shutil.rmtree(work, ignore_errors=True)
         for entry in prune(self.root, limit()):
             self._notify(f"the cache is larger than it should be: removed {describe(entry)}")
-        return _described(kind, final, manifest)
-
-
-def _described(kind: str, path: Path, manifest: Mapping[str, Any]) -> Artifact:
-    return Artifact(
-        kind=kind,
-        digest=manifest["digest"],
-        path=path,
-        inputs=manifest["inputs"],
-        facts=manifest["facts"],
-        content=digest_of(manifest["files"]),
-    )
+        return Artifact(kind, digest, final, inputs, facts)
 
 
 def _release(held: dict[Path, int]) -> None:

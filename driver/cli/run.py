@@ -131,7 +131,7 @@ def experiment(
                 why=choice.reason,
             )
             conclusion = _go(run, manifest, work, reporter)
-    _finish(conclusion)
+    runs.finish(conclusion)
 
 
 def _resume(name: str) -> None:
@@ -146,7 +146,7 @@ def _resume(name: str) -> None:
         check_same_guests(manifest, work.guests)
         going_on = manifest.model_copy(update={"status": "running", "finished": None})
         conclusion = _go(run, going_on, work, reporter)
-    _finish(conclusion)
+    runs.finish(conclusion)
 
 
 def _prepare(
@@ -194,13 +194,6 @@ def _go(run: RunDirectory, manifest: ManifestV1, work: Work, reporter: Reporter)
         if run.manifest.exists():
             reporter.note(f"finished trials are kept; go on with: driver run --resume {run.name}")
         raise
-
-
-def _finish(conclusion: Conclusion) -> None:
-    runs.print_summary(conclusion)
-    complaint = conclusion.complaint()
-    if complaint is not None:
-        raise complaint
 
 
 def _levels(only: Sequence[str]) -> dict[str, list[str]]:

@@ -55,11 +55,7 @@ def show(
     """Show what a run found, judged anew from its files; exits like the run did."""
     from driver.experiment.lifecycle import review  # noqa: PLC0415
 
-    conclusion = review(find(name), rebuild=rebuild)
-    print_summary(conclusion)
-    complaint = conclusion.complaint()
-    if complaint is not None:
-        raise complaint
+    finish(review(find(name), rebuild=rebuild))
 
 
 def find(name: str) -> RunDirectory:
@@ -77,6 +73,16 @@ def console() -> Console:
     return found if found.is_terminal else Console(width=_PLAIN_WIDTH, highlight=False)
 
 
+def finish(conclusion: Conclusion) -> None:
+    """Show what a run found; raise what its exit status is made of, if it did not go well."""
+    print_summary(conclusion)
+    complaint = conclusion.complaint()
+    if complaint is not None:
+        from driver.cli.decoding import explained  # noqa: PLC0415
+
+        raise explained(complaint, conclusion)
+
+
 def print_summary(conclusion: Conclusion) -> None:
     """The summary on standard output."""
     from driver.cli.summary import summary  # noqa: PLC0415
@@ -86,9 +92,10 @@ def print_summary(conclusion: Conclusion) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the application, and the others about finished runs."""
-    from driver.cli import compare, report  # noqa: PLC0415  (they use this module)
+    from driver.cli import compare, logs, report  # noqa: PLC0415  (they use this module)
 
     app.command("list")(list_all)
     app.command("show")(show)
     compare.register(app)
     report.register(app)
+    logs.register(app)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Source lines for the stack traces of a run, from the very kernel that printed them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from driver.cli import context
+from driver.errors import DriverError, HostError
+from driver.kernel.stacktrace import Decoded, decode, has_trace
+from driver.kernel.symbols import Symbols
+
+if TYPE_CHECKING:
+    from driver.experiment.definition import Experiment, Level
+    from driver.experiment.lifecycle import Conclusion
+    from driver.results.manifest import ManifestV1
+
+# Named in messages; a fragment of driver/kernel/fragments/.
+WITH_LINES = "debug-info"
+
+
+def decode_trial(
+    text: str, manifest: ManifestV1, experiment: Experiment, factors: Mapping[str, Level]
+) -> Decoded:
+    """Add source lines to what a trial's guest printed; what cannot be told is said, not raised."""
+    from driver.report import SilentReporter  # noqa: PLC0415
+
+    if not has_trace(text):
+        return Decoded(text, "")
+    found = _kernel(manifest, experiment, factors)
+    digest = str(found.get("digest", ""))
+    artifact = context.store(SilentReporter()).recall("kernel", digest) if digest else None
+    if artifact is None:
+        series = found.get("series", "?")
+        return Decoded(
+            text,
+            f"no source lines: the kernel of this run ({digest[:12]}) is no longer in the cache; "
+            f"`driver build kernel --series {series}` makes it again from the same inputs",
+        )
+    return decode_from(text, artifact.path, str(found.get("series", "none")))
+
+
+def decode_from(text: str, folder: Path, series: str) -> Decoded:
+    """Add source lines by the kernel in the folder of an artifact."""
+    hint = (
+        f"`--variant {WITH_LINES}`, or in an experiment "
+        f'`kernel = {{ series = "{series}", variant = "{WITH_LINES}" }}`, builds one that has it'
+    )
+    try:
+        return decode(text, Symbols.of_kernel(folder), hint=hint)
+    except HostError as error:  # evidence of a crash must not be lost for want of a tool
+        return Decoded(text, f"no source lines: {error.message}")
+
+
+def with_note(found: Decoded) -> str:
+    """The text, and the note behind it where there is one."""
+    return f"{found.text}\n({found.note})" if found.note else found.text
+
+
+def explained(complaint: DriverError, conclusion: Conclusion) -> DriverError:
+    """The error a run ends with, its excerpt with source lines if the first failure is a crash."""
+    if not conclusion.failed:
+        return complaint
+    first = conclusion.failed[0]
+    if complaint.excerpt:
+        found = decode_trial(
+            complaint.excerpt, conclusion.run.manifest, conclusion.experiment, first.factors
+        )
+        complaint.excerpt = with_note(found)
+    look = f"Its console: driver logs {conclusion.directory.name} {first.id}"
+    complaint.hint = "\n      ".join(filter(None, (complaint.hint, look)))
+    return complaint
+
+
+def _kernel(
+    manifest: ManifestV1, experiment: Experiment, factors: Mapping[str, Level]
+) -> Mapping[str, object]:
+    """What the manifest says about the kernel a trial ran on."""
+    for name, level in factors.items():
+        arm = experiment.factors[name].arms.get(str(level))
+        if arm is not None and arm.kernel is not None:
+            wanted = (arm.kernel.series, arm.kernel.variant)
+            for guest in manifest.guests:
+                if (guest.kernel.get("series"), guest.kernel.get("variant")) == wanted:
+                    return guest.kernel
+    return {}
