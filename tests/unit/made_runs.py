@@ -97,7 +97,6 @@ class Made:
     validity: Validity = field(default_factory=lambda: Validity(Accelerator.TCG))
     name: str = "made"
     cpu: str = "a processor"
-    template: str = "template"
     kernel_digest: str = "feed"
     status: str = "complete"
     unit: str = "ns"
@@ -151,7 +150,7 @@ class Made:
                     image={"name": request.image, "digest": "feed"},
                     machine={**vars(request.machine), "accel": str(self.validity.accelerator)},
                     provision=None,
-                    qemu={"version": "QEMU 7.2", "argv": ["qemu"], "template": self.template},
+                    qemu={"version": "QEMU 7.2", "argv": ["qemu"]},
                 )
                 for request in guests(plan)
             ],

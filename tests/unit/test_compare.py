@@ -162,8 +162,10 @@ def test_instructions_are_compared_exactly(tmp_path: Path) -> None:
     assert cost is not None
     assert (cost.first, cost.basis, cost.outcome) == (100, "exact", "equal")
     assert not found.notes
-    other = cost_runs(tmp_path / "x", EXACT, EXACT, template="another")
-    assert "forked different ones" in " ".join(other.notes)
+    other = cost_runs(tmp_path / "x", EXACT, EXACT, kernel_digest="another")
+    assert "the timer's ticks and the addresses" in " ".join(other.notes)
+    elsewhere = cost_runs(tmp_path / "y", EXACT, EXACT, cpu="another")
+    assert not elsewhere.notes
 
 
 @pytest.mark.parametrize(
