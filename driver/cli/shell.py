@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from driver.cli import context
-from driver.errors import GuestError, WorkloadFailed
+from driver.cli.debugger import how_to_debug
+from driver.cli.decoding import WITH_LINES, decode_from, with_note
+from driver.errors import GuestError, GuestSplat, WorkloadFailed
 
 if TYPE_CHECKING:
     from driver.guest.session import Guest
@@ -48,6 +50,14 @@ def shell(
         bool,
         typer.Option("--console", help="On the serial console instead of SSH; Ctrl-] leaves."),
     ] = False,
+    gdb: Annotated[
+        bool,
+        typer.Option(
+            "--gdb",
+            help="Let a debugger attach to the guest's kernel, and say how. Types and source lines "
+            f"need a kernel of --variant {WITH_LINES}.",
+        ),
+    ] = False,
 ) -> None:
     """Open a shell in a guest with XFS mounted DAX at /mnt/dax."""
     from driver.guest.machine import Machine  # noqa: PLC0415  (what follows takes half a second)
@@ -58,20 +68,44 @@ def shell(
     if console and command:
         raise typer.BadParameter("a command runs over SSH; leave --console out")
     project = context.project()
-    machine = Machine(memory_mib=memory, vcpus=vcpus, nvdimm_mib=nvdimm, ssh=not console)
+    machine = Machine(
+        memory_mib=memory,
+        vcpus=vcpus,
+        nvdimm_mib=nvdimm,
+        ssh=not console,
+        # A kernel that moves itself is not where its vmlinux says.
+        kernel_args=("nokaslr",) if gdb else (),
+    )
     with context.reporting() as reporter:
         store = context.store(reporter)
         kernel = build_kernel(
             store, project, source=source, series=series, variant=variant, reporter=reporter
         )
         initramfs = build_image(store, project, image, reporter)
-    with (
-        tempfile.TemporaryDirectory(prefix="driver-shell-") as directory,
-        boot(machine, kernel, initramfs, Path(directory), console=console) as guest,
-    ):
-        _provision(guest)
-        status = _on_console(guest) if console else _over_ssh(guest, command or [])
+    with tempfile.TemporaryDirectory(prefix="driver-shell-") as directory:
+        socket = Path(directory) / "gdb" if gdb else None
+        try:
+            with boot(
+                machine, kernel, initramfs, Path(directory), console=console, gdb=socket
+            ) as guest:
+                if socket is not None:
+                    _say(how_to_debug(kernel.vmlinux.parent, socket))
+                status = _inside(guest, command or [], console=console)
+        except GuestSplat as error:
+            if error.excerpt:
+                found = decode_from(error.excerpt, kernel.vmlinux.parent, series or "none")
+                error.excerpt = with_note(found)
+            raise
     raise typer.Exit(status)
+
+
+def _inside(guest: Guest, command: list[str], *, console: bool) -> int:
+    """The exit status of the shell, or of the command; a kernel that complained comes first."""
+    _provision(guest)
+    try:
+        return _on_console(guest) if console else _over_ssh(guest, command)
+    finally:
+        guest.check()
 
 
 def _provision(guest: Guest) -> None:
