@@ -15,7 +15,10 @@ extern const struct semantic_case advice_cases[];
 extern const struct semantic_case gup_cases[];
 extern const struct semantic_case file_cases[];
 extern const struct semantic_case warm_cases[];
+extern const struct semantic_case race_cases[];
 extern const struct semantic_case inspect_cases[];
 extern const struct semantic_case address_cases[];
+extern const struct semantic_case mirror_cases[];
+extern const struct semantic_case failing_cases[];
 
 #endif

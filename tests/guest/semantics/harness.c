@@ -34,7 +34,8 @@ static const struct shape shapes[] = {
 
 static const struct semantic_case *const themes[] = {
 	sharing_cases, private_cases, unmap_cases, remap_cases, protect_cases, process_cases,
-	advice_cases, gup_cases, file_cases, warm_cases, inspect_cases, address_cases,
+	advice_cases, gup_cases, file_cases, warm_cases, race_cases, inspect_cases, address_cases,
+	mirror_cases, failing_cases,
 };
 #define THEMES	(sizeof(themes) / sizeof(*themes))
 
@@ -215,9 +216,23 @@ static bool run_case(const struct semantic_case *c, int timeout_s, int number, c
 	return !report->failures;
 }
 
-/* Calls @visit for every case and shape whose name matches; returns how many. */
-static int each(const char *only, bool (*visit)(const struct semantic_case *, int, const char *),
-		int *failures)
+#define MAX_GLOBS	32
+
+/* Patterns of names; none means all. */
+static const char *globs[MAX_GLOBS];
+static int glob_count;
+static bool stop_at_failure;
+
+static bool is_wanted(const char *name)
+{
+	for (int i = 0; i < glob_count; i++)
+		if (!fnmatch(globs[i], name, 0))
+			return true;
+	return !glob_count;
+}
+
+/* Calls @visit for every case and shape that is wanted; returns how many there were. */
+static int each(bool (*visit)(const struct semantic_case *, int, const char *), int *failures)
 {
 	int number = 0;
 	char name[128];
@@ -228,12 +243,13 @@ static int each(const char *only, bool (*visit)(const struct semantic_case *, in
 				if (!(c->shapes & shapes[s].bit))
 					continue;
 				snprintf(name, sizeof(name), "%s:%s", c->name, shapes[s].name);
-				if (only && fnmatch(only, name, 0))
+				if (!is_wanted(name))
 					continue;
 				shape = shapes[s];
 				number++;
-				if (visit && !visit(c, number, name))
-					++*failures;
+				if (visit && !visit(c, number, name) && ++*failures &&
+				    stop_at_failure)
+					return number;
 			}
 		}
 	}
@@ -255,19 +271,22 @@ static bool run_one(const struct semantic_case *c, int number, const char *name)
 }
 
 static const char usage[] =
-	"usage: semantics [--list] [--only GLOB] [--directory DIR] [--raw-device DEV] [--timeout S]\n"
+	"usage: semantics [--list] [--only GLOB]... [--stop] [--directory DIR] [--raw-device DEV]\n"
+	"                 [--timeout S]\n"
 	"  Tests what the kernel promises about mappings of DAX files, as TAP on stdout.\n"
 	"  --list            name the cases and what each expects, run none\n"
 	"  --only GLOB       only cases whose name matches, such as 'warm/*' or '*:private-2M'\n"
+	"  --stop            after the first case that fails\n"
 	"  --directory DIR   a directory on a file system mounted with DAX (/mnt/dax)\n"
 	"  --raw-device DEV  a pmem device whose contents may be read with O_DIRECT\n"
 	"  --timeout S       seconds a single case may take (120)\n";
 
-static void parse(int argc, char **argv, const char **only, bool *list)
+static void parse(int argc, char **argv, bool *list)
 {
 	static const struct option known[] = {
 		{ "list", no_argument, NULL, 'l' },
 		{ "only", required_argument, NULL, 'o' },
+		{ "stop", no_argument, NULL, 's' },
 		{ "directory", required_argument, NULL, 'd' },
 		{ "raw-device", required_argument, NULL, 'r' },
 		{ "timeout", required_argument, NULL, 't' },
@@ -282,7 +301,14 @@ static void parse(int argc, char **argv, const char **only, bool *list)
 			*list = true;
 			break;
 		case 'o':
-			*only = optarg;
+			if (glob_count == MAX_GLOBS) {
+				fputs(usage, stderr);
+				exit(2);
+			}
+			globs[glob_count++] = optarg;
+			break;
+		case 's':
+			stop_at_failure = true;
 			break;
 		case 'd':
 			options.directory = optarg;
@@ -309,7 +335,6 @@ static void parse(int argc, char **argv, const char **only, bool *list)
 
 int main(int argc, char **argv)
 {
-	const char *only = NULL;
 	bool list = false;
 	const char *problem;
 	int failures = 0, total;
@@ -317,9 +342,9 @@ int main(int argc, char **argv)
 	if (argc == 2 && !strcmp(argv[1], EXEC_ARGUMENT))
 		return EXEC_STATUS;
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	parse(argc, argv, &only, &list);
+	parse(argc, argv, &list);
 	if (list) {
-		each(only, list_one, &failures);
+		each(list_one, &failures);
 		return 0;
 	}
 	options.processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -335,12 +360,12 @@ int main(int argc, char **argv)
 	/* The first look touches memory of our own; later ones must not. */
 	memset(report, 0, sizeof(*report));
 	balance_now();
-	total = each(only, NULL, NULL);
+	total = each(NULL, NULL);
 	printf("1..%d\n", total);
 	printf("# page-table sharing: %s; %d processors; %s\n",
 	       sharing_on() ? "on" : sharing_known() ? "off" : "not in this kernel",
 	       options.processors, options.directory);
-	each(only, run_one, &failures);
+	each(run_one, &failures);
 	printf("# %d of %d failed\n", failures, total);
 	return failures || !total;
 }

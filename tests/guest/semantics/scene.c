@@ -281,6 +281,15 @@ void expect_detached_(const char *file, int line, long count)
 			      count);
 }
 
+void expect_freed_(const char *file, int line, long count)
+{
+	long got = tables_now().free - mark.free;
+
+	if (sharing_on())
+		report_unless(got == count, file, line, "%ld shared tables freed, not %ld", got,
+			      count);
+}
+
 /* ---- Before the first case --------------------------------------------- */
 
 /* One load from a 2 MiB extent must take one fault and map all of it. */

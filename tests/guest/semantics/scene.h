@@ -103,7 +103,10 @@ void tables_mark(void);
 	expect_tables_(__FILE__, __LINE__, created, attached)
 #define expect_detached(count) \
 	expect_detached_(__FILE__, __LINE__, count)
+#define expect_freed(count) \
+	expect_freed_(__FILE__, __LINE__, count)
 void expect_tables_(const char *file, int line, long created, long attached);
 void expect_detached_(const char *file, int line, long count);
+void expect_freed_(const char *file, int line, long count);
 
 #endif

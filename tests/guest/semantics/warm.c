@@ -243,31 +243,49 @@ static void punch_page_second(void)
 	punch_loader(false, UNIT + PAGE, PAGE);
 }
 
-/* Loads one page of a 2 MiB entry while another page of it is punched. */
-static void punch_neighbour(bool spinner_first)
+/*
+ * Loads one page of a 2 MiB entry while another page of it is punched, before
+ * or behind it.  The entry goes, and who has used it faults.
+ */
+static void punch_neighbour(bool spinner_first, uint64_t page, uint64_t hole)
 {
+	long before;
+
 	pair(spinner_first, PROT_READ | PROT_WRITE);
 	make_clean();
-	expect_value(other, HOME + UNIT, stamp(f, UNIT));
-	spin_load(spinner, HOME + UNIT);
-	punch(UNIT + PAGE, PAGE);
-	/* The entry went, and the page may since have moved. */
-	expect_seen(stamp(f, UNIT));
-	file_write_word(f, UNIT, 7);
+	expect_value(other, HOME + page, stamp(f, page));
+	spin_load(spinner, HOME + page);
+	expect_seen(stamp(f, page));
+	before = faults_of(spinner->pid);
+	punch(hole, PAGE);
+	expect_seen(stamp(f, page));
+	if (!shape.small && !shape.mixed)
+		expect(faults_of(spinner->pid) > before, "the spinner has kept the 2 MiB entry");
+	file_write_word(f, page, 7);
 	expect_seen(7);
 	expect_goes_on();
-	expect_value(spinner, HOME + UNIT + PAGE, 0);
-	expect_value(other, HOME + UNIT + PAGE, 0);
+	expect_value(spinner, HOME + hole, 0);
+	expect_value(other, HOME + hole, 0);
 }
 
 static void punch_neighbour_first(void)
 {
-	punch_neighbour(true);
+	punch_neighbour(true, UNIT, UNIT + PAGE);
 }
 
 static void punch_neighbour_second(void)
 {
-	punch_neighbour(false);
+	punch_neighbour(false, UNIT, UNIT + PAGE);
+}
+
+static void punch_neighbour_before_first(void)
+{
+	punch_neighbour(true, 2 * UNIT - PAGE, UNIT + PAGE);
+}
+
+static void punch_neighbour_before_second(void)
+{
+	punch_neighbour(false, 2 * UNIT - PAGE, UNIT + PAGE);
 }
 
 /*
@@ -556,7 +574,10 @@ static void protect_read(uint64_t start, uint64_t length)
 	expect_ends(SIGSEGV);
 	expect_value(a, HOME + UNIT, last);
 	expect_value(other, HOME + UNIT, shape.private ? stamp(f, UNIT) : last);
+	/* What others may do from here on does not help A. */
 	expect_store(other, HOME + UNIT, 7);
+	expect_store_signal(a, HOME + UNIT, SIGSEGV);
+	expect_store_signal(spinner, HOME + UNIT, SIGSEGV);
 }
 
 static void protect_read_whole(void)
@@ -693,6 +714,10 @@ const struct semantic_case warm_cases[] = {
 	  "a hole beside the spinner's page" },
 	{ "warm/punch-neighbour-second", SHARED_ALL, punch_neighbour_second,
 	  "a hole beside the spinner's page" },
+	{ "warm/punch-neighbour-before-first", SHARED_ALL, punch_neighbour_before_first,
+	  "a hole before the spinner's page" },
+	{ "warm/punch-neighbour-before-second", SHARED_ALL, punch_neighbour_before_second,
+	  "a hole before the spinner's page" },
 	{ "warm/punch-storer-first", SHARED_ALL, punch_storer_first,
 	  "stores reach the file's new blocks" },
 	{ "warm/punch-storer-second", SHARED_ALL, punch_storer_second,

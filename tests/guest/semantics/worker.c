@@ -19,7 +19,7 @@
 
 enum state { IDLE, POSTED, DONE };
 enum operation {
-	OP_CALL, OP_LOAD, OP_STORE, OP_RUN, OP_FIND_OTHER, OP_SPIN_LOAD, OP_SPIN_STORE,
+	OP_CALL, OP_REPEAT, OP_LOAD, OP_STORE, OP_RUN, OP_FIND_OTHER, OP_SPIN_LOAD, OP_SPIN_STORE,
 	OP_FORK, OP_THREAD, OP_PKRU, OP_EXEC, OP_EXIT,
 };
 
@@ -93,7 +93,7 @@ static __attribute__((noinline)) struct touch guarded_access(struct mailbox *box
 		break;
 	case OP_FIND_OTHER:
 		good.value = ALL_THE_SAME;
-		for (uint64_t at = 0; at < box->argument[1]; at += PAGE)
+		for (uint64_t at = 0; at < box->argument[1]; at += box->argument[3])
 			if (word[at / 8] != box->argument[2]) {
 				good.value = at;
 				break;
@@ -135,6 +135,18 @@ static long start_thread(struct mailbox *box)
 	return -error;
 }
 
+static long repeat(struct mailbox *box)
+{
+	uint64_t *a = box->argument;
+	long result;
+
+	do {
+		result = syscall(box->number, a[0], a[1], a[2], a[3], a[4], a[5]);
+		atomic_fetch_add(&box->turns, 1);
+	} while (result != -1 && !atomic_load(&box->stop));
+	return result == -1 ? -errno : result;
+}
+
 /* fork(2), but the child belongs to the case, which can then wait for it. */
 static long start_fork(struct mailbox *box)
 {
@@ -155,6 +167,9 @@ static void execute(struct mailbox *box)
 		result = syscall(box->number, a[0], a[1], a[2], a[3], a[4], a[5]);
 		if (result == -1)
 			result = -errno;
+		break;
+	case OP_REPEAT:
+		result = repeat(box);
 		break;
 	case OP_FORK:
 		result = start_fork(&mailboxes[a[0]]);
@@ -358,6 +373,25 @@ long worker_call(struct worker *w, long number, const uint64_t arguments[6])
 	return worker_call_end(w);
 }
 
+void worker_repeat(struct worker *w, long number, const uint64_t arguments[6])
+{
+	struct mailbox *box = box_of(w);
+
+	box->number = number;
+	memcpy(box->argument, arguments, sizeof(box->argument));
+	atomic_store(&box->stop, 0);
+	atomic_store(&box->turns, 0);
+	post(w, OP_REPEAT);
+	while (!spin_count(w) && atomic_load(&box->state) != DONE)
+		sched_yield();
+}
+
+long repeat_end(struct worker *w)
+{
+	atomic_store(&box_of(w)->stop, 1);
+	return worker_call_end(w);
+}
+
 static void touch_begin(struct worker *w, enum operation operation, uint64_t address,
 			uint64_t second, uint64_t third)
 {
@@ -398,9 +432,16 @@ struct touch worker_run(struct worker *w, uint64_t code)
 	return worker_touch_end(w);
 }
 
+void worker_sweep_begin(struct worker *w, uint64_t address, uint64_t bytes, uint64_t stride,
+			uint64_t value)
+{
+	box_of(w)->argument[3] = stride;
+	touch_begin(w, OP_FIND_OTHER, address, bytes, value);
+}
+
 struct touch worker_find_other(struct worker *w, uint64_t address, uint64_t bytes, uint64_t value)
 {
-	touch_begin(w, OP_FIND_OTHER, address, bytes, value);
+	worker_sweep_begin(w, address, bytes, PAGE, value);
 	return worker_touch_end(w);
 }
 

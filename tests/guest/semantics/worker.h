@@ -51,6 +51,11 @@ void worker_call_begin(struct worker *w, long number, const uint64_t arguments[6
 	worker_call_begin(w, number, (const uint64_t[6]){ __VA_ARGS__ })
 bool worker_done(struct worker *w, int milliseconds);
 long worker_call_end(struct worker *w);
+/* The same again and again, until it is told to end or fails; then its last result. */
+void worker_repeat(struct worker *w, long number, const uint64_t arguments[6]);
+#define repeat_begin(w, number, ...) \
+	worker_repeat(w, number, (const uint64_t[6]){ __VA_ARGS__ })
+long repeat_end(struct worker *w);
 
 /* Memory that has the same address in the case and in every worker. */
 void *worker_scratch(struct worker *w);
@@ -61,6 +66,9 @@ struct touch worker_store(struct worker *w, uint64_t address, uint64_t value);
 struct touch worker_run(struct worker *w, uint64_t code);	/* calls a function there */
 void worker_store_begin(struct worker *w, uint64_t address, uint64_t value);
 struct touch worker_touch_end(struct worker *w);
+/* One load every @stride bytes; ends like worker_find_other(). */
+void worker_sweep_begin(struct worker *w, uint64_t address, uint64_t bytes, uint64_t stride,
+			uint64_t value);
 
 /* First page in the range whose first word is not @value; ~0 when none is. */
 struct touch worker_find_other(struct worker *w, uint64_t address, uint64_t bytes,
