@@ -30,7 +30,7 @@ def how_to_debug(kernel: Path, socket: Path) -> str:
     ]
     if not _has_lines(symbols):
         told.append(
-            "This kernel has names and no types or source lines; those come with "
+            "This kernel has names only: backtraces, types and source lines need "
             f"--variant {WITH_LINES}."
         )
     if shutil.which("gdb") is None:
