@@ -9,6 +9,7 @@ from pathlib import Path
 from driver.artifacts import ImageArtifact
 from driver.deadline import Deadline
 from driver.guest.job import Job, JobResult, Write
+from driver.guest.machine import Machine
 from driver.guest.session import Guest
 from driver.image import build_programs, cpio
 from driver.report import PlainReporter
@@ -16,6 +17,11 @@ from driver.store import Store
 
 HERE = Path(__file__).resolve().parent
 SWITCH = "/proc/sys/vm/dax_share_page_tables"
+# The second namespace of region 0, in raw mode.
+RAW_DEVICE = "/dev/pmem0.1"
+# Twice its size is kept back: namespaces are aligned.
+_RAW_MIB = 64
+PROVISION_SECONDS = 300.0
 
 
 def image_with_programs(store: Store, image: ImageArtifact, directory: Path) -> ImageArtifact:
@@ -28,10 +34,30 @@ def image_with_programs(store: Store, image: ImageArtifact, directory: Path) -> 
     )
 
 
+def provision(machine: Machine) -> Job:
+    """Make the file system in most of the NVDIMM, and :data:`RAW_DEVICE` of the rest.
+
+    O_DIRECT between a mapping and the raw device pins pages by address, which reads and writes of
+    a DAX file do not.
+    """
+    script = f"""
+        set -e
+        ndctl disable-region region0
+        ndctl init-labels --force nmem0
+        ndctl enable-region region0
+        ndctl create-namespace --region=region0 --mode=fsdax --map=mem \\
+            --size={machine.nvdimm_mib - _RAW_MIB}M
+        ndctl create-namespace --region=region0 --mode=raw --size={_RAW_MIB // 2}M
+        [ -b {RAW_DEVICE} ]
+        provision-dax
+    """
+    return Job(argv=["sh", "-c", script], timeout=PROVISION_SECONDS)
+
+
 def run_program(guest: Guest, argv: list[str], *, switch: str | None, seconds: float) -> JobResult:
     """Prepare the NVDIMM, set the switch (None: the kernel has none), run a test program."""
     prepared = guest.run(
-        Job(argv=["provision-dax"], timeout=120), Deadline.after(120, "preparing the NVDIMM")
+        provision(guest.machine), Deadline.after(PROVISION_SECONDS, "preparing the NVDIMM")
     )
     assert prepared.status == 0, prepared.output
     setup = () if switch is None else (Write(SWITCH, switch),)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from programs import image_with_programs, run_program
+from programs import RAW_DEVICE, image_with_programs, run_program
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.guest.machine import Machine
@@ -36,7 +36,10 @@ def test_semantics(
     with_programs = image_with_programs(store, image, tmp_path)
     with boot(MACHINE, kernel(series), with_programs, tmp_path, tolerate=EXPECTED) as guest:
         result = run_program(
-            guest, ["semantics", "--directory", "/mnt/dax"], switch=switch, seconds=SECONDS
+            guest,
+            ["semantics", "--directory", "/mnt/dax", "--raw-device", RAW_DEVICE],
+            switch=switch,
+            seconds=SECONDS,
         )
     (tmp_path / "tap.log").write_text(result.output)
     planned = re.search(r"^1\.\.(\d+)$", result.output, re.MULTILINE)

@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from programs import image_with_programs
+from programs import image_with_programs, provision
 
 from driver.errors import DriverError
-from driver.guest.job import Job
 from driver.guest.machine import Machine
 from driver.guest.template import Templates
 from driver.image import build_image
@@ -26,7 +25,6 @@ from mutation.trial import Patience, Verdict, examine
 
 # Spinners must not leave their processor: one each, beside the one that changes things.
 MACHINE = Machine(memory_mib=1024, vcpus=4, nvdimm_mib=6144)
-PROVISION = Job(argv=["provision-dax"], timeout=600)
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -69,7 +67,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     )
     image = image_with_programs(store, build_image(store, project, "dax", reporter), folder)
     template = Templates(store, notify=reporter.note).get(
-        MACHINE, built, image, PROVISION, boot_seconds=600
+        MACHINE, built, image, provision(MACHINE), boot_seconds=600
     )
     everyone: list[Mutant | None] = [*([] if options.no_control else [None]), *chosen]
     look = partial(

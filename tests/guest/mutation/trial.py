@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from programs import SWITCH
+from programs import RAW_DEVICE, SWITCH
 
 from driver.deadline import Deadline
 from driver.errors import GuestError, GuestSplat
@@ -75,6 +75,8 @@ def _run(
             "semantics",
             "--directory",
             "/mnt/dax",
+            "--raw-device",
+            RAW_DEVICE,
             "--timeout",
             str(patience.case),
             "--stop",
