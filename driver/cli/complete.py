@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the shell offers when a person presses the tab key behind an option or an argument.
+
+Only names of files are read: a completion that takes half a second is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from driver.cli import context
+from driver.errors import DriverError
+
+
+def series(incomplete: str) -> list[str]:
+    """Folders of ``kernel-patches/``, and ``none``."""
+    return _names(
+        lambda root: [*_folders(root / "kernel-patches", "series.toml"), "none"], incomplete
+    )
+
+
+def experiments(incomplete: str) -> list[str]:
+    """Folders of ``experiments/``."""
+    return _names(lambda root: _folders(root / "experiments", "experiment.toml"), incomplete)
+
+
+def images(incomplete: str) -> list[str]:
+    """Folders of ``guest-images/``."""
+    return _names(lambda root: _folders(root / "guest-images", "recipe.toml"), incomplete)
+
+
+def runs(incomplete: str) -> list[str]:
+    """Folders of ``results/``, ``latest`` among them."""
+    return _names(lambda root: _folders(root / "results", "manifest.json"), incomplete)
+
+
+def _names(known: Callable[[Path], list[str]], incomplete: str) -> list[str]:
+    try:
+        return [name for name in known(context.project().root) if name.startswith(incomplete)]
+    except (DriverError, OSError):
+        return []
+
+
+def _folders(where: Path, marker: str) -> list[str]:
+    return sorted(path.parent.name for path in where.glob(f"*/{marker}"))
