@@ -129,5 +129,7 @@ def _record(request: GuestRequest, template: Template) -> GuestRecord:
             "version": inputs["qemu"],
             "argv": inputs["argv"],
             "template": template.artifact.digest,
+            # What the template holds, where that is the same whenever and wherever it is made.
+            "template_digests": template.facts["digests"],
         },
     )

@@ -14,6 +14,7 @@ from driver.experiment.load import Definition, parse
 from driver.experiment.plan import GuestRequest, Selection, Trial, make_plan
 from driver.experiment.runner import GuestFactory, Runner
 from driver.experiment.verdicts import Verdicts, judge
+from driver.guest.exact import EXTENT
 from driver.report import Reporter
 from driver.results import provenance
 from driver.results.directory import RunDirectory
@@ -28,7 +29,7 @@ from driver.results.manifest import (
 )
 from driver.results.reader import Run, read_run
 from driver.results.record import TrialRecord, read_record
-from driver.results.schema import Validity
+from driver.results.schema import Accelerator, Validity
 from driver.results.writer import write_checks, write_tables
 
 
@@ -115,7 +116,7 @@ def new_manifest(
         accelerator=validity.accelerator,
         accelerator_reason=why,
         icount_shift=validity.icount_shift,
-        valid=validity.describe(),
+        valid=validity.describe() | (EXTENT if validity.accelerator is Accelerator.EXACT else {}),
         factors=list(definition.experiment.factors),
         keep={name: list(found) for name, found in definition.experiment.sources.keep.items()},
         guests=[prepared.record for prepared in work.guests.values()],
@@ -163,6 +164,7 @@ def check_same_guests(manifest: ManifestV1, guests: Mapping[GuestRequest, Prepar
             "kernel": before.kernel["digest"] == now.kernel["digest"],
             "image": before.image["digest"] == now.image["digest"],
             "machine": before.machine == now.machine,
+            "template": _template(before) == _template(now),
         }
         for part, unchanged in same.items():
             if not unchanged:
@@ -170,6 +172,12 @@ def check_same_guests(manifest: ManifestV1, guests: Mapping[GuestRequest, Prepar
                     f"the {part} of this run has changed since it began",
                     hint="Start a new run: trials of both would not be comparable.",
                 )
+
+
+def _template(guest: GuestRecord) -> dict[str, str]:
+    """What the trials of an exact run begin with; the same if it is made anew by the same QEMU."""
+    found: dict[str, str] = guest.qemu.get("template_digests", {})
+    return found
 
 
 def carry_out(

@@ -25,8 +25,8 @@ from driver.deadline import Deadline
 from driver.errors import DriverError, GuestError, HostError
 from driver.guest.job import Job
 from driver.guest.machine import Accel, Machine
+from driver.guest.recipe import processor, qemu_version
 from driver.guest.session import BOOT_SECONDS, boot
-from driver.guest.template import processor, qemu_version
 from driver.store import Store, digest_of, write_atomically
 
 Requested = Literal["auto", "tcg", "kvm", "exact"]

@@ -9,11 +9,10 @@ What it takes, all measured on QEMU 7.2 with 1, 2 and 4 processors, on idle and 
 - no device is served by another thread of QEMU than the one that executes (``ioeventfd=off``),
   and no timer on the host's clock runs (the announcement after a migration);
 - what the guest sends goes to a file, which never makes it wait;
-- the guest halts after its job, so that nothing happens while the host finds out.
+- the guest halts after its job, so that nothing happens while the host finds out;
+- a template is made the same way: its job is there when it boots, and it stops itself.
 
-The monitor is left alone while the guest runs. Two *templates* of one recipe differ in detail,
-because a guest that is provisioned lives by its host's clock: exactness is among the forks of one
-template, which a run's manifest names by its digest.
+The monitor is left alone while the guest runs. :data:`EXTENT` says how far it goes.
 """
 
 from __future__ import annotations
@@ -25,7 +24,16 @@ from types import TracebackType
 from driver.deadline import Deadline
 from driver.errors import UserError
 from driver.guest.job import Job, JobResult
-from driver.guest.session import Guest, Setup
+from driver.guest.session import Guest
+from driver.guest.setup import Setup
+
+# For the manifest of a run: what repeats, and where that ends.
+EXTENT: dict[str, str] = {
+    "repeats": "console log, result and NVDIMM of every trial, to the byte: whenever it is run, "
+    "beside whatever else, on any host, with 1 to 8 processors",
+    "repeats until": "another build of QEMU, kernel or image, another machine, provisioning or "
+    "job: an instruction more in any of them moves everything after it",
+}
 
 
 class ExactFork:

@@ -67,8 +67,17 @@ class Ports:
     gdb: Path | None = None
 
 
-def argv(machine: Machine, files: Files, ports: Ports, *, incoming: bool = False) -> list[str]:
-    """The command line of a guest; with ``incoming`` it waits for the state of a template."""
+def argv(
+    machine: Machine,
+    files: Files,
+    ports: Ports,
+    *,
+    held: bool = False,
+    incoming: bool = False,
+) -> list[str]:
+    """The command line of a guest. One that is ``held`` does nothing before it is told to go on;
+    one that is ``incoming`` waits for the state of a template, and then is held as well.
+    """
     return [
         PROGRAM,
         # The same machine whatever configuration files the host has.
@@ -83,8 +92,9 @@ def argv(machine: Machine, files: Files, ports: Ports, *, incoming: bool = False
         *_network(machine),
         # A guest that resets (a panic, with panic=-1) has ended: QEMU exits and we notice.
         "-no-reboot",
-        # Wait until told where the state is; the machine stays stopped until `cont`.
-        *(["-S", "-incoming", "defer"] if incoming else []),
+        *(["-S"] if held or incoming else []),
+        # Wait until told where the state is.
+        *(["-incoming", "defer"] if incoming else []),
         *(["-gdb", f"unix:{_escape(ports.gdb)},server=on,wait=off"] if ports.gdb else []),
     ]  # fmt: skip
 
@@ -216,6 +226,10 @@ def _ports(machine: Machine, files: Files, ports: Ports) -> list[str]:
             "-fw_cfg", f"name={JOB_FILE},file=/proc/self/fd/{ports.job}",
             "-chardev", f"socket,id=bell,fd={ports.bell}",
             "-serial", "chardev:bell",
+            # And one that becomes a template has itself stopped at a moment of guest time, by a
+            # watchdog that nobody feeds (see freeze.c of the agent).
+            "-device", "i6300esb",
+            "-action", "watchdog=pause",
         ]  # fmt: skip
     return arguments
 

@@ -45,6 +45,16 @@ class Monitor:
             # AssertionError: qemu.qmp 0.0.6 asserts that QEMU has survived the negotiation.
             raise GuestLost(f"QEMU ended before it answered `{command}`") from error
 
+    def wait_event(self, name: str, seconds: float) -> bool:
+        """Whether the next event is of this name and arrives within ``seconds``.
+
+        QEMU is not spoken to, so that its guest is not disturbed, and not asked whether it lives.
+        """
+        try:
+            return bool(self._wait(self._event(), seconds) == name)
+        except TimeoutError:
+            return False
+
     def human(self, line: str, *, deadline: Deadline) -> str:
         """Execute a command of the human monitor and return what it prints."""
         return str(self.execute("human-monitor-command", {"command-line": line}, deadline=deadline))
@@ -73,6 +83,9 @@ class Monitor:
         if not self._client.runstate.value:  # IDLE: not connected yet
             await self._client.connect(self._socket)
         return await self._client.execute(command, arguments)
+
+    async def _event(self) -> str:
+        return str((await self._client.events.get())["event"])
 
     def _wait(self, work: Any, seconds: float) -> Any:
         if self._loop is None:

@@ -10,7 +10,6 @@ import contextlib
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -27,6 +26,7 @@ from driver.guest.machine import Machine
 from driver.guest.overlay import image_digest
 from driver.guest.qemu import Files, argv
 from driver.guest.qmp import Monitor
+from driver.guest.setup import NO_KINDS, Setup
 from driver.guest.ssh import Ssh
 from driver.guest.storage import kernel_file, with_keys
 from driver.guest.watch import Watch
@@ -36,28 +36,11 @@ from driver.guest.wires import Wires
 # hosts that are busy. :mod:`driver.guest.accel` scales it to what it measured.
 BOOT_SECONDS = 120.0
 
+# Seconds between two looks at a guest that will stop itself.
+_LOOK_EVERY = 0.1
+
 # What the kernel says when its last process has asked for it (kernel/reboot.c).
 _HALTED = "reboot: System halted"
-
-NO_KINDS: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Setup:
-    """How to start a guest: its ``files``, and what differs from guest to guest.
-
-    ``tolerate`` names kinds of splats (:mod:`driver.guest.splats`) that are expected and do not
-    end the job. ``job`` is what an exact fork will do. ``console`` attaches a live console that
-    the caller must read; ``gdb`` is where to wait for a debugger.
-    """
-
-    machine: Machine
-    files: Files
-    login: Login | None = None
-    job: Job | None = None
-    console: bool = False
-    gdb: Path | None = None
-    tolerate: frozenset[str] = NO_KINDS
 
 
 class Guest:
@@ -66,10 +49,11 @@ class Guest:
     Made by :func:`boot` or by a template, not directly.
     """
 
-    def __init__(self, setup: Setup, *, incoming: bool = False) -> None:
+    def __init__(self, setup: Setup, *, held: bool = False, incoming: bool = False) -> None:
         self.machine = setup.machine
         self.release = ""
         self._setup = setup
+        self._held = held
         self._undo = contextlib.ExitStack()
         job = encode(setup.job) if setup.job is not None else None
         self._wires = Wires(setup.machine, console=setup.console, job=job, gdb=setup.gdb)
@@ -80,9 +64,9 @@ class Guest:
             self._monitor = Monitor(self._wires.monitor)
             self._undo.callback(self._monitor.close)
             self._channel = self._undo.enter_context(AgentChannel(self._wires.agent))
-            self._stopped = incoming
+            ports = self._wires.ports
             self._qemu = Emulator(
-                argv(setup.machine, setup.files, self._wires.ports, incoming=incoming),
+                argv(setup.machine, setup.files, ports, held=held, incoming=incoming),
                 self._wires.inherit,
             )
             self._watch = Watch(self._qemu, self.console, setup.tolerate)
@@ -134,6 +118,8 @@ class Guest:
     def wait_ready(self, deadline: Deadline) -> str:
         """Wait for the agent of a booting guest; returns ``uname -r``."""
         with self._watch.explaining("while booting"):
+            if self._held:
+                self.resume()
             self.release = self._channel.wait_ready(deadline, watch=self._watch.look)
         return self.release
 
@@ -149,6 +135,19 @@ class Guest:
             result = self._channel.run(job, deadline, watch=self._watch.look)
             if started_with is not None:
                 self._wait_halted(deadline)
+        self.check()
+        return result
+
+    def run_first(self, job: Job, deadline: Deadline) -> JobResult:
+        """Let a guest that is booting do the job it was started with, and stop itself.
+
+        Nothing reaches the guest meanwhile, so that it stops at an instruction of its own choice.
+        """
+        with self._watch.explaining(f"during `{job.argv[0]}`"):
+            result = self._channel.run(job, deadline, watch=self._watch.look)
+            while not self._monitor.wait_event("STOP", _LOOK_EVERY):
+                self._watch.look()
+                deadline.check()
         self.check()
         return result
 
@@ -179,11 +178,9 @@ class Guest:
     def pause(self) -> None:
         """Stop the guest's processors; devices and memory stay as they are."""
         self._monitor.execute("stop", deadline=Deadline.after(30, "stopping the guest"))
-        self._stopped = True
 
     def resume(self) -> None:
         """Let a paused guest go on."""
-        self._stopped = False
         self._monitor.execute("cont", deadline=Deadline.after(30, "resuming the guest"))
 
     def save_state(self, path: Path, deadline: Deadline) -> None:
@@ -263,8 +260,12 @@ def boot(
 
 
 def start(setup: Setup, deadline: Deadline) -> Guest:
-    """Start a guest from cold and wait for its agent; on failure nothing is left."""
-    return ready(Guest(setup), lambda guest: guest.wait_ready(deadline))
+    """Start a guest from cold and wait for its agent; on failure nothing is left.
+
+    One with a job of its own is held until there is somebody who listens.
+    """
+    guest = Guest(setup, held=setup.job is not None)
+    return ready(guest, lambda guest: guest.wait_ready(deadline))
 
 
 def ready(guest: Guest, prepare: Callable[[Guest], object]) -> Guest:

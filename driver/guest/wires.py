@@ -36,8 +36,9 @@ _LOOK_EVERY = 0.002
 class Wires:
     """The two ends of everything: ``ports`` and ``inherit`` for QEMU, the rest for us.
 
-    An exact machine with a ``job`` is a fork that will do it; without, it takes jobs from its
-    agent's channel like any other, and counts for nothing: a template in the making.
+    An exact machine with a ``job`` will do it: a fork when the bell rings, a template in the making
+    as soon as it has booted. Without, it takes jobs from its agent's channel like any other guest,
+    and repeats nothing.
     """
 
     def __init__(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import threading
@@ -147,7 +148,7 @@ def test_a_template_whose_provisioning_fails_is_not_kept(
     with pytest.raises(WorkloadFailed, match="failed with status 9") as caught:
         Templates(store).get(SMALL, plain, image, job)
     assert caught.value.excerpt == "no room"
-    assert not list((store.root / "tmp").glob("template-*"))
+    assert not list((store.root / "tmp").glob(f"template-*.{os.getpid()}"))
 
 
 def test_forks_with_ssh(
@@ -210,6 +211,32 @@ def test_exact_forks_repeat_to_the_byte(
         for thread in threads:
             thread.join()
     assert set(loaded) == set(found)
+
+
+def test_exact_templates_repeat_too(
+    plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
+) -> None:
+    """So that a figure is the same on a host that has to make its own."""
+    machine = Machine(memory_mib=256, vcpus=2, nvdimm_mib=512, accel="exact")
+    job = Job(argv=["sh", "-c", "head -c 9 /proc/uptime; md5sum /proc/vmstat; ls -l /mnt/dax"])
+    found = set()
+    with busy_host():
+        for name in ("one", "other"):
+            made = Templates(Store(tmp_path / name)).get(machine, plain, image, PROVISION)
+            assert set(made.facts["digests"]) == {"console.log", "nvdimm"}
+            found.add((repr(made.facts["digests"]), evidence(made, job, tmp_path / f"{name}-fork")))
+    assert len(found) == 1
+
+
+def test_the_digest_of_the_nvdimm_is_that_of_its_image(
+    store: Store, plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
+) -> None:
+    template = Templates(store).get(replace(SMALL, accel="exact"), plain, image, PROVISION)
+    with template.fork(tmp_path) as fork:
+        assert isinstance(fork, ExactFork)
+        fork.run(JOBS["busy"], soon())
+        fork.guest.save_nvdimm(tmp_path / "nvdimm", soon())
+        assert fork.evidence() == {"nvdimm": file_digest(tmp_path / "nvdimm")}
 
 
 def test_an_exact_fork_does_one_job(

@@ -53,6 +53,9 @@ class Server(threading.Thread):
         if "id" in request:
             reply["id"] = request["id"]
         self._say(reply)
+        if name == "cont":
+            for event in ("RESUME", "WATCHDOG", "STOP"):
+                self._say({"event": event, "timestamp": {"seconds": 1, "microseconds": 0}})
         return bool(name != "quit")
 
     def _say(self, message: object) -> None:
@@ -91,6 +94,21 @@ def test_a_stuck_monitor_meets_the_deadline() -> None:
         monitor.execute("query-status", deadline=soon())
         with pytest.raises(GuestTimeout):
             monitor.execute("stuck", deadline=Deadline.after(0.2, "the monitor"))
+
+
+def test_events_arrive_by_themselves() -> None:
+    with connected() as (monitor, server):
+        monitor.execute("cont", deadline=soon())
+        assert [monitor.wait_event("STOP", 5) for _ in range(3)] == [False, False, True]
+        assert not monitor.wait_event("STOP", 0.01)
+        assert server.commands == ["qmp_capabilities", "cont"]
+
+
+def test_no_event_comes_from_the_dead() -> None:
+    with connected() as (monitor, server):
+        monitor.execute("quit", deadline=soon())
+        server.join(10)
+        assert not monitor.wait_event("STOP", 0.1)
 
 
 def test_a_monitor_that_goes_away_is_lost() -> None:

@@ -56,6 +56,7 @@ qemu-system-x86_64 -no-user-config -nodefaults -display none
 -device virtserialport,chardev=agent,name=driver.agent
 -fw_cfg name=opt/driver/job,file=/proc/self/fd/9
 -chardev socket,id=bell,fd=11 -serial chardev:bell
+-device i6300esb -action watchdog=pause
 -no-reboot
 -S -incoming defer
 """
@@ -70,10 +71,19 @@ def test_exact_fork() -> None:
     assert argv(machine, FORKED, EXACT, incoming=True) == shlex.split(FORK)
 
 
-def test_a_template_in_the_making_takes_jobs_from_its_channel() -> None:
+def test_an_exact_template_in_the_making_is_the_same_machine() -> None:
+    """But that its memory is shared with the template's files, and nobody has saved a state."""
+    machine = Machine(accel="exact")
+    fork = argv(machine, FORKED, EXACT, incoming=True)
+    made = argv(machine, replace(FORKED, shared=True), EXACT, held=True)
+    assert fork[-3:] == ["-S", "-incoming", "defer"]
+    assert [word.replace("share=on", "share=off") for word in made] == fork[:-2]
+
+
+def test_an_exact_guest_can_also_take_jobs_from_its_channel() -> None:
     words = argv(Machine(accel="exact"), FORKED, replace(EXACT, output=None, agent=7))
     assert "socket,id=agent,fd=7" in words
-    assert "name=opt/driver/job,file=/proc/self/fd/9" in words  # the fork's machine has it, too
+    assert "-S" not in words
 
 
 def option(words: list[str], name: str) -> list[str]:

@@ -303,6 +303,19 @@ def test_time_left_in_words(seconds: float, words: str) -> None:
     assert left() == ""
 
 
+def test_an_exact_run_goes_on_from_the_same_templates(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, only=SMALL, validity=Validity(Accelerator.EXACT, 3))
+    manifest, _, _ = planned_run(bench.run().directory)
+    assert "on any host" in manifest.valid["repeats"]
+    work = bench.work
+    check_same_guests(manifest, work.guests)
+    request, prepared = next(iter(work.guests.items()))
+    qemu = {**prepared.record.qemu, "template_digests": {"console.log": "another"}}
+    changed = Prepared(prepared.factory, prepared.record.model_copy(update={"qemu": qemu}))
+    with pytest.raises(UserError, match="template of this run has changed"):
+        check_same_guests(manifest, {**work.guests, request: changed})
+
+
 def test_trials_in_parallel_give_the_same_samples(tmp_path: Path) -> None:
     one = Bench(tmp_path / "one", only=SMALL).run(jobs=1).run.samples
     four = Bench(tmp_path / "four", only=SMALL).run(jobs=4).run.samples

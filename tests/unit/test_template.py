@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from driver.artifacts import ImageArtifact, KernelArtifact
-from driver.guest import template
+from driver.guest import recipe
 from driver.guest.job import Job
 from driver.guest.machine import Machine
-from driver.guest.template import Recipe
+from driver.guest.recipe import Recipe
 from driver.store import digest_of
 
 NOWHERE = Path("/nowhere")
@@ -26,7 +26,7 @@ RECIPE = Recipe(
 
 @pytest.fixture(autouse=True)
 def _some_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(template, "qemu_version", lambda: "QEMU emulator version 7.2.22")
+    monkeypatch.setattr(recipe, "qemu_version", lambda: "QEMU emulator version 7.2.22")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_anything_the_guest_can_see_makes_another_template(other: Recipe) -> Non
 
 def test_another_qemu_makes_another_template(monkeypatch: pytest.MonkeyPatch) -> None:
     before = digest_of(RECIPE.inputs())
-    monkeypatch.setattr(template, "qemu_version", lambda: "QEMU emulator version 8.0.0")
+    monkeypatch.setattr(recipe, "qemu_version", lambda: "QEMU emulator version 8.0.0")
     assert digest_of(RECIPE.inputs()) != before
 
 

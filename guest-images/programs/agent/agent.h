@@ -92,8 +92,12 @@ __attribute__((format(printf, 2, 3))) void refuse(struct job *job, const char *f
 
 /* bell.c */
 int open_bell(void);
+bool read_first_job(int bell, struct job *job);
 int read_next_job(int channel, int bell, struct job *job, bool *last);
 _Noreturn void halt_machine(void);
+
+/* freeze.c */
+void freeze_machine(void);
 
 /* run.c */
 void run_job(int channel, struct job *job);

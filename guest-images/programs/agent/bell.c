@@ -41,6 +41,37 @@ int open_bell(void)
 	return bell;
 }
 
+/* Read the job in the job file, which padding follows. */
+static int read_job_file(struct job *job)
+{
+	int file = open(JOB_FILE, O_RDONLY | O_CLOEXEC), outcome;
+
+	if (file < 0)
+		give_up(JOB_FILE ": %s", strerror(errno));
+	outcome = read_job(file, job);
+	forget_input();
+	close(file);
+	return outcome;
+}
+
+/*
+ * The job that prepares a template is there when the machine starts, so that it begins at the same
+ * instruction whenever and wherever that is. Without one the file holds zeros.
+ */
+bool read_first_job(int bell, struct job *job)
+{
+	char first = 0;
+	int file;
+
+	if (bell < 0)
+		return false;
+	file = open(JOB_FILE, O_RDONLY | O_CLOEXEC);
+	if (file < 0 || read(file, &first, 1) != 1)
+		give_up(JOB_FILE ": %s", strerror(errno));
+	close(file);
+	return first && read_job_file(job) == JOB_READ;
+}
+
 /*
  * Sleep until there is a job and read it. While the bell has not rung, jobs come through the channel
  * as on any machine; the job of the bell is the last one, which `last` tells.
@@ -52,7 +83,6 @@ int read_next_job(int channel, int bell, struct job *job, bool *last)
 		{ .fd = bell, .events = POLLIN },
 	};
 	char ring;
-	int file, outcome;
 
 	*last = false;
 	if (bell < 0)
@@ -66,14 +96,7 @@ int read_next_job(int channel, int bell, struct job *job, bool *last)
 	if (read(bell, &ring, 1) != 1)
 		give_up(BELL ": %s", strerror(errno));
 	*last = true;
-	file = open(JOB_FILE, O_RDONLY | O_CLOEXEC);
-	if (file < 0)
-		give_up(JOB_FILE ": %s", strerror(errno));
-	outcome = read_job(file, job);
-	/* Behind the job the file is padding. */
-	forget_input();
-	close(file);
-	return outcome;
+	return read_job_file(job);
 }
 
 /*

@@ -86,8 +86,13 @@ int main(int argc, char **argv)
 	prepare_sampling();
 	clock_gettime(CLOCK_MONOTONIC, &now); /* maps the vDSO's data page, once */
 
-	for (;;) {
-		announce(channel);
+	announce(channel);
+	/* A template in the making: it will be stopped while it waits for the next one. */
+	if (read_first_job(bell, &job)) {
+		run_job(channel, &job);
+		freeze_machine();
+	}
+	for (;; announce(channel)) {
 		while (read_next_job(channel, bell, &job, &last) == JOB_READ) {
 			run_job(channel, &job);
 			if (last)

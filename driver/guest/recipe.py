@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a template is made from, and how it is made."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from driver import process
+from driver.artifacts import ImageArtifact, KernelArtifact
+from driver.deadline import Deadline
+from driver.errors import WorkloadFailed
+from driver.guest.agent import encode
+from driver.guest.job import Job, JobResult
+from driver.guest.keys import Keys
+from driver.guest.machine import Machine
+from driver.guest.pace import slowness
+from driver.guest.qemu import PROGRAM, Files, Ports, argv
+from driver.guest.session import Guest, start
+from driver.guest.setup import Setup
+from driver.guest.storage import blank, blank_nvdimm, kernel_file, with_keys
+from driver.store import file_digest
+
+# Seconds that saving or restoring a state gets, many times the 0.4 s it takes.
+SAVE_SECONDS = 60.0
+# After provisioning the guest is left alone for so long, so that its agent sleeps in its read and
+# deferred work of the kernel is over when it is saved.
+_SETTLE_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a template is made from; the same recipe gives the same template."""
+
+    machine: Machine
+    kernel: KernelArtifact
+    image: ImageArtifact
+    provision: Job | None
+
+    def inputs(self) -> dict[str, Any]:
+        """What decides the saved state, for the store's digest.
+
+        QEMU refuses, or worse, accepts a state saved under another command line, so all of it
+        counts, with the files in it replaced by the digests of what they hold.
+        """
+        files = Files(Path("KERNEL"), Path("IMAGE"), Path("LOG"), Path("RAM"), Path("NVDIMM"), True)
+        exact = self.machine.exact
+        ports = Ports(0, output=0, job=0, bell=0) if exact else Ports(0, agent=0)
+        return {
+            "format": 2,
+            "qemu": qemu_version(),
+            "argv": argv(self.machine, files, ports),
+            "kernel": self.kernel.digest,
+            "image": self.image.digest,
+            "provision": encode(self.provision).decode() if self.provision else None,
+            "host": processor() if self.machine.accel == "kvm" else None,
+        }
+
+
+def make(recipe: Recipe, folder: Path, boot_seconds: float) -> dict[str, Any]:
+    """Boot, provision, stop and save a guest into an empty directory; returns what is known of it.
+
+    ``boot_seconds`` is how long it may take to boot.
+    """
+    began = time.monotonic()
+    machine = recipe.machine
+    blank(folder / "ram", machine.memory_mib)
+    blank_nvdimm(machine, folder)
+    keys = Keys.generate() if machine.ssh else None
+    with_keys(recipe.image.initramfs, keys, folder)
+    if keys:
+        (folder / "login").write_text(keys.as_text(), encoding="ascii")
+    setup = Setup(
+        machine=machine,
+        files=files_of(recipe, folder, folder / "console.log", shared=True),
+        job=_first_job(recipe) if machine.exact else None,
+    )
+    deadline = Deadline.after(boot_seconds, "booting the guest of a template")
+    with start(setup, deadline) as guest:
+        booted = time.monotonic()
+        _fill(guest, recipe, slowness(machine, booted - began))
+        provisioned = time.monotonic()
+        guest.save_state(folder / "state", Deadline.after(SAVE_SECONDS, "saving a template"))
+        saved = time.monotonic()
+    return {
+        "release": guest.release,
+        "boot_seconds": round(booted - began, 3),
+        "provision_seconds": round(provisioned - booted, 3),
+        "save_seconds": round(saved - provisioned, 3),
+        "state_bytes": (folder / "state").stat().st_size,
+        "digests": _digests(recipe, folder),
+    }
+
+
+def _fill(guest: Guest, recipe: Recipe, slow: float) -> None:
+    """Provision a guest and stop it."""
+    if not recipe.machine.exact:
+        provision(guest, recipe.provision, slow)
+        time.sleep(_SETTLE_SECONDS)
+        guest.check()
+        guest.pause()
+        return
+    job = _first_job(recipe)
+    _demand_success(job, guest.run_first(job, _time_for(job, slow)))
+
+
+def _digests(recipe: Recipe, folder: Path) -> dict[str, str]:
+    """What every template of an exact recipe agrees in; nothing for any other recipe.
+
+    Its memory is no part of it, although no guest can tell one from another: QEMU 7.2 copies some
+    uninitialised bytes of its own into the first pages.
+    """
+    if not recipe.machine.exact:
+        return {}
+    names = ["console.log", *(["nvdimm"] if recipe.machine.nvdimm_mib else [])]
+    return {name: file_digest(folder / name) for name in names}
+
+
+def _first_job(recipe: Recipe) -> Job:
+    """What an exact guest does before it becomes a template; there must be something."""
+    return recipe.provision or Job(argv=["true"])
+
+
+def files_of(recipe: Recipe, folder: Path, log: Path, *, shared: bool) -> Files:
+    """The files of a guest that is (``shared``), or is a fork of, the template in a folder."""
+    initramfs = folder / "initramfs" if recipe.machine.ssh else recipe.image.initramfs
+    nvdimm = folder / "nvdimm" if recipe.machine.nvdimm_mib else None
+    kernel = kernel_file(recipe.machine, recipe.kernel)
+    return Files(kernel, initramfs, log, folder / "ram", nvdimm, shared)
+
+
+def provision(guest: Guest, job: Job | None, slow: float) -> None:
+    """Have a running guest do what makes it a template; ``slow`` multiplies the deadline."""
+    if job is not None:
+        _demand_success(job, guest.run(job, _time_for(job, slow)))
+
+
+def _time_for(job: Job, slow: float) -> Deadline:
+    return Deadline.after(job.timeout * slow, f"provisioning with `{' '.join(job.argv)}`")
+
+
+def _demand_success(job: Job, result: JobResult) -> None:
+    if result.status != 0:
+        raise WorkloadFailed(
+            f"provisioning with `{' '.join(job.argv)}` failed with status {result.status}",
+            excerpt="\n".join(result.output.splitlines()[-20:]) or None,
+            hint="The guest was not saved; mend the command and run again.",
+        )
+
+
+@functools.cache
+def qemu_version() -> str:
+    """The first line of ``qemu-system-x86_64 --version``; :class:`HostError` if there is none."""
+    return process.run([PROGRAM, "--version"]).stdout.split("\n", 1)[0]
+
+
+def processor() -> str:
+    """A digest of what KVM passes through: the host processor's model and features."""
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n", 1)[0]
+    stable = [line for line in text.splitlines() if not line.startswith(("cpu MHz", "bogomips"))]
+    return hashlib.sha256("\n".join(stable).encode()).hexdigest()

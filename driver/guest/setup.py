@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a guest is to be started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from driver.guest.job import Job
+from driver.guest.keys import Login
+from driver.guest.machine import Machine
+from driver.guest.qemu import Files
+
+NO_KINDS: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How to start a guest: its ``files``, and what differs from guest to guest.
+
+    ``tolerate`` names kinds of splats (:mod:`driver.guest.splats`) that are expected and do not
+    end the job. ``job`` is what an exact guest will do: a fork when it is told to go on, any other
+    as soon as it has booted. ``console`` attaches a live console that the caller must read;
+    ``gdb`` is where to wait for a debugger.
+    """
+
+    machine: Machine
+    files: Files
+    login: Login | None = None
+    job: Job | None = None
+    console: bool = False
+    gdb: Path | None = None
+    tolerate: frozenset[str] = NO_KINDS
