@@ -7,99 +7,27 @@ changed patch or source file recompiles little; the artifact itself is a copy th
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from driver.artifacts import KernelArtifact
 from driver.errors import UserError
-from driver.kernel import source as sources
-from driver.kernel import toolchain, usertree
-from driver.kernel.fragment import MACHINE, Fragment, builtin, resolve
+from driver.kernel import seed, toolchain, usertree, worktree
 from driver.kernel.kbuild import BZIMAGE, VMLINUX, compile_kernel
 from driver.kernel.kconfig import configure
 from driver.kernel.make import Make
-from driver.kernel.series import Patch, Series, default_series, load
+from driver.kernel.request import OPTIONS_OFF, Request, make_request
+from driver.kernel.seed import Pair
 from driver.kernel.source import Source
-from driver.kernel.worktree import prepare
+from driver.kernel.worktree import WorkTree
 from driver.process import run
 from driver.project import Project
 from driver.report import Reporter
-from driver.store import Artifact, Store, digest_of
+from driver.store import Artifact, Store
 
-# Raised when the same inputs would give another artifact: other make variables, other files.
-_RECIPE = 1
 _KIND = "kernel"
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What is to be built, fully read and identified."""
-
-    source: Source
-    series: Series
-    variant: str | None
-    fragments: tuple[Fragment, ...]
-    compiler: Mapping[str, str]
-
-    @property
-    def name(self) -> str:
-        """Stands for the build directory: a changed patch or source file keeps it."""
-        source = self.source
-        where = source.key if source.pristine else f"tree-{digest_of(str(source.tree))[:12]}"
-        return "-".join(filter(None, (where, self.series.name, self.variant)))
-
-    @property
-    def title(self) -> str:
-        parts = [f"Linux {self.source.version}", f"series {self.series.name}", self.variant]
-        return ", ".join(filter(None, parts))
-
-    @property
-    def localversion(self) -> str:
-        """Appended to the release, so that ``uname -r`` tells the arms of an experiment apart."""
-        parts = filter(None, (self.series.title, self.variant))
-        return "".join(f"-{part}" for part in parts)
-
-    def inputs(self) -> dict[str, Any]:
-        asked = {name: request.value for name, request in resolve(self.fragments).items()}
-        return {
-            "recipe": _RECIPE,
-            "arch": "x86_64",
-            "source": self.source.identity,
-            "patches": [patch.digest for patch in self.patches],
-            "config": digest_of(asked),
-            "localversion": self.localversion,
-            "compiler": dict(self.compiler),
-        }
-
-    @property
-    def patches(self) -> tuple[Patch, ...]:
-        """The patches applied: a tree of the user's is built as it stands."""
-        return self.series.patches if self.source.pristine else ()
-
-    def provenance(self) -> dict[str, Any]:
-        source, series = self.source, self.series
-        return {
-            "source": {
-                "identity": source.identity,
-                "version": source.version,
-                "origin": {**source.origin},
-            },
-            "series": {
-                "name": series.name,
-                "patches": [{"name": part.name, "sha256": part.digest} for part in self.patches],
-            },
-            "variant": self.variant,
-            "fragments": {
-                part.name: hashlib.sha256(part.text.encode()).hexdigest() for part in self.fragments
-            },
-            "compiler": dict(self.compiler),
-            "recipe": _RECIPE,
-        }
 
 
 def build_kernel(
@@ -124,21 +52,8 @@ def build_kernel(
     that does not apply, symbol that does not hold) and :class:`~driver.errors.HostError` when this
     machine fails (no network, missing tools, compile error).
     """
-    chosen = load(project, series or default_series(source))
-    found = sources.obtain(store, source, chosen.base, reporter)
-    chosen.check_base(found)
-    if not found.pristine and chosen.patches:
-        reporter.note(
-            f"{found.tree} is built as it stands: of series {chosen.name} only the "
-            "configuration is used"
-        )
-    extra = (builtin(variant),) if variant else ()
-    request = _Request(
-        source=found,
-        series=chosen,
-        variant=variant,
-        fragments=(builtin(MACHINE), *chosen.fragments, *extra),
-        compiler=toolchain.identify(),
+    request = make_request(
+        store, project, source=source, series=series, variant=variant, reporter=reporter
     )
     artifact = store.get(
         _KIND, request.inputs(), lambda work: _build(store, request, work, jobs, reporter)
@@ -146,18 +61,39 @@ def build_kernel(
     return _describe(artifact, request)
 
 
+def processors() -> int:
+    """How many compilers to run at once if nobody says."""
+    return len(os.sched_getaffinity(0))
+
+
+def pair_of(store: Store, request: Request) -> Pair:
+    """Where a request is built; what it is built from is locked by the pair's lock."""
+    tree = worktree.place(store, request.source, request.series)
+    # Variants of a series are built from one tree, which only one of them may move at a time.
+    moved = request.name if tree == request.source.tree else tree.name
+    return Pair(
+        build=store.scratch("kernel-build") / request.name,
+        tree=tree,
+        repository=request.source.tree if request.source.commit else Path(),
+        # Turning the options of a series off is no reason to compile everything else again.
+        variant="" if request.variant == OPTIONS_OFF else request.variant or "",
+        lock=f"build-{moved}",
+    )
+
+
 def _build(
-    store: Store, request: _Request, work: Path, jobs: int | None, reporter: Reporter
+    store: Store, request: Request, work: Path, jobs: int | None, reporter: Reporter
 ) -> dict[str, Any]:
     toolchain.check_headers()
-    with store.lock(
-        f"build-{request.name}", waiting_for=f"another driver building {request.title}"
-    ):
-        tree = prepare(store, request.source, request.series, reporter)
+    pair = pair_of(store, request)
+    with store.lock(pair.lock, waiting_for=f"another driver building {request.title}"):
+        tree, seeded = _tree(store, request, pair, reporter)
+        pair.build.mkdir(parents=True, exist_ok=True)
+        pair.record()
         make = Make(
             tree=tree.path,
-            build=store.scratch("kernel-build", request.name),
-            jobs=jobs or len(os.sched_getaffinity(0)),
+            build=pair.build,
+            jobs=jobs or processors(),
             localversion=request.localversion,
         )
         make.fresh_log()
@@ -173,13 +109,32 @@ def _build(
         "objects": outcome.objects,
         "seconds": round(outcome.seconds, 1),
         "full_build": outcome.full,
+        "seeded_from": seeded,
         "debug_info": debug_info,
     }
 
 
+def _tree(
+    store: Store, request: Request, pair: Pair, reporter: Reporter
+) -> tuple[WorkTree, str | None]:
+    """The source tree up to date, and the name of the build that this one begins with, if any."""
+    source, series = request.source, request.series
+    if not source.commit:
+        return WorkTree(source.tree, ""), None
+    commit = worktree.apply(store, source, series, reporter)
+    with seed.sibling(store, pair, commit) as found:
+        like = found.tree if found else None
+        tree = worktree.prepare(store, source, series, commit, reporter, like=like)
+        if found is None:
+            return tree, None
+        reporter.step(f"beginning with what was compiled for {found.build.name}")
+        seed.copy_objects(found, pair)
+        return tree, found.build.name
+
+
 def _check_unchanged(source: Source) -> None:
     """A tree edited while it was compiled has no identity: refuse to file it under one."""
-    if source.pristine:
+    if source.commit:
         return
     now = usertree.obtain(source.tree)
     if now.identity != source.identity:
@@ -208,7 +163,7 @@ def _collect(make: Make, work: Path) -> bool:
     return debug_info
 
 
-def _describe(artifact: Artifact, request: _Request) -> KernelArtifact:
+def _describe(artifact: Artifact, request: Request) -> KernelArtifact:
     return KernelArtifact(
         digest=artifact.digest,
         release=artifact.facts["release"],

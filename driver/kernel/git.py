@@ -53,15 +53,20 @@ def git(
 
 
 def foreign_git(
-    tree: Path, *arguments: str | Path, check: bool = True, index: Path | None = None
+    tree: Path,
+    *arguments: str | Path,
+    check: bool = True,
+    index: Path | None = None,
+    objects: Path | None = None,
 ) -> Completed:
     """Run git in a tree of the user's: their configuration holds.
 
     ``index`` is used in place of the tree's own, which even ``git diff`` would refresh, that is
-    rewrite.
+    rewrite. ``objects`` is where objects are read and written in place of the tree's own.
     """
+    ours = {"GIT_INDEX_FILE": index, "GIT_OBJECT_DIRECTORY": objects}
     return run(
         ["git", "-C", tree, *arguments],
         check=check,
-        env={**_CALLER, "LC_ALL": "C", "GIT_INDEX_FILE": str(index) if index else None},
+        env={**_CALLER, "LC_ALL": "C", **{name: str(path) for name, path in ours.items() if path}},
     )

@@ -15,11 +15,13 @@ from typing import Any
 
 from driver.errors import HostError
 from driver.kernel.git import git
-from driver.kernel.source import Source, kernel_version
+from driver.kernel.source import Source, kernel_version, short_name
 from driver.report import Reporter
 from driver.store import Store, write_atomically
 
 _RECORD = "source.json"
+# The branch that has the one commit.
+BASE = "base"
 # What a source needs while it is imported: the package, the work tree and its objects.
 _FREE_BYTES = 3 << 30
 
@@ -39,7 +41,8 @@ def find(store: Store, name: str) -> Source | None:
         return None
     if not (home / "linux/.git").is_dir():
         return None
-    return Source(tree=home / "linux", pristine=True, **record)
+    place = short_name(record["version"], record["identity"])
+    return Source(tree=home / "linux", pristine=True, place=place, commit=BASE, **record)
 
 
 def names(store: Store, prefix: str) -> list[str]:
@@ -95,7 +98,7 @@ def add(
 
 def _commit(tree: Path, label: str) -> str:
     """Make ``tree`` a repository with one commit; the id of the tree object."""
-    git(tree, "init", "--quiet", "--object-format=sha1", "--template=", "--initial-branch=base")
+    git(tree, "init", "--quiet", "--object-format=sha1", "--template=", f"--initial-branch={BASE}")
     # Series are commits nothing but a detached work tree refers to: git must never tidy them up.
     git(tree, "config", "gc.auto", "0")
     git(tree, "config", "core.autocrlf", "false")

@@ -28,6 +28,9 @@ from driver.project import Project
 
 # The series name that means no series.
 NONE = "none"
+SERIES_FILE = "series.toml"
+# Goes into the kernel release, where kbuild allows 64 characters in all.
+SERIES_NAME = r"^[a-z0-9][a-z0-9.-]{0,31}$"
 
 # No component begins with a dot or a slash: a series stays inside its folder.
 FileName = Annotated[str, StringConstraints(pattern=r"^\w[\w.+-]*(/\w[\w.+-]*)*$")]
@@ -38,8 +41,7 @@ class SeriesFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    # Goes into the kernel release, where kbuild allows 64 characters in all.
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,31}$")]
+    name: Annotated[str, StringConstraints(pattern=SERIES_NAME)]
     base: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+(\.\d+)?$")]
     description: str = ""
     patches: list[FileName] = Field(min_length=1)
@@ -82,8 +84,15 @@ UNPATCHED = Series(name=NONE, title="", base=DEFAULT_BASE)
 
 
 def default_series(source: str | None) -> str:
-    """The series when none is named: none on a tree of the user's, the default base otherwise."""
-    return NONE if is_directory_spec(source) else DEFAULT_BASE
+    """The series when none is named: that of a checkout, none on another tree of the user's, and
+    the default base otherwise.
+    """
+    if source is None or not is_directory_spec(source):
+        return DEFAULT_BASE
+    from driver.kernel import checkout  # noqa: PLC0415  (it imports Series)
+
+    found = checkout.find(Path(source).expanduser().resolve())
+    return found.series if found else NONE
 
 
 def load(project: Project, name: str) -> Series:
@@ -91,9 +100,9 @@ def load(project: Project, name: str) -> Series:
     if name == NONE:
         return UNPATCHED
     folder = project.patches / name
-    path = folder / "series.toml"
+    path = folder / SERIES_FILE
     if not path.is_file():
-        known = sorted(found.parent.name for found in project.patches.glob("*/series.toml"))
+        known = sorted(found.parent.name for found in project.patches.glob(f"*/{SERIES_FILE}"))
         raise UserError(
             f"there is no series `{name}` (no {path})",
             hint=f"Known: {', '.join([*known, NONE])}.{_meant(name, known)}",

@@ -7,7 +7,8 @@
 (nothing)                   the newest Debian package ``linux-source-<base of the series>``
 ``debian:BASE[=VERSION]``   that package, and that version of it
 ``URL#sha256=HEX``          a tarball (``https``, ``http``, ``file``) with exactly this digest
-``DIR``                     the user's own tree, built out of tree as it stands, never written to
+``DIR``                     the user's own tree, built out of tree as it stands, never written to;
+                            one that `driver patch checkout` made: built from a snapshot of it
 ==========================  ====================================================================
 
 A source is known by its *content*: the id of its git tree, plus a digest of what is not
@@ -35,8 +36,11 @@ class Source:
     """A kernel source tree on disk.
 
     ``identity`` names its content; ``version`` is what its Makefile says ("6.12.117");
-    ``label`` is for people; ``origin`` is JSON for the manifest. ``pristine`` is true for a
-    git repository of ours that patches may be applied to, and false for the user's own tree.
+    ``label`` is for people; ``origin`` is JSON for the manifest.
+
+    ``commit`` is what to build of ``tree``, a git repository of ours; it is empty for the user's
+    own tree, which is built where it is. ``place`` names the directories it is built in: a changed
+    file keeps it. ``pristine`` is true if patches may be applied.
     """
 
     tree: Path
@@ -44,12 +48,14 @@ class Source:
     version: str
     label: str
     pristine: bool
+    place: str
+    commit: str = ""
     origin: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def key(self) -> str:
-        """A short directory name that stands for this source."""
-        return f"{self.version}-{self.identity.rpartition(':')[2][:12]}"
+
+def short_name(version: str, identity: str) -> str:
+    """A directory name that stands for a source as long as its content stays."""
+    return f"{version}-{identity.rpartition(':')[2][:12]}"
 
 
 def is_directory_spec(spec: str | None) -> bool:
@@ -64,12 +70,13 @@ def obtain(store: Store, spec: str | None, base: str, reporter: Reporter) -> Sou
     :class:`UserError` for a source that cannot be what was meant and
     :class:`~driver.errors.HostError` for one that cannot be had.
     """
-    from driver.kernel import debian, tarball, usertree  # noqa: PLC0415  (they import Source)
+    from driver.kernel import debian, snapshot, tarball, usertree  # noqa: PLC0415  (cycle)
 
     if spec is None:
         return debian.obtain(store, base, None, reporter)
     if is_directory_spec(spec):
-        return usertree.obtain(Path(spec).expanduser().resolve())
+        tree = Path(spec).expanduser().resolve()
+        return snapshot.obtain(store, tree) or usertree.obtain(tree)
     if spec.startswith("debian:"):
         wanted, _, version = spec.removeprefix("debian:").partition("=")
         return debian.obtain(store, wanted, version or None, reporter)

@@ -44,6 +44,7 @@ def obtain(tree: Path) -> Source:
         version=version,
         label=f"{tree} ({version})",
         pristine=False,
+        place=f"tree-{digest_of(str(tree))[:12]}",
         origin={"kind": "directory", "path": str(tree), **origin},
     )
 
@@ -62,7 +63,7 @@ def _is_git_root(tree: Path) -> bool:
 def _git_identity(tree: Path) -> tuple[str, dict[str, object]]:
     head = foreign_git(tree, "rev-parse", "HEAD", "HEAD^{tree}").stdout.split()
     plain = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--full-index")
-    with _index_copy(tree) as index:
+    with index_copy(tree) as index:
         diff = foreign_git(tree, "diff", *plain, "--binary", "HEAD", index=index).stdout
         others = ("ls-files", "--others", "--exclude-standard", "-z")
         listing = foreign_git(tree, *others, index=index).stdout
@@ -80,7 +81,8 @@ def _git_identity(tree: Path) -> tuple[str, dict[str, object]]:
 
 
 @contextmanager
-def _index_copy(tree: Path) -> Iterator[Path]:
+def index_copy(tree: Path) -> Iterator[Path]:
+    """A copy of a tree's index, so that git's looking at the tree does not change it."""
     own = foreign_git(tree, "rev-parse", "--path-format=absolute", "--git-path", "index")
     with tempfile.TemporaryDirectory(prefix="driver-index-") as folder:
         copy = Path(folder) / "index"

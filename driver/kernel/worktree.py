@@ -9,11 +9,12 @@ little, and a patch that does not apply leaves the tree as it was.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,37 +37,105 @@ class WorkTree:
     commit: str
 
 
-def prepare(store: Store, source: Source, series: Series, reporter: Reporter) -> WorkTree:
-    """Bring the work tree of (source, series) up to date.
+def place(store: Store, source: Source, series: Series) -> Path:
+    """Where the work tree of (source, series) is; it need not exist."""
+    if not source.commit or (source.pristine and not series.patches):
+        return source.tree
+    return store.scratch("kernel-tree") / f"{source.place}-{series.name}"
 
-    The caller holds the lock of whatever is built from it. Raises :class:`UserError` naming the
-    patch, the file and the hunk when a patch does not apply.
+
+def apply(store: Store, source: Source, series: Series, reporter: Reporter) -> str:
+    """The commit that is the source with the series on it.
+
+    Raises :class:`UserError` naming the patch, the file and the hunk when a patch does not apply.
     """
-    if not source.pristine:
-        return WorkTree(source.tree, "")
-    with store.lock(f"worktrees-{source.key}", waiting_for="another driver applying patches"):
-        base = git(source.tree, "rev-parse", "base").stdout.strip()
-        if not series.patches:
-            _move_to(source.tree, base)
-            return WorkTree(source.tree, base)
-        commit = _apply(source, base, series, reporter)
-        path = store.scratch("kernel-tree") / f"{source.key}-{series.name}"
-        if not _is_ours(path, source):
-            shutil.rmtree(path, ignore_errors=True)
+    start = git(source.tree, "rev-parse", source.commit).stdout.strip()
+    if not (source.pristine and series.patches):
+        return start
+    with _locked(store, source):
+        reporter.step(f"applying series {series.name}")
+        with _sparse_tree(source, start, series.patches) as tree:
+            for number, patch in enumerate(series.patches, start=1):
+                _apply_one(tree, patch, source, series)
+                reporter.progress(number, len(series.patches), patch.name)
+            return git(tree, "rev-parse", "HEAD").stdout.strip()
+
+
+def prepare(
+    store: Store,
+    source: Source,
+    series: Series,
+    commit: str,
+    reporter: Reporter,
+    *,
+    like: Path | None = None,
+) -> WorkTree:
+    """Bring the work tree of (source, series) to a commit; made anew, it begins as one ``like``.
+
+    The caller holds the lock of whatever is built from it.
+    """
+    path = place(store, source, series)
+    with _locked(store, source):
+        if path != source.tree and not is_work_tree(path, source):
             reporter.step(f"checking out {source.label} for series {series.name}")
-            git(source.tree, "worktree", "prune")
-            git(source.tree, "worktree", "add", "--force", "--detach", path, commit)
-        _move_to(path, commit)
+            add(source, path, commit, like=like)
+        move_to(path, commit)
     return WorkTree(path, commit)
 
 
-def _apply(source: Source, base: str, series: Series, reporter: Reporter) -> str:
-    reporter.step(f"applying series {series.name}")
-    with _sparse_tree(source, base, series.patches) as tree:
-        for number, patch in enumerate(series.patches, start=1):
-            _apply_one(tree, patch, source, series)
-            reporter.progress(number, len(series.patches), patch.name)
-        return git(tree, "rev-parse", "HEAD").stdout.strip()
+def add(source: Source, path: Path, commit: str, *, like: Path | None = None) -> None:
+    """Make a work tree of a source at a commit.
+
+    With ``like``, another work tree of it, the files are that tree's own, under second names, with
+    their times: only what differs is written, and make finds the rest as old as it was. Safe,
+    because git replaces files and does not write into them, and kbuild writes none.
+    """
+    shutil.rmtree(path, ignore_errors=True)
+    git(source.tree, "worktree", "prune")
+    shape = ("--force", "--detach", *(("--no-checkout",) if like else ()))
+    git(source.tree, "worktree", "add", *shape, path, commit)
+    if like is None:
+        return
+    # A second name changes a file's ctime, by which git would take it for another file.
+    git(source.tree, "config", "core.trustctime", "false")
+    for folder, names, files in os.walk(like):
+        here = path / Path(folder).relative_to(like)
+        if here == path:
+            names[:] = [name for name in names if name != ".git"]
+            files = [name for name in files if name != ".git"]  # noqa: PLW2901
+        here.mkdir(exist_ok=True)
+        for name in files:
+            os.link(Path(folder, name), here / name, follow_symlinks=False)
+    shutil.copyfile(_index(like), _index(path))
+    move_to(path, commit)
+
+
+def remove(source: Source, path: Path) -> None:
+    """Take a work tree away."""
+    git(source.tree, "worktree", "remove", "--force", path, check=False)
+
+
+def move_to(tree: Path, commit: str) -> None:
+    """Make the tree exactly ``commit``, touching only the files that differ from it."""
+    git(tree, "checkout", "--quiet", "--force", "--detach", commit)
+    git(tree, "clean", "--quiet", "-ffdx")
+
+
+def is_work_tree(path: Path, source: Source) -> bool:
+    """Whether ``path`` is a living work tree of the source (a moved cache breaks the link)."""
+    if not (path / ".git").is_file():
+        return False
+    common = git(path, "rev-parse", "--path-format=absolute", "--git-common-dir", check=False)
+    return common.status == 0 and Path(common.stdout.strip()).resolve() == source.tree / ".git"
+
+
+def _locked(store: Store, source: Source) -> AbstractContextManager[None]:
+    repository = source.tree.parent.name
+    return store.lock(f"worktrees-{repository}", waiting_for="another driver applying patches")
+
+
+def _index(tree: Path) -> Path:
+    return Path(git(tree, "rev-parse", "--path-format=absolute", "--git-path", "index").stdout[:-1])
 
 
 def _apply_one(tree: Path, patch: Patch, source: Source, series: Series) -> None:
@@ -114,17 +183,3 @@ def _sparse_tree(source: Source, base: str, patches: tuple[Patch, ...]) -> Itera
 def _touched(patches: tuple[Patch, ...]) -> set[str]:
     found = (match for patch in patches for match in _TOUCHED.finditer(patch.content))
     return {(match[1] or match[2]).decode("utf-8", errors="surrogateescape") for match in found}
-
-
-def _is_ours(path: Path, source: Source) -> bool:
-    """Whether ``path`` is a living work tree of the source (a moved cache breaks the link)."""
-    if not (path / ".git").is_file():
-        return False
-    common = git(path, "rev-parse", "--path-format=absolute", "--git-common-dir", check=False)
-    return common.status == 0 and Path(common.stdout.strip()).resolve() == source.tree / ".git"
-
-
-def _move_to(tree: Path, commit: str) -> None:
-    """Make the tree exactly ``commit``, touching only the files that differ from it."""
-    git(tree, "checkout", "--quiet", "--force", "--detach", commit)
-    git(tree, "clean", "--quiet", "-ffdx")

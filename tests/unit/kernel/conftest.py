@@ -105,26 +105,26 @@ def tarball(tmp_path: Path, _archive: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def _patches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def patches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = Path(shutil.copytree(FAKE, tmp_path_factory.mktemp("author") / "linux"))
     sh("git init -q && git add -A -f && git commit -qm base", work)
     feature = work / "mm/feature.c"
     feature.write_text(feature.read_text().replace("return 1;", "return 2;"))
-    sh("git commit -qam 'feature: count to two'", work)
+    sh("git commit -qsam 'feature: count to two'", work)
     memory = work / "mm/memory.c"
     memory.write_text(memory.read_text().replace("pages = 0;", "pages = -1;"))
-    sh("git commit -qam 'mm: leave no pages'", work)
+    sh("git commit -qsam 'mm: leave no pages'", work)
     sh("git format-patch -q -o ../patches HEAD~2", work)
     return work.parent / "patches"
 
 
 @pytest.fixture
-def project(tmp_path: Path, _patches: Path) -> Project:
+def project(tmp_path: Path, patches: Path) -> Project:
     """A project whose series 6.12 has two patches: a feature, and a change to mm/memory.c."""
     root = tmp_path / "project"
     for name in ("guest-images", "experiments"):
         (root / name).mkdir(parents=True)
-    folder = Path(shutil.copytree(_patches, root / "kernel-patches/6.12"))
+    folder = Path(shutil.copytree(patches, root / "kernel-patches/6.12"))
     (folder / "feature.config").write_text("CONFIG_FEATURE=y\n")
     write_series(folder)
     return Project(root)

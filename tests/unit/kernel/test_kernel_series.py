@@ -11,10 +11,11 @@ from conftest import Recorder, sh, write_series
 
 from driver.errors import UserError
 from driver.kernel import source as sources
+from driver.kernel import worktree
 from driver.kernel.rejection import explain
 from driver.kernel.series import default_series, load
 from driver.kernel.source import Source
-from driver.kernel.worktree import WorkTree, prepare
+from driver.kernel.worktree import WorkTree
 from driver.project import Project
 from driver.store import Store
 
@@ -33,7 +34,9 @@ def source(store: Store, tarball: str) -> Source:
 
 
 def apply(store: Store, source: Source, project: Project) -> WorkTree:
-    return prepare(store, source, load(project, "6.12"), Recorder())
+    series, reporter = load(project, "6.12"), Recorder()
+    commit = worktree.apply(store, source, series, reporter)
+    return worktree.prepare(store, source, series, commit, reporter)
 
 
 class TestFile:

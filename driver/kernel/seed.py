@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Beginning a build directory where a sibling is, instead of from nothing.
+
+A first build compiles 1,335 objects in minutes, and nearly all of them have been compiled before:
+for the unpatched kernel, or for the series as it was. So a new build directory starts as a copy of
+the one whose source differs least, and its source tree as that one's, with the same times on all
+files (see :func:`driver.kernel.worktree.add`). Then git writes the files that differ, which makes
+them new, and make compiles what depends on them: as if the sibling had been built on, with git
+switching its tree from one commit to the other.
+
+Only the place is another one. kbuild writes the paths of both directories into the commands it
+records, and compiles anew whatever was compiled by another command; so they are replaced there. A
+path that is missed costs a compilation, never a wrong object. A kernel with debug information is
+no seed: its objects name the sibling's files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from driver.kernel.git import git
+from driver.kernel.kbuild import VMLINUX
+from driver.process import run
+from driver.store import Store, write_atomically
+
+_RECORD = "driver-pair.json"
+# Files of a build directory in which kbuild keeps paths.
+_WITH_PATHS = (".cmd", ".d")
+# A header is included by many; how many, only a build would tell.
+_HEADER_WEIGHT = 50
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A build directory and the source tree it is of.
+
+    ``repository`` is the git repository the tree belongs to, ``variant`` what the kernel is built
+    as, and ``lock`` names the lock that whoever changes one of the two holds.
+    """
+
+    build: Path
+    tree: Path
+    repository: Path
+    variant: str
+    lock: str
+
+    def record(self) -> None:
+        """Let later builds find this one."""
+        text = json.dumps({name: str(value) for name, value in asdict(self).items()})
+        write_atomically(self.build / _RECORD, text)
+
+
+@contextmanager
+def sibling(store: Store, new: Pair, commit: str) -> Iterator[Pair | None]:
+    """The pair to begin ``new`` with, locked; None if it exists already or there is none.
+
+    Where the tree exists and the build directory does not, only a build of that very tree will do:
+    of any other the times would mean nothing.
+    """
+    if any(_content(new.build)):
+        yield None
+        return
+    with ExitStack() as held:
+        for pair in _candidates(new, commit):
+            if pair.lock == new.lock or _try_lock(held, store, pair.lock):
+                yield pair
+                return
+        yield None
+
+
+def copy_objects(old: Pair, new: Pair) -> None:
+    """Make the build directory of ``new`` a copy of that of ``old``."""
+    partial = new.build.with_name(f".{new.build.name}.{os.getpid()}")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        run(["cp", "-a", "--reflink=auto", old.build, partial])
+        (partial / _RECORD).unlink()
+        _relocate(partial, {str(old.tree): str(new.tree), str(old.build): str(new.build)})
+        shutil.rmtree(new.build, ignore_errors=True)
+        partial.rename(new.build)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _candidates(new: Pair, commit: str) -> list[Pair]:
+    """Finished builds of the same repository and variant, the nearest first."""
+    found = []
+    fresh = not new.tree.exists()
+    for path in new.build.parent.glob(f"*/{_RECORD}"):
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            pair = Pair(
+                build=Path(told["build"]),
+                tree=Path(told["tree"]),
+                repository=Path(told["repository"]),
+                variant=told["variant"],
+                lock=told["lock"],
+            )
+        except (OSError, ValueError, KeyError):
+            continue
+        alike = (pair.repository, pair.variant) == (new.repository, new.variant)
+        # A cache that was moved names places that are no longer there.
+        if not alike or pair.build != path.parent or not is_usable(pair):
+            continue
+        if fresh or pair.tree == new.tree:
+            found.append((_distance(pair.tree, commit), pair.build.name, pair))
+    return [pair for _, _, pair in sorted(found, key=lambda entry: entry[:2])]
+
+
+def is_usable(pair: Pair) -> bool:
+    """Whether a build can be copied: it is finished, and names no files in its objects."""
+    if not (pair.build / VMLINUX).exists() or not pair.tree.is_dir():
+        return False
+    config = (pair.build / ".config").read_text(encoding="utf-8")
+    return "\nCONFIG_DEBUG_INFO=y\n" not in config
+
+
+def _distance(tree: Path, commit: str) -> int:
+    """How much there is to compile, roughly, when a tree moves to another commit."""
+    names = git(tree, "diff", "--name-only", "--no-renames", "HEAD", commit).stdout.splitlines()
+    return sum(_HEADER_WEIGHT if name.endswith(".h") else 1 for name in names)
+
+
+def _relocate(folder: Path, moves: dict[str, str]) -> None:
+    """Replace paths where kbuild keeps them, leaving every file as old as it was."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            path = Path(where, name)
+            if not (name.endswith(_WITH_PATHS) or path == folder / "Makefile"):
+                continue
+            text = path.read_bytes()
+            moved = text
+            for old, new in moves.items():
+                moved = moved.replace(old.encode(), new.encode())
+            if moved != text:
+                times = path.stat()
+                path.write_bytes(moved)
+                os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def _try_lock(held: ExitStack, store: Store, name: str) -> bool:
+    """Take a lock unless someone holds it: waiting for a build would cost what it saves."""
+    lock = FileLock(store.root / "locks" / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    held.callback(lock.release)
+    return True
+
+
+def _content(folder: Path) -> Iterator[Path]:
+    return folder.iterdir() if folder.is_dir() else iter(())
