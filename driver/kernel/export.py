@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writing the commits of a checkout back as the patches of a series.
+
+The same commits give the same bytes, whoever exports them and however often: no commit ids, no
+version of git, no "2/13" that moves when a patch is added, and object ids of a fixed length.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from driver.errors import UserError
+from driver.kernel import series as patch_series
+from driver.kernel.checkout import Checkout, set_series
+from driver.kernel.git import foreign_git, git
+from driver.kernel.pristine import BASE
+from driver.kernel.series import NONE, SERIES_FILE, SERIES_NAME
+from driver.kernel.source import kernel_version
+from driver.project import Project
+
+_FORMAT = (
+    "--zero-commit",
+    "--no-signature",
+    "--no-numbered",
+    "--no-thread",
+    "--no-attach",
+    "--no-cover-letter",
+    "--no-base",
+    "--no-to",
+    "--no-cc",
+    "--no-notes",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-color",
+    "--no-relative",
+    "--subject-prefix=PATCH",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+    "--diff-algorithm=myers",
+    "--unified=3",
+    # As many digits as git chooses for the objects of one kernel; in a clone with more it would
+    # choose more.
+    "--abbrev=9",
+    "--quiet",
+)
+_LIST = re.compile(r"^patches\s*=\s*\[[^\]]*\]", re.M)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Names of files of the series' folder, by what became of them."""
+
+    folder: Path
+    written: tuple[str, ...]
+    removed: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    untracked: tuple[str, ...]
+
+
+def export(project: Project, checkout: Checkout, name: str | None) -> Exported:
+    """Make the series ``name`` (the checkout's own) hold exactly the commits since the base.
+
+    Whatever else is in its folder stays: a cover letter (``0000-...``), Kconfig fragments. A series
+    that does not exist yet is made. Raises :class:`UserError` when the commits are not in a state
+    to be exported, and then has written nothing.
+    """
+    tree = checkout.tree
+    name = _chosen(project, checkout, name)
+    folder = project.patches / name
+    untracked = _check_state(tree)
+    patches = _format(tree)
+    text = _series_text(folder, name, tree, list(patches))
+    before = _listed(folder)
+    written = [
+        patch
+        for patch, content in patches.items()
+        if not (folder / patch).is_file() or (folder / patch).read_bytes() != content
+    ]
+    folder.mkdir(exist_ok=True)
+    for patch in written:
+        _replace(folder / patch, patches[patch])
+    listing = folder / SERIES_FILE
+    if not listing.is_file() or listing.read_text(encoding="utf-8") != text:
+        _replace(listing, text.encode())
+        written.append(SERIES_FILE)
+    removed = [patch for patch in before if patch not in patches and (folder / patch).is_file()]
+    for patch in removed:
+        (folder / patch).unlink()
+    patch_series.load(project, name)
+    set_series(checkout, name)
+    unchanged = [patch for patch in patches if patch not in written]
+    return Exported(folder, tuple(written), tuple(removed), tuple(unchanged), tuple(untracked))
+
+
+def _chosen(project: Project, checkout: Checkout, name: str | None) -> str:
+    chosen = name or checkout.series
+    if chosen == NONE:
+        raise UserError(
+            f"{checkout.tree} has no series yet",
+            hint="Name the new one: driver patch export --series NAME",
+        )
+    if not re.fullmatch(SERIES_NAME, chosen):
+        raise UserError(
+            f"`{chosen}` cannot be the name of a series",
+            hint="Use at most 32 lower-case letters, digits, dots and hyphens.",
+        )
+    if chosen != checkout.series and (project.patches / chosen / SERIES_FILE).is_file():
+        raise UserError(
+            f"there is a series {chosen} already, and {checkout.tree} was not made from it",
+            hint=f"Make a tree of it: driver patch checkout --series {chosen} DIR",
+        )
+    return chosen
+
+
+def _check_state(tree: Path) -> list[str]:
+    """Refuse whatever would be left out in silence; returns the files that git does not know."""
+    status = foreign_git(tree, "status", "--porcelain", "--untracked-files=all").stdout
+    changed = [line for line in status.splitlines() if not line.startswith("??")]
+    under_way = [
+        name
+        for name in ("rebase-merge", "rebase-apply", "MERGE_HEAD", "CHERRY_PICK_HEAD")
+        if (tree / ".git" / name).exists()
+    ]
+    if under_way:
+        raise UserError(
+            f"a rebase or merge is under way in {tree} ({under_way[0]})",
+            hint="Finish it with `git rebase --continue`, or give it up with --abort.",
+        )
+    if changed:
+        raise UserError(
+            f"{tree} has changes that are in no commit",
+            excerpt="\n".join(changed[:12]),
+            hint="Commit them, or put them away with `git stash`, and export again.",
+        )
+    base = foreign_git(tree, "merge-base", "--is-ancestor", BASE, "HEAD", check=False)
+    if base.status != 0:
+        raise UserError(
+            f"the tag `{BASE}` is not an ancestor of HEAD in {tree}",
+            hint=f"Rebase onto it (git rebase {BASE}), or move the tag to where the series begins.",
+        )
+    merges = foreign_git(tree, "rev-list", "--min-parents=2", f"{BASE}..HEAD").stdout.split()
+    if merges:
+        raise UserError(
+            f"there are merges among the commits of {tree}, and a series is a line",
+            excerpt="\n".join(merges),
+            hint=f"Straighten it: git rebase {BASE}",
+        )
+    return [line[3:] for line in status.splitlines() if line.startswith("??")]
+
+
+def _format(tree: Path) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory(prefix="driver-export-") as folder:
+        git(tree, "format-patch", *_FORMAT, "-o", folder, f"{BASE}..HEAD")
+        patches = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+    if not patches:
+        raise UserError(
+            f"there is nothing to export: no commits since `{BASE}` in {tree}",
+            hint="Commit your change first: git commit -as",
+        )
+    return patches
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """A patch need not be text in any one encoding."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.write_bytes(content)
+    new.replace(path)
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        told = tomllib.loads((folder / SERIES_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    return list(told.get("patches", []))
+
+
+def _series_text(folder: Path, name: str, tree: Path, patches: Sequence[str]) -> str:
+    """series.toml with this list of patches, and everything else in it as a person wrote it."""
+    listing = "patches = [\n" + "".join(f'    "{patch}",\n' for patch in patches) + "]"
+    path = folder / SERIES_FILE
+    if not path.is_file():
+        subjects = git(tree, "log", "--reverse", "--format=%s", f"{BASE}..HEAD").stdout
+        subject = subjects.splitlines()[0]
+        quoted = subject.replace("\\", "\\\\").replace('"', '\\"')
+        base = ".".join(kernel_version(tree).split(".")[:2])
+        head = f'name = "{name}"\nbase = "{base}"\ndescription = "{quoted}"\n'
+        return f"{head}{listing}\n"
+    text = path.read_text(encoding="utf-8")
+    new, found = _LIST.subn(lambda _match: listing, text, count=1)
+    if found != 1 or _without_patches(new) != _without_patches(text):
+        raise UserError(
+            f"the list of patches in {path} could not be replaced",
+            hint='Write it as `patches = ["0001-....patch", ...]`, without "]" inside.',
+        )
+    return new
+
+
+def _without_patches(text: str) -> Mapping[str, object]:
+    return {key: value for key, value in tomllib.loads(text).items() if key != "patches"}
