@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from driver.cli import context
+from driver.cli import complete, context
 
 DEFAULT_IMAGE = "dax"
 
@@ -24,13 +23,15 @@ class What(enum.StrEnum):
 
 
 def build(
+    ctx: typer.Context,
     what: Annotated[What, typer.Argument(help="What to build.")] = What.ALL,
     *,
     series: Annotated[
         str | None,
         typer.Option(
             help="Patch series: a folder of kernel-patches/, or `none` for the kernel as it is. "
-            "Default: 6.12; with --source DIR: none.",
+            "Default: 6.12; with --source DIR: that of the checkout, else none.",
+            autocompletion=complete.series,
         ),
     ] = None,
     source: Annotated[
@@ -50,18 +51,20 @@ def build(
     ] = None,
     image: Annotated[
         str | None,
-        typer.Option(help=f"Guest image: a folder of guest-images/. Default: {DEFAULT_IMAGE}."),
+        typer.Option(
+            help=f"Guest image: a folder of guest-images/. Default: {DEFAULT_IMAGE}.",
+            autocompletion=complete.images,
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object; no progress.")
     ] = False,
 ) -> None:
     """Build the kernel, the guest image, or both, and print where they are."""
-    for_kernel = {"--series": series, "--source": source, "--variant": variant, "--jobs": jobs}
     if what is What.IMAGE:
-        _refuse(what, for_kernel)
+        _refuse(ctx, what, "series", "source", "variant", "jobs")
     if what is What.KERNEL:
-        _refuse(what, {"--image": image})
+        _refuse(ctx, what, "image")
     project = context.project()
     built: dict[str, Any] = {}
     with context.reporting(silent=as_json) as reporter:
@@ -101,11 +104,15 @@ def build(
             typer.echo(f"{name:<14}{value}")
 
 
-def _refuse(what: What, options: Mapping[str, object]) -> None:
-    """No option is silently ignored: one that does not apply is a mistake worth telling."""
-    for name, value in options.items():
-        if value is not None:
-            raise typer.BadParameter(f"{name} has no meaning for `driver build {what}`")
+def _refuse(ctx: typer.Context, what: What, *options: str) -> None:
+    """No option is silently ignored: one that does not apply is a mistake worth telling.
+
+    A default from the configuration file is meant for the commands to which it does apply.
+    """
+    for name in options:
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"--{name} has no meaning for `driver build {what}`")
 
 
 def register(app: typer.Typer) -> None:

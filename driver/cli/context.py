@@ -3,14 +3,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from driver.errors import UserError
 from driver.project import Project
 from driver.report import Reporter, open_reporter
 from driver.store import Store
+
+if TYPE_CHECKING:
+    from driver.kernel.checkout import Checkout
 
 
 @dataclass
@@ -20,6 +27,13 @@ class _Verbosity:
 
 
 _chosen = _Verbosity()
+# Where the project is if neither the environment nor the current directory says.
+_project: list[Path] = []
+
+
+def set_project(path: str | None) -> None:
+    """Remember what the configuration file says for the rest of the process."""
+    _project[:] = [Path(path).expanduser()] if path else []
 
 
 def set_verbosity(*, verbose: bool, quiet: bool) -> None:
@@ -36,6 +50,12 @@ def colour() -> bool:
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 
 
+def style(text: str, code: str) -> str:
+    """``text`` in an ANSI style (``"1;31"``) for standard output, if that may carry colour."""
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return f"\x1b[{code}m{text}\x1b[0m" if coloured else text
+
+
 def reporting(*, silent: bool = False) -> AbstractContextManager[Reporter]:
     """The reporter for one command: silent with ``--quiet`` or when a program reads the output."""
     return open_reporter(silent=silent or _chosen.quiet)
@@ -47,4 +67,19 @@ def store(to: Reporter) -> Store:
 
 
 def project() -> Project:
-    return Project.find()
+    """The project around the current directory, of the checkout it is in, or of the settings."""
+    try:
+        return Project.find()
+    except UserError:
+        here = None if os.environ.get("DRIVER_PROJECT") else checkout()
+        for start in (*([here.project] if here else []), *_project):
+            with contextlib.suppress(UserError):
+                return Project.find(start)
+        raise
+
+
+def checkout() -> Checkout | None:
+    """The kernel tree of ``driver patch checkout`` that the current directory is in."""
+    from driver.kernel.checkout import enclosing  # noqa: PLC0415  (pydantic: 0.2 s)
+
+    return enclosing(Path.cwd())

@@ -12,14 +12,15 @@ import logging
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+import typer.main
 
 from driver import __version__
-from driver.cli import context
+from driver.cli import context, settings
 from driver.errors import DriverError, HostError, UserError
-from driver.interrupt import orderly
+from driver.interrupt import Told, orderly
 
 app = typer.Typer(
     name="driver",
@@ -61,10 +62,32 @@ def _global_options(
 
 
 def _register_groups() -> None:
-    from driver.cli import build, run, shell  # noqa: PLC0415  (each imports its layer lazily)
+    # Each of these imports the layer below it when it is called, not before.
+    from driver.cli import build, doctor, patch, run, shell  # noqa: PLC0415
 
-    for group in (build, run, shell):
+    for group in (build, run, patch, doctor, shell):
         group.register(app)
+
+
+def _defaults(arguments: Sequence[str]) -> dict[str, Any]:
+    """What the configuration file says; a mistake in it must not keep a person from the help."""
+    try:
+        found = settings.load(typer.main.get_command(app))
+    except UserError:
+        if {"-h", "--help", "--version"} & set(arguments):
+            return {}
+        raise
+    context.set_project(found.pop(settings.PROJECT, None))
+    return found
+
+
+def _obey(arguments: Sequence[str], told: Told) -> object:
+    """Run one command; what it returns, if anything, is an exit status."""
+    defaults = _defaults(arguments)
+    status = app(args=arguments, prog_name="driver", standalone_mode=False, default_map=defaults)
+    if told.number is not None and status == _CLICK_INTERRUPTED:
+        raise KeyboardInterrupt
+    return status
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -72,9 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _register_groups()
     with orderly() as told:
         try:
-            status = app(args=arguments, standalone_mode=False)
-            if told.number is not None and status == _CLICK_INTERRUPTED:
-                raise KeyboardInterrupt
+            status = _obey(sys.argv[1:] if arguments is None else arguments, told)
         except typer.TyperException as error:
             _refuse_usage(error)
         except (KeyboardInterrupt, typer.Abort):

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One thing that was looked at, and what came of it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from driver.doctor.systems import System
+
+
+class Verdict(enum.StrEnum):
+    """``lack`` is something the driver's own work needs; ``note`` is worth knowing, no more."""
+
+    OK = "ok"
+    NOTE = "note"
+    LACK = "lack"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``found`` says what there is; ``purpose`` says what it is for, where that is not plain.
+
+    ``remedy`` is the exact command for each system that mends it; the same one for all where the
+    system does not matter.
+    """
+
+    area: str
+    name: str
+    verdict: Verdict
+    found: str
+    purpose: str = ""
+    remedy: Mapping[System, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for ``--json``."""
+        return {
+            "area": self.area,
+            "name": self.name,
+            "verdict": self.verdict.value,
+            "found": self.found,
+            "purpose": self.purpose,
+            "remedy": {system.value: command for system, command in self.remedy.items()},
+        }
+
+
+def everywhere(command: str) -> dict[System, str]:
+    """A remedy that does not depend on the system."""
+    return dict.fromkeys(System, command)

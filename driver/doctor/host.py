@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disk, memory, cache, kernel source and KVM of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from driver.doctor.finding import Finding, Verdict, everywhere
+from driver.doctor.systems import System
+from driver.errors import DriverError
+from driver.kernel import debian, pristine
+from driver.kernel.source import DEFAULT_BASE
+from driver.prune import MANIFEST
+from driver.report import Reporter
+from driver.store import Artifact, Store
+
+GIB = 1 << 30
+
+# The cache after `make experiment` on a new machine: sources 2.0, two build trees 2.2, booted
+# guests 0.7, the rest 0.1 GiB; and as much again for a second series of one's own.
+_DISK_NEEDED = 8 * GIB
+# The largest guest of the experiments here has 1 GiB of memory and an NVDIMM of 2.25 GiB, whose
+# pages the guest touches; a compiler for each processor needs less.
+_MEMORY_NEEDED = 4 * GIB
+
+
+def examine_host(store: Store, reporter: Reporter) -> list[Finding]:
+    """Everything about the machine that is not a package; never raises."""
+    return [
+        *_cache(store),
+        _disk(store.root),
+        _memory(),
+        _kernel_source(store),
+        _kvm(store, reporter),
+    ]
+
+
+def _cache(store: Store) -> list[Finding]:
+    root = store.root
+    elsewhere = everywhere("export DRIVER_CACHE=/a/directory/you/may/write")
+    if re.search(r"[ :]", str(root)):
+        odd = f"{root}: kbuild cannot work below a path with a space or a colon"
+        return [Finding("cache", "location", Verdict.LACK, odd, remedy=elsewhere)]
+    findings = [Finding("cache", "location", Verdict.OK, str(root))]
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        told = f"no: {error.strerror}"
+        return [*findings, Finding("cache", "writable", Verdict.LACK, told, remedy=elsewhere)]
+    sizes = {path.name: _size(path) for path in sorted(root.iterdir()) if path.is_dir()}
+    large = ", ".join(f"{name} {_gib(size)}" for name, size in sizes.items() if size > GIB // 10)
+    total = _gib(sum(sizes.values())) + (f" ({large})" if large else "")
+    return [
+        *findings,
+        Finding("cache", "writable", Verdict.OK, "yes"),
+        Finding("cache", "size", Verdict.OK, total, "may be deleted; it is made again when needed"),
+    ]
+
+
+def _size(folder: Path) -> int:
+    """Bytes on disk below a folder: holes cost nothing, a file with two names is counted once."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            try:
+                status = os.lstat(Path(where, name))
+            except OSError:  # gone meanwhile: another driver is at work
+                continue
+            if (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                total += status.st_blocks * 512
+    return total
+
+
+def _disk(root: Path) -> Finding:
+    there = next(path for path in (root, *root.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    found = f"{_gib(free)} free"
+    purpose = f"the cache of one series needs about {_gib(_DISK_NEEDED)}"
+    filled = (there / "sources").is_dir() and any((there / "sources").iterdir())
+    if free >= _DISK_NEEDED or (filled and free >= _DISK_NEEDED // 4):
+        return Finding("disk", "space", Verdict.OK, found, purpose)
+    remedy = everywhere("export DRIVER_CACHE=/a/directory/on/a/larger/disk")
+    return Finding("disk", "space", Verdict.LACK, found, purpose, remedy)
+
+
+def _memory() -> Finding:
+    text = Path("/proc/meminfo").read_text(encoding="ascii")
+    values = {name: int(kib) << 10 for name, kib in re.findall(r"^(\w+): +(\d+) kB", text, re.M)}
+    available = values["MemAvailable"]
+    found = f"{_gib(available)} available of {_gib(values['MemTotal'])}"
+    purpose = f"the largest guest of the experiments needs {_gib(_MEMORY_NEEDED)}"
+    if available >= _MEMORY_NEEDED:
+        return Finding("memory", "available", Verdict.OK, found, purpose)
+    remedy = everywhere("ps -eo rss,comm --sort=-rss | head  # and end what is not needed")
+    return Finding("memory", "available", Verdict.LACK, found, purpose, remedy)
+
+
+def _kernel_source(store: Store) -> Finding:
+    package = f"linux-source-{DEFAULT_BASE}"
+    cached = pristine.names(store, f"{package}_") if store.root.is_dir() else []
+    if cached:
+        return Finding("source", package, Verdict.OK, f"in the cache: {', '.join(cached)}")
+    known = debian.newest_known(store, package) if os.access(store.root, os.W_OK) else None
+    if known is not None:
+        return Finding("source", package, Verdict.OK, f"apt knows {known}")
+    remedy = everywhere("driver build --source 'https://URL/OF/linux-6.12.N.tar.xz#sha256=HEX'")
+    remedy[System.DEBIAN] = (
+        "sudo apt-get update  # in Debian 12 with bookworm-security or bookworm-backports"
+    )
+    return Finding("source", package, Verdict.LACK, "apt does not know it", remedy=remedy)
+
+
+def _kvm(store: Store, reporter: Reporter) -> Finding:
+    """By proof (:mod:`driver.guest.accel`), which takes a built kernel; none is built for it."""
+    from driver.artifacts import ImageArtifact, KernelArtifact  # noqa: PLC0415
+    from driver.guest.accel import DEVICE, choose  # noqa: PLC0415  (pexpect, paramiko: 0.3 s)
+
+    purpose = "time as a result; counts need no KVM"
+    kernels, images = _made(store, "kernel"), _made(store, "image")
+    if not DEVICE.exists():
+        return Finding("kvm", "proof", Verdict.NOTE, f"this host has no {DEVICE}", purpose)
+    if not kernels or not images:
+        found = f"{DEVICE} is there; not proven, as no kernel and image have been built yet"
+        return Finding("kvm", "proof", Verdict.NOTE, found, purpose, everywhere("driver build"))
+    # A kernel without patches, if there is one: it is the least likely to be broken.
+    made = min(kernels, key=lambda artifact: (len(artifact.inputs["patches"]), artifact.digest))
+    image = images[-1]
+    kernel = KernelArtifact(
+        digest=made.digest,
+        release=made.facts["release"],
+        vmlinux=made.path / "vmlinux",
+        bzimage=made.path / "bzImage",
+        config=made.path / "config",
+        build_log=made.path / "build.log",
+        provenance={},
+    )
+    booted = ImageArtifact(image.digest, "", next(image.path.glob("initramfs*")), {})
+    try:
+        choice = choose("auto", store, kernel, booted, notify=reporter.note)
+    except DriverError as error:
+        return Finding("kvm", "proof", Verdict.NOTE, f"no guest boots: {error.message}", purpose)
+    verdict = Verdict.OK if choice.accel == "kvm" else Verdict.NOTE
+    remedy = everywhere("sudo usermod -aG kvm $USER  # then log in again")
+    denied = not os.access(DEVICE, os.R_OK | os.W_OK)
+    return Finding("kvm", "proof", verdict, choice.reason, purpose, remedy if denied else {})
+
+
+def _made(store: Store, kind: str) -> list[Artifact]:
+    """The sound artifacts of a kind."""
+    found = []
+    for path in sorted((store.root / kind).glob(f"*/{MANIFEST}")):
+        try:
+            inputs = json.loads(path.read_text(encoding="utf-8"))["inputs"]
+        except (OSError, ValueError, KeyError):
+            continue
+        artifact = store.find(kind, inputs)
+        if artifact is not None:
+            found.append(artifact)
+    return found
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.1f} GiB"

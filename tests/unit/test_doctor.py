@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The doctor on machines that lack something: each is a PATH with only some tools on it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from driver.cli.main import main
+from driver.doctor import Finding, Verdict, examine
+from driver.doctor.systems import System, detect, install_command
+from driver.doctor.tools import TOOLS, examine_tools
+from driver.report import SilentReporter
+from driver.store import Store
+
+ROOT = Path(__file__).parents[2]
+# What the doctor itself calls while it looks; everything else on the PATH is a stub.
+COMPILER = """#!/bin/sh
+case $1 in
+--version) echo 'gcc (GCC) 14.2.1 20240912' ;;
+-E) cat > /dev/null; {header} ;;
+-print-file-name=*) echo {library} ;;
+esac
+"""
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def bin_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with every program of the table, each telling version 1.2.3."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for tool in TOOLS:
+        if tool.program:
+            put(folder / tool.program, f"#!/bin/sh\necho '{tool.program} 1.2.3'\n")
+    put(
+        folder / "gcc",
+        COMPILER.format(header="echo '# 1 \"/usr/include/libelf.h\"'", library="/l.a"),
+    )
+    put(folder / "cat", f"#!/bin/sh\nexec {shutil.which('cat')}\n")
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("DRIVER_CACHE", str(tmp_path / "cache"))
+    # Debian's own places are not part of this machine.
+    which = shutil.which
+    monkeypatch.setattr(
+        "driver.doctor.tools.shutil.which", lambda name, **_path: which(name, path=str(folder))
+    )
+    return folder
+
+
+def put(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def by_name(findings: list[Finding]) -> dict[str, Finding]:
+    return {found.name: found for found in findings}
+
+
+def status_of(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert isinstance(left.value.code, int)
+    return left.value.code
+
+
+def test_every_debian_package_is_looked_for() -> None:
+    text = (ROOT / "debian-packages.txt").read_text()
+    listed = {line for line in text.splitlines() if line and not line.startswith("#")}
+    known = {tool.debian for tool in TOOLS}
+    # Essential in Debian, or of use to few.
+    assert known - listed == {"apt", "perl", "sparse", "gdb"}
+    assert listed - known == set()
+
+
+def test_a_tool_that_is_there_tells_its_version(bin_: Path) -> None:
+    found = by_name(examine_tools())
+    assert (found["make"].verdict, found["make"].found) == (Verdict.OK, "1.2.3")
+    assert found["libelf.h"].found == "/usr/include/libelf.h"
+    assert found["libc.a"].verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("program", "verdict", "commands"),
+    [
+        (
+            "bison",
+            Verdict.LACK,
+            {
+                System.DEBIAN: "sudo apt-get install bison",
+                System.FEDORA: "sudo dnf install bison",
+                System.ARCH: "sudo pacman -S --needed bison",
+            },
+        ),
+        (
+            "qemu-system-x86_64",
+            Verdict.LACK,
+            {
+                System.DEBIAN: "sudo apt-get install qemu-system-x86",
+                System.FEDORA: "sudo dnf install qemu-system-x86",
+                System.ARCH: "sudo pacman -S --needed qemu-system-x86",
+            },
+        ),
+        (
+            "shellcheck",
+            Verdict.NOTE,
+            {
+                System.DEBIAN: "sudo apt-get install shellcheck",
+                System.FEDORA: "sudo dnf install ShellCheck",
+                System.ARCH: "sudo pacman -S --needed shellcheck",
+            },
+        ),
+    ],
+)
+def test_a_tool_that_is_not_there(
+    bin_: Path, program: str, verdict: Verdict, commands: dict[System, str]
+) -> None:
+    (bin_ / program).unlink()
+    found = by_name(examine_tools())[program]
+    assert (found.verdict, found.found, found.remedy) == (verdict, "not found", commands)
+
+
+def test_headers_and_libraries_are_asked_of_the_compiler(bin_: Path) -> None:
+    put(bin_ / "gcc", COMPILER.format(header="exit 1", library="libc.a"))
+    found = by_name(examine_tools())
+    assert found["libelf.h"].remedy[System.FEDORA] == "sudo dnf install elfutils-libelf-devel"
+    assert found["libc.a"].remedy[System.FEDORA] == "sudo dnf install glibc-static"
+    (bin_ / "gcc").unlink()
+    assert by_name(examine_tools())["libelf.h"].verdict is Verdict.LACK
+
+
+def test_a_tool_that_does_not_run_is_not_there(bin_: Path) -> None:
+    put(bin_ / "make", "#!/no/such/interpreter\n")
+    assert by_name(examine_tools())["make"].verdict is Verdict.LACK
+
+
+def test_one_command_for_several_packages() -> None:
+    wanted = ["flex", "mmdebstrap", "bc", "flex"]
+    assert install_command(System.DEBIAN, wanted) == "sudo apt-get install bc flex mmdebstrap"
+    assert install_command(System.ARCH, wanted) == (
+        "sudo pacman -S --needed bc flex && git clone https://aur.archlinux.org/mmdebstrap.git "
+        "&& (cd mmdebstrap && makepkg -si)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "system"),
+    [
+        ('ID=debian\nVERSION_ID="12"\n', System.DEBIAN),
+        ("ID=ubuntu\nID_LIKE=debian\n", System.DEBIAN),
+        ("ID=linuxmint\nID_LIKE='ubuntu debian'\n", System.DEBIAN),
+        ("NAME='Fedora Linux'\nID=fedora\n", System.FEDORA),
+        ('ID="rocky"\nID_LIKE="rhel centos fedora"\n', System.FEDORA),
+        ("ID=manjaro\nID_LIKE=arch\n", System.ARCH),
+        ("ID=nixos\n", None),
+    ],
+)
+def test_systems(tmp_path: Path, text: str, system: System | None) -> None:
+    (tmp_path / "os-release").write_text(text)
+    assert detect(tmp_path / "os-release") == system
+    assert detect(tmp_path / "absent") is None
+
+
+@pytest.mark.usefixtures("bin_")
+class TestHost:
+    @pytest.fixture(autouse=True)
+    def device(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setattr("driver.guest.accel.DEVICE", tmp_path / "kvm")
+        return tmp_path / "kvm"
+
+    def at(self, root: Path) -> dict[str, Finding]:
+        return by_name(examine(Store(root), SilentReporter()))
+
+    def test_an_empty_cache(self, tmp_path: Path) -> None:
+        found = self.at(tmp_path / "cache")
+        assert found["location"].found == str(tmp_path / "cache")
+        assert found["writable"].verdict is Verdict.OK
+        assert found["size"].found == "0.0 GiB"
+        assert "has no" in found["proof"].found
+        assert found["linux-source-6.12"].verdict is Verdict.LACK
+
+    def test_kvm_is_not_believed_and_nothing_is_built_for_it(self, tmp_path: Path) -> None:
+        (tmp_path / "kvm").touch()
+        found = self.at(tmp_path / "cache")["proof"]
+        assert found.verdict is Verdict.NOTE
+        assert "not proven" in found.found
+        assert found.remedy[System.ARCH] == "driver build"
+        assert not (tmp_path / "cache/kernel").exists()
+
+    def test_kvm_by_proof(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "kvm").touch()
+        monkeypatch.setattr("driver.guest.accel.qemu_version", lambda: "QEMU 7.2")
+        store = Store(tmp_path / "cache")
+        for patches in (["a"], []):
+            store.get("kernel", {"patches": patches}, lambda work: made(work, "bzImage"))
+        store.get("image", {}, lambda work: made(work, "initramfs.cpio.gz"))
+        booted = []
+
+        def boot(kind: str, kernel: object, _image: object, _seconds: float) -> tuple[float, str]:
+            booted.append(kernel)
+            return (1.0 if kind == "kvm" else 3.0), "42"
+
+        monkeypatch.setattr("driver.guest.accel._try", boot)
+        found = self.at(tmp_path / "cache")["proof"]
+        assert found.verdict is Verdict.OK
+        assert "1.0 s under KVM" in found.found
+        assert {kernel.release for kernel in booted} == {"bzImage"}  # type: ignore[attr-defined]
+
+    def test_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("shutil.disk_usage", lambda _path: Usage(9 << 30, 0, 1 << 30))
+        found = self.at(tmp_path / "cache")["space"]
+        assert (found.verdict, found.found) == (Verdict.LACK, "1.0 GiB free")
+        assert "DRIVER_CACHE" in found.remedy[System.FEDORA]
+
+    def test_a_cache_that_kbuild_cannot_use(self, tmp_path: Path) -> None:
+        found = self.at(tmp_path / "my cache")
+        assert "space or a colon" in found["location"].found
+        assert "writable" not in found
+
+    def test_a_cache_that_may_not_be_written(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        assert self.at(tmp_path / "file/cache")["writable"].verdict is Verdict.LACK
+
+
+def made(work: Path, name: str) -> dict[str, str]:
+    (work / name).touch()
+    return {"release": name}
+
+
+def test_the_command_says_what_to_do(bin_: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (bin_ / "bison").unlink()
+    (bin_ / "flex").unlink()
+    assert status_of("--quiet", "doctor") == 3
+    captured = capsys.readouterr()
+    assert "  LACK  bison" in captured.out
+    assert "error: this machine lacks: bison, flex" in captured.err
+    if detect() is System.DEBIAN:
+        assert "All tools at once: sudo apt-get install bison flex" in captured.err
+
+
+def test_for_a_program(bin_: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of("doctor", "--json") == 3  # no apt on this machine knows a kernel source
+    told = json.loads(capsys.readouterr().out)
+    assert told["healthy"] is False
+    source = next(found for found in told["findings"] if found["area"] == "source")
+    assert source["verdict"] == "lack"
+    assert set(source["remedy"]) == {"debian", "fedora", "arch"}

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command's manners: defaults from a file, colour, quiet, completion, the version."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from driver import __version__
+from driver.cli import context, settings
+from driver.cli.main import app, main
+from driver.errors import HostError
+from driver.project import Project
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "config.toml"
+    monkeypatch.setenv("DRIVER_CONFIG", str(path))
+    monkeypatch.setenv("DRIVER_PROJECT", str(ROOT))
+    for variable in settings.ENVIRONMENT.values():
+        # Set and taken away again, so that what the file sets is undone as well.
+        monkeypatch.setenv(variable, "")
+        monkeypatch.delenv(variable)
+    return path
+
+
+def status_of(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert isinstance(left.value.code, int)
+    return left.value.code
+
+
+class TestDefaults:
+    PLAN = ("run", "experiment", "five-cases", "--dry-run")
+
+    def test_stand_in_for_options(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        config.write_text("[run.experiment]\nquick = true\nonly = ['sharing=on']\nrepeat = 3\n")
+        assert status_of(*self.PLAN) == 0
+        assert "6 trials in 3 rounds" in capsys.readouterr().out
+
+    def test_give_way_to_the_command_line(
+        self, config: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        config.write_text("[run.experiment]\nquick = true\nrepeat = 3\n")
+        assert status_of(*self.PLAN, "--repeat", "1") == 0
+        assert "in 1 rounds" in capsys.readouterr().out
+
+    def test_may_apply_to_part_of_a_command(
+        self, config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """--jobs is refused for an image, but a default for kernels is not meant for it."""
+
+        def build_image(*_: object) -> None:
+            raise HostError("it got that far")
+
+        monkeypatch.setattr("driver.image.build_image", build_image)
+        config.write_text("[build]\njobs = 3\n")
+        assert status_of("build", "image") == 3
+        assert "it got that far" in capsys.readouterr().err
+
+    def test_set_what_the_environment_does_not(
+        self, config: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config.write_text("cache = '~/elsewhere'\ncache-limit = '20G'\n")
+        monkeypatch.setenv("DRIVER_CACHE_LIMIT", "1G")
+        assert status_of("list") == 0
+        assert os.environ["DRIVER_CACHE"] == str(Path("~/elsewhere").expanduser())
+        assert os.environ["DRIVER_CACHE_LIMIT"] == "1G"
+
+    def test_name_a_project_for_where_there_is_none(
+        self, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("DRIVER_PROJECT")
+        monkeypatch.chdir(tmp_path)
+        assert status_of("list") == 2
+        config.write_text(f"project = '{ROOT}'\n")
+        assert status_of("list") == 0
+        assert context.project() == Project(ROOT)
+
+    @pytest.mark.parametrize(
+        ("text", "message", "hint"),
+        [
+            ("[build]\njobs = 2\njbos = 8\n", ":3: there is nothing called `build.jbos`", "`jobs`"),
+            ("quite = true\n", ":1: there is nothing called `quite`", "Did you mean `quiet`?"),
+            ("[run.expriment]\n", ":1: there is nothing called `run.expriment`", "`experiment`"),
+            ("\n[build]\njobs = 0\n", ":3: build.jobs: Input should be greater than or equal", ""),
+            ("[build]\njobs = 'all'\n", ":2: build.jobs: Input should be a valid integer", ""),
+            ("[run.experiment]\naccel = 'kvn'\n", ":2: run.experiment.accel: Input should", ""),
+            ("[run]\nresume = 'latest'\n", ":2: there is nothing called `run.resume`", ""),
+            ("[build\n", " cannot be read: Expected", ""),
+        ],
+    )
+    def test_a_mistake_names_the_line(
+        self, config: Path, text: str, message: str, hint: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        config.write_text(text)
+        assert status_of("list") == 2
+        error = capsys.readouterr().err
+        assert f"error: {config}{message}" in error
+        assert hint in error
+
+    def test_a_mistake_keeps_nobody_from_the_help(
+        self, config: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        config.write_text("quite = true\n")
+        assert status_of("build", "--help") == 0
+        assert "--jobs" in capsys.readouterr().out
+
+    def test_every_option_of_every_command_has_a_type(self) -> None:
+        """Or it would be dropped from the schema, and its default refused."""
+        main_ = typer.main.get_command(app)
+        commands = [main_]
+        for command in commands:
+            commands += getattr(command, "commands", {}).values()
+            declared = {
+                option.removeprefix("--")
+                for parameter in command.params
+                for option in parameter.opts
+                if option.startswith("--")
+            }
+            fields = settings.schema(command, "any").model_fields.values()
+            known = {field.alias for field in fields}
+            assert declared <= known | {*settings.NO_DEFAULTS}, command.name
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of("--version") == 0
+    assert capsys.readouterr().out == f"driver {__version__}\n"
+
+
+class TestTerminal:
+    """What is written where: a program of its own, since it depends on what its streams are."""
+
+    def run(self, *arguments: str, terminal: bool, **environment: str) -> tuple[bytes, int]:
+        """What the command writes to standard error, which is a terminal or a pipe."""
+        ours, theirs = pty.openpty() if terminal else os.pipe()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "driver.cli.main", *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=theirs,
+            env={**os.environ, "DRIVER_CONFIG": "", "TERM": "xterm", **environment},
+            cwd=ROOT,
+        )
+        os.close(theirs)
+        written = b""
+        try:
+            while chunk := os.read(ours, 4096):
+                written += chunk
+        except OSError:  # a terminal that closes
+            pass
+        os.close(ours)
+        return written, child.wait()
+
+    def test_a_terminal_gets_colour(self) -> None:
+        written, status = self.run("show", "nothing", terminal=True, NO_COLOR="")
+        assert (b"\x1b[31m" in written, status) == (True, 2)
+
+    @pytest.mark.parametrize(("terminal", "no_color"), [(True, "1"), (False, "")])
+    def test_who_wants_no_colour_gets_none(self, terminal: bool, no_color: str) -> None:
+        written, status = self.run("show", "nothing", terminal=terminal, NO_COLOR=no_color)
+        assert (b"\x1b" in written, status) == (False, 2)
+        assert written.startswith(b"error: ")
+
+    @pytest.mark.parametrize("quiet", [False, True])
+    def test_a_pipe_gets_lines_and_quiet_gets_none(self, tmp_path: Path, quiet: bool) -> None:
+        arguments = ["--quiet", "doctor"] if quiet else ["doctor"]
+        machine = {"DRIVER_CACHE": str(tmp_path), "PATH": "/nowhere"}
+        written, status = self.run(*arguments, terminal=False, **machine)
+        assert (b"looking for tools\n" in written) is not quiet
+        assert (b"\r" in written, b"error: this machine lacks" in written) == (False, True)
+        assert status == 3
+
+    def test_verbose_shows_where_an_error_came_from(self) -> None:
+        written, status = self.run("--verbose", "show", "nothing", terminal=False)
+        assert b"Traceback (most recent call last)" in written
+        assert status == 2
+
+
+class TestCompletion:
+    def complete(self, line: str) -> list[str]:
+        """What bash would offer at the end of a line, with our own script asking."""
+        words = line.split(" ")
+        told = subprocess.run(
+            [sys.executable, "-m", "driver.cli.main"],
+            env={
+                **os.environ,
+                "DRIVER_CONFIG": "",
+                "_DRIVER_COMPLETE": "complete_bash",
+                "COMP_WORDS": line,
+                "COMP_CWORD": str(len(words) - 1),
+            },
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return told.stdout.split()
+
+    @pytest.mark.parametrize(
+        ("line", "offered"),
+        [
+            ("driver do", ["doctor"]),
+            ("driver run experiment five", ["five-cases"]),
+            ("driver build --series smaps", ["smaps-dax"]),
+        ],
+    )
+    def test_offers_commands_and_names(self, line: str, offered: list[str]) -> None:
+        assert self.complete(line) == offered
+
+    def test_a_script_for_the_shell_is_printed(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert status_of("--show-completion", "bash") == 0
+        assert "_DRIVER_COMPLETE" in capsys.readouterr().out
