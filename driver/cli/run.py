@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driver.cli import context, runs
+from driver.cli import complete, context, runs
 from driver.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def resume(
             "--resume",
             metavar="RUN",
             help="Go on with this run: try what is unfinished or failed. `latest` is the newest.",
+            autocompletion=complete.runs,
         ),
     ] = None,
 ) -> None:
@@ -63,7 +64,13 @@ def resume(
 
 @group.command("experiment")
 def experiment(
-    name: Annotated[str, typer.Argument(help="A folder of experiments/; see `driver list`.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of experiments/; see `driver list`.",
+            autocompletion=complete.experiments,
+        ),
+    ],
     *,
     quick: Annotated[
         bool, typer.Option("--quick", help="The small plan of the experiment, for CI.")
