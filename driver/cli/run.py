@@ -47,8 +47,16 @@ def resume(
             autocompletion=complete.runs,
         ),
     ] = None,
+    keep_guest: Annotated[
+        bool, typer.Option("--keep-guest", help="With --resume: as in `driver run experiment`.")
+    ] = False,
 ) -> None:
     """Run an experiment, or go on with a run that was interrupted."""
+    if keep_guest and run is None:
+        raise UserError(
+            "--keep-guest before the experiment goes with --resume",
+            hint="Say it behind: driver run experiment NAME --keep-guest",
+        )
     if ctx.invoked_subcommand is not None:
         if run is not None:
             raise UserError(
@@ -59,7 +67,7 @@ def resume(
     if run is None:
         typer.echo(ctx.get_help())
         raise typer.Exit(0)
-    _resume(run)
+    _resume(run, keep_guest=keep_guest)
 
 
 @group.command("experiment")
@@ -100,6 +108,14 @@ def experiment(
             "an arm without a series stays the unpatched kernel.",
         ),
     ] = None,
+    keep_guest: Annotated[
+        bool,
+        typer.Option(
+            "--keep-guest",
+            help="When a trial fails let its guest stay, say how to reach it (a shell on its "
+            "serial console, gdb), and wait for Enter.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and what it may take; run nothing.")
     ] = False,
@@ -118,7 +134,12 @@ def experiment(
     if accel is Accel.KVM:
         _refuse_jobs_under_kvm(jobs)
     options = Options(
-        quick=quick, only=_levels(only or []), repeat=repeat, source=source, jobs=jobs
+        quick=quick,
+        only=_levels(only or []),
+        repeat=repeat,
+        source=source,
+        jobs=jobs,
+        keep_guest=keep_guest,
     )
     selection = Selection(only=options.only, repeat=repeat, quick=quick)
     plan = make_plan(definition.experiment, selection)
@@ -141,7 +162,7 @@ def experiment(
     runs.finish(conclusion)
 
 
-def _resume(name: str) -> None:
+def _resume(name: str, *, keep_guest: bool) -> None:
     from driver.experiment.lifecycle import check_same_guests, planned_run  # noqa: PLC0415
     from driver.results.directory import RunDirectory  # noqa: PLC0415
 
@@ -149,6 +170,9 @@ def _resume(name: str) -> None:
     with context.reporting() as reporter, run.lock():
         manifest, definition, plan = planned_run(run)
         accel = Accel(manifest.accelerator.value)
+        if keep_guest:
+            options = manifest.options.model_copy(update={"keep_guest": True, "jobs": 1})
+            manifest = manifest.model_copy(update={"options": options})
         work, _ = _prepare(definition, plan, manifest.options, accel.value, reporter)
         check_same_guests(manifest, work.guests)
         going_on = manifest.model_copy(update={"status": "running", "finished": None})
@@ -164,6 +188,7 @@ def _prepare(
     reporter: Reporter,
 ) -> tuple[Work, Choice]:
     """Build what the plan needs and boot one template for each kind of guest."""
+    from driver.cli import keep  # noqa: PLC0415
     from driver.cli.guests import Preparation  # noqa: PLC0415
     from driver.experiment.lifecycle import Work  # noqa: PLC0415
     from driver.experiment.plan import guests  # noqa: PLC0415
@@ -175,11 +200,14 @@ def _prepare(
         source=options.source,
         reporter=reporter,
     )
+    if options.keep_guest:
+        keep.check_possible(options.jobs)
     prepared = {request: preparation.guest(request) for request in guests(plan)}
     choice = preparation.choice
     if choice.accel == "kvm":
         _refuse_jobs_under_kvm(options.jobs)
-    return Work(definition, plan, prepared), choice
+    work = Work(definition, plan, prepared)
+    return keep.keeping(work) if options.keep_guest else work, choice
 
 
 def _refuse_jobs_under_kvm(jobs: int) -> None:

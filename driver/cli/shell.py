@@ -15,17 +15,12 @@ import typer
 from driver.cli import context
 from driver.cli.debugger import how_to_debug
 from driver.cli.decoding import WITH_LINES, decode_from, with_note
-from driver.errors import GuestError, GuestSplat, WorkloadFailed
+from driver.errors import GuestError, GuestSplat, UserError, WorkloadFailed
 
 if TYPE_CHECKING:
     from driver.guest.session import Guest
 
-# A person may stay as long as they like; one week is the agent's and the relay's way of saying so.
-_WEEK = 7 * 24 * 3600.0
 _PROVISION_SECONDS = 180.0
-# A shell with job control needs a session whose terminal it is. The outer shell stays to wait:
-# setsid by the leader of a process group, which a job is, forks and returns at once.
-_SERIAL_SHELL = "busybox setsid busybox cttyhack sh -l <>/dev/ttyS0 >&0 2>&0; exit $?"
 
 
 def shell(
@@ -58,6 +53,14 @@ def shell(
             f"need a kernel of --variant {WITH_LINES}.",
         ),
     ] = False,
+    attach: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SOCKET",
+            help="Join the serial console of a guest that `driver run --keep-guest` keeps; Ctrl-] "
+            "leaves it.",
+        ),
+    ] = None,
 ) -> None:
     """Open a shell in a guest with XFS mounted DAX at /mnt/dax."""
     from driver.guest.machine import Machine  # noqa: PLC0415  (what follows takes half a second)
@@ -65,6 +68,12 @@ def shell(
     from driver.image import build_image  # noqa: PLC0415
     from driver.kernel import build_kernel  # noqa: PLC0415
 
+    if attach is not None:
+        given = (command, series, source, variant, console, gdb)
+        if any(given):
+            raise typer.BadParameter("--attach joins a guest as it is; it takes nothing else")
+        _attach(attach)
+        return
     if console and command:
         raise typer.BadParameter("a command runs over SSH; leave --console out")
     project = context.project()
@@ -120,12 +129,13 @@ def _provision(guest: Guest) -> None:
 
 def _over_ssh(guest: Guest, command: list[str]) -> int:
     from driver.deadline import Deadline  # noqa: PLC0415
+    from driver.guest.visit import WEEK  # noqa: PLC0415
 
     with guest.ssh() as ssh:
         if not command:
             _say(f"{guest.release}: /mnt/dax is mounted DAX; `exit` ends the guest")
             return ssh.shell()
-        done = ssh.run(shlex.join(command), Deadline.after(_WEEK, "the command"))
+        done = ssh.run(shlex.join(command), Deadline.after(WEEK, "the command"))
     sys.stdout.write(done.stdout)
     sys.stderr.write(done.stderr)
     return done.status
@@ -135,15 +145,16 @@ def _on_console(guest: Guest) -> int:
     from driver.deadline import Deadline  # noqa: PLC0415
     from driver.guest import terminal  # noqa: PLC0415
     from driver.guest.job import Job  # noqa: PLC0415
+    from driver.guest.visit import SERIAL_SHELL, WEEK  # noqa: PLC0415
 
     assert guest.live_console is not None
     _say(f"{guest.release}: /mnt/dax is mounted DAX; Ctrl-] ends the guest")
-    job = Job(argv=["sh", "-c", _SERIAL_SHELL], timeout=_WEEK)
+    job = Job(argv=["sh", "-c", SERIAL_SHELL], timeout=WEEK)
     ended: list[int] = []
 
     def serve() -> None:
         try:
-            ended.append(guest.run(job, Deadline.after(_WEEK, "the shell")).status)
+            ended.append(guest.run(job, Deadline.after(WEEK, "the shell")).status)
         except GuestError as error:
             _say(error.message)
         guest.kill()  # closes the console, which ends the relay
@@ -151,6 +162,24 @@ def _on_console(guest: Guest) -> int:
     threading.Thread(target=serve, daemon=True).start()
     terminal.join(guest.live_console, escape=terminal.ESCAPE)
     return ended[0] if ended else 0
+
+
+def _attach(path: Path) -> None:
+    import socket  # noqa: PLC0415
+
+    from driver.guest import terminal  # noqa: PLC0415
+
+    with socket.socket(socket.AF_UNIX) as console:
+        try:
+            console.connect(str(path))
+        except OSError as error:
+            raise UserError(
+                f"no guest is kept at {path}: {error.strerror}",
+                hint="`driver run --keep-guest` prints the line to use, and the guest must still "
+                "be kept.",
+            ) from error
+        _say("Enter shows a prompt, if there is a shell; Ctrl-] leaves")
+        terminal.join(console, escape=terminal.ESCAPE)
 
 
 def _say(text: str) -> None:

@@ -125,6 +125,8 @@ def circumstances(first: ManifestV1, second: ManifestV1) -> list[Circumstance]:
 def _told(manifest: ManifestV1) -> Iterator[tuple[str, str]]:
     yield "accelerator", str(manifest.accelerator)
     yield "text of the experiment", manifest.experiment.digest[:12]
+    if manifest.options.keep_guest:
+        yield "--keep-guest", "a write to kernel.panic before each workload"
     if manifest.options.source:
         yield "--source", manifest.options.source
     for guest in manifest.guests:

@@ -48,6 +48,8 @@ def caveats(manifest: ManifestV1) -> list[str]:
         found.append("The checkout held changes that were not committed.")
     if manifest.options.source is not None:
         found.append("The kernel source is a place on the machine of whoever ran it.")
+    if manifest.options.keep_guest:
+        found.append("With --keep-guest each trial began with a write of 0 to kernel.panic.")
     if manifest.status != "complete":
         found.append(f"The run is not complete: it is {manifest.status}.")
     return found

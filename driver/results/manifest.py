@@ -36,13 +36,18 @@ class ExperimentText(_Record):
 
 
 class Options(_Record):
-    """What the command line asked for on top of the experiment."""
+    """What the command line asked for on top of the experiment.
+
+    ``keep_guest`` is more than a convenience: so that a panic stands still, a guest that may be
+    kept writes 0 to ``kernel.panic`` before each workload.
+    """
 
     quick: bool = False
     only: dict[str, list[str]] = {}
     repeat: int | None = None
     source: str | None = None
     jobs: int = 1
+    keep_guest: bool = False
 
 
 class Host(_Record):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from driver.artifacts import KernelArtifact
@@ -139,3 +140,87 @@ def test_a_shell_that_went_well_says_nothing_of_the_kernel() -> None:
     done = shell("--", "sh", "-c", "echo $((6 * 7)); exit 3")
     assert (done.returncode, done.stdout) == (3, "42\n")
     assert "kernel reported" not in done.stderr
+
+
+FAILING = """
+question = "Does it fail?"
+expected = "It does."
+image = "dax"
+[machine]
+memory_mib = 512
+nvdimm_mib = 512
+[workload]
+argv = ["sh", "-c", "{{ 'exit 7' if how == 'status' else 'echo c > /proc/sysrq-trigger' }}"]
+phases = ["done"]
+[sources.keep]
+[factors.kernel.arms.plain]
+kernel = { series = "none" }
+[factors.how]
+values = ["status", "panic"]
+[retry]
+attempts = 1
+"""
+
+
+@pytest.fixture
+def failing(scratch_project: Path) -> Path:
+    """A project whose only own experiment fails in two ways."""
+    folder = scratch_project / "experiments" / "failing"
+    folder.mkdir()
+    (folder / "experiment.toml").write_text(FAILING)
+    return scratch_project
+
+
+def terminal(*arguments: str) -> pexpect.spawn[str]:
+    """The driver in a terminal of its own."""
+    return pexpect.spawn(
+        sys.executable,
+        ["-m", "driver.cli.main", *arguments],
+        encoding="utf-8",
+        timeout=240,
+        dimensions=(50, 200),
+    )
+
+
+def shown(driver: pexpect.spawn[str], pattern: str) -> str:
+    """Wait for a pattern; what its first group matched."""
+    driver.expect(pattern)
+    assert isinstance(driver.match, re.Match)
+    return str(driver.match[1])
+
+
+def test_a_failed_guest_is_kept_for_a_person(failing: Path, plain: KernelArtifact) -> None:
+    driver = terminal("run", "experiment", "failing", "--keep-guest", "--accel", "tcg")
+    driver.expect("ended with status 7")
+    console = shown(driver, r"driver shell --attach (\S+/console)\r\n")
+    driver.expect("Ctrl-C stops the run")
+    visitor = terminal("shell", "--attach", console)
+    visitor.expect("leaves")
+    visitor.send("\r")
+    visitor.expect("# ")
+    visitor.send("echo $((6 * 7)) > /dev/shm/seen; uname -r; cat /dev/shm/seen\r")
+    visitor.expect(f"{plain.release}\r\n42\r\n")
+    visitor.send("\x1d")
+    visitor.expect(pexpect.EOF)
+    driver.send("\r")
+
+    driver.expect("sysrq triggered crash")
+    door = Path(shown(driver, r"target remote (\S+/gdb)'"))
+    driver.expect("Ctrl-C stops the run")
+    debugger = Debugger(door)
+    debugger.ask("qSupported", "PacketSize=")
+    # %rip is the 17th of the 64-bit registers GDB asks for first.
+    registers = bytes.fromhex(debugger.ask("g", r"([0-9a-fx]{2})+$").replace("x", "0"))
+    at = Symbols.of_kernel(plain.vmlinux.parent).function(
+        int.from_bytes(registers[16 * 8 : 17 * 8], "little")
+    )
+    assert at is not None, "the panicked kernel stands still inside itself"
+    driver.sendintr()
+    driver.expect(pexpect.EOF)
+    driver.close()
+    assert driver.exitstatus == 130
+    assert not door.exists()
+    (run,) = (failing / "results").glob("failing-*")
+    kept = (run / "console" / "plain_status_r1.log").read_text()
+    assert "seen" not in kept, "a visit is no evidence"
+    assert not (run / "trials" / "plain_panic_r1.json").exists(), "it was cut short"

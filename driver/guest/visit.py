@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest that failed and stays, for a person to look at: doors to its console and its kernel.
+
+The doors are made when they are needed, so that a guest that may be kept is started like any
+other, and what it measures is not moved by anybody who might come.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from driver.deadline import Deadline
+from driver.errors import DriverError, HostError
+from driver.guest.job import Job, Write
+from driver.guest.session import Guest
+
+# A kernel that panics would reset, and QEMU would end with everything there is to see: make it
+# stand still instead (0 is "wait for ever", Documentation/admin-guide/sysctl/kernel.rst).
+STAND_STILL = Write("/proc/sys/kernel/panic", "0")
+
+# A shell with job control needs a session whose terminal it is. The outer shell stays to wait:
+# setsid by the leader of a process group, which a job is, forks and returns at once.
+SERIAL_SHELL = "busybox setsid busybox cttyhack sh -l <>/dev/ttyS0 >&0 2>&0; exit $?"
+
+# A person may stay as long as they like; one week is the agent's way of saying so.
+WEEK = 7 * 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Unix sockets: the serial console, and where QEMU waits for a debugger."""
+
+    console: Path
+    debugger: Path
+
+
+@contextlib.contextmanager
+def doors(guest: Guest) -> Iterator[Doors]:
+    """Open the doors of a running guest; they are gone with the context.
+
+    Raises :class:`HostError` or :class:`GuestError` if QEMU cannot, or is no longer there.
+    """
+    with tempfile.TemporaryDirectory(prefix="driver-kept-") as folder:
+        found = Doors(Path(folder) / "console", Path(folder) / "gdb")
+        log = _escape(guest.console.path)
+        _ask(
+            guest,
+            f"chardev-change console socket,path={_escape(found.console)},server=on,wait=off,"
+            f"logfile={log},logappend=on",
+        )
+        _ask(guest, f"gdbserver unix:{_escape(found.debugger)},server=on,wait=off")
+        yield found
+
+
+def offer_shell(guest: Guest) -> None:
+    """Ask the guest's agent for a shell on the serial console, as soon as it has time for one.
+
+    An agent whose job hangs never has; then nothing happens.
+    """
+
+    def serve() -> None:
+        job = Job(argv=["sh", "-c", SERIAL_SHELL], timeout=WEEK)
+        with contextlib.suppress(DriverError):
+            guest.run(job, Deadline.after(WEEK, "the shell"))
+
+    threading.Thread(target=serve, name="kept-shell", daemon=True).start()
+
+
+def _escape(path: Path) -> str:
+    """A path inside an option list: QEMU reads a doubled comma as one that does not separate."""
+    return str(path).replace(",", ",,")
+
+
+def _ask(guest: Guest, line: str) -> None:
+    """A command of the human monitor that says nothing when it works."""
+    answer = guest.human(line).strip()
+    if answer and "Waiting for gdb connection" not in answer:
+        raise HostError(f"QEMU refused `{line.split(maxsplit=1)[0]}`: {answer}")

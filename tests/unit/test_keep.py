@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``--keep-guest``, as far as it goes without a guest: nothing else may change."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from runs import Bench
+
+from driver.cli import keep
+from driver.errors import GuestSplat, UserError
+from driver.experiment.lifecycle import Work, carry_out
+from driver.guest.job import Job
+from driver.guest.visit import STAND_STILL
+from driver.report import SilentReporter
+
+SMALL = {"processes": ["1"], "gib": ["1"], "kernel": ["baseline"]}
+
+
+class Keeping(Bench):
+    """A bench whose guests are kept when they fail."""
+
+    @property
+    def work(self) -> Work:
+        return keep.keeping(super().work)
+
+
+def columns(bench: Bench) -> dict[str, list[object]]:
+    conclusion = bench.run()
+    assert conclusion.complaint() is None
+    table = conclusion.run.samples.drop(columns="run")
+    return {str(name): list(table[name]) for name in table}
+
+
+def test_guests_that_do_well_are_not_disturbed(tmp_path: Path) -> None:
+    kept = Keeping(tmp_path / "a", only=SMALL)
+    setups = []
+    for factory in kept.factories.values():
+        factory.misbehave = lambda job: setups.append(job.setup)
+    assert columns(kept) == columns(Bench(tmp_path / "b", only=SMALL))
+    assert {setup[0] for setup in setups} == {STAND_STILL}
+    assert all(factory.alive == 0 for factory in kept.factories.values())
+
+
+def test_a_failure_is_told_and_recorded_as_ever(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def splat(_job: Job) -> None:
+        raise GuestSplat("the kernel oopsed", kind="oops", excerpt="a trace")
+
+    bench = Keeping(tmp_path, only=SMALL)
+    next(iter(bench.factories.values())).misbehave = splat
+    run = bench.begin()
+    with run.lock():
+        conclusion = carry_out(run, bench.manifest, bench.work, SilentReporter())
+    assert {record.last.verdict for record in conclusion.failed} == {"splat"}
+    assert "baseline_off_2M_1_1_r1 failed: the kernel oopsed" in capsys.readouterr().err
+
+
+def test_somebody_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="one guest at a time"):
+        keep.check_possible(2)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(UserError, match="not a terminal") as caught:
+        keep.check_possible(1)
+    assert "driver logs" in (caught.value.hint or "")
