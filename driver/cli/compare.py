@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driver.cli import runs
+from driver.cli import complete, runs
 
 if TYPE_CHECKING:
     from driver.compare.condition import Finding
@@ -19,9 +19,19 @@ _MOST_EXAMPLES = 5
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="RUN_A", help="The run to compare with.")],
+    first: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_A", help="The run to compare with.", autocompletion=complete.runs
+        ),
+    ],
     second: Annotated[
-        str, typer.Argument(metavar="RUN_B", help="The run that may have changed; `latest` too.")
+        str,
+        typer.Argument(
+            metavar="RUN_B",
+            help="The run that may have changed; `latest` too.",
+            autocompletion=complete.runs,
+        ),
     ],
     *,
     fail_on: Annotated[

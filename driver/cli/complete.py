@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import typer
+
 from driver.cli import context
 from driver.errors import DriverError
 
@@ -33,6 +35,17 @@ def images(incomplete: str) -> list[str]:
 def runs(incomplete: str) -> list[str]:
     """Folders of ``results/``, ``latest`` among them."""
     return _names(lambda root: _folders(root / "results", "manifest.json"), incomplete)
+
+
+def trials(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Finished trials of the run that the command line names before."""
+    name = str(ctx.params.get("name") or "")
+
+    def known(root: Path) -> list[str]:
+        run = Path(name) if (Path(name) / "trials").is_dir() else root / "results" / name
+        return sorted(path.stem for path in (run / "trials").glob("*.json"))
+
+    return _names(known, incomplete)
 
 
 def _names(known: Callable[[Path], list[str]], incomplete: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driver.cli import runs
+from driver.cli import complete, runs
 from driver.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,11 +26,18 @@ _SHORTEST_TABLE = ("trial", "verdict", "attempts", "seconds", "message")
 
 
 def logs(
-    name: Annotated[str, typer.Argument(metavar="RUN", help="A run; `latest` is the newest.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A run; `latest` is the newest.", autocompletion=complete.runs
+        ),
+    ],
     trial: Annotated[
         str | None,
         typer.Argument(
-            metavar="TRIAL", help="A trial of it; the beginning of its name will do if unique."
+            metavar="TRIAL",
+            help="A trial of it; the beginning of its name will do if unique.",
+            autocompletion=complete.trials,
         ),
     ] = None,
     *,

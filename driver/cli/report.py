@@ -8,14 +8,19 @@ from typing import Annotated
 
 import typer
 
-from driver.cli import runs
+from driver.cli import complete, runs
 from driver.errors import UserError
 
 _NAME = "report.html"
 
 
 def report(
-    name: Annotated[str, typer.Argument(metavar="RUN", help="A run; `latest` is the newest.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A run; `latest` is the newest.", autocompletion=complete.runs
+        ),
+    ],
     *,
     output: Annotated[
         Path | None,

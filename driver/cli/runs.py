@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driver.cli import context
+from driver.cli import complete, context
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,7 +46,12 @@ def list_all() -> None:
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="RUN", help="A run; `latest` is the newest.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A run; `latest` is the newest.", autocompletion=complete.runs
+        ),
+    ],
     *,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Make the CSV files anew from the trials' records.")

@@ -6,10 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import typer
+import typer.main
 from made_runs import LINE, Made, Outcomes
 
+from driver.cli import complete
 from driver.cli.logs import match
-from driver.cli.main import main
+from driver.cli.main import app, main
 from driver.errors import UserError
 from driver.results.directory import RunDirectory
 from driver.results.record import Attempt, read_record
@@ -148,3 +151,11 @@ def test_show_ends_with_the_trace_and_where_to_look(
     assert "do_fault+0x12/0x34" in err
     assert "no longer in the cache" in err
     assert "driver logs run new_4_r1" in err
+
+
+def test_names_of_trials_are_completed(run: RunDirectory) -> None:
+    context = typer.Context(typer.main.get_command(app), info_name="logs")
+    context.params["name"] = str(run.path)
+    assert complete.trials(context, "old_") == ["old_1_r1", "old_2_r1", "old_4_r1"]
+    context.params["name"] = "no such run"
+    assert complete.trials(context, "") == []
