@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driver.cli import complete, runs
 from driver.errors import UserError
+
+if TYPE_CHECKING:
+    from driver.results.record import TrialRecord
 
 _NAME = "report.html"
 
@@ -37,12 +40,19 @@ def report(
     The page loads nothing from anywhere, follows the reader's light or dark setting, and fits a
     phone. It is made from the run's files alone and can be made again at any time.
     """
+    from driver.cli.decoding import decode_trial, with_note  # noqa: PLC0415
     from driver.experiment.reading import read_conclusion  # noqa: PLC0415  (pandas: half a second)
     from driver.htmlreport.page import render  # noqa: PLC0415
     from driver.results.directory import publish  # noqa: PLC0415
 
     run = runs.find(name)
-    html = render(read_conclusion(run))
+    conclusion = read_conclusion(run)
+
+    def excerpt(record: TrialRecord) -> str:
+        manifest, experiment = conclusion.run.manifest, conclusion.experiment
+        return with_note(decode_trial(record.last.excerpt, manifest, experiment, record.factors))
+
+    html = render(conclusion, excerpt=excerpt)
     if output == Path("-"):
         typer.echo(html, nl=False)
         return

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +32,15 @@ class Headline:
     text: str
 
 
-def render(conclusion: Conclusion) -> str:
-    """The page. Everything in it that a person wrote or a guest printed is escaped."""
+def _as_printed(record: TrialRecord) -> str:
+    return record.last.excerpt
+
+
+def render(conclusion: Conclusion, *, excerpt: Callable[[TrialRecord], str] = _as_printed) -> str:
+    """The page. Everything in it that a person wrote or a guest printed is escaped.
+
+    ``excerpt`` gives the evidence of a failed trial, which may have been enriched.
+    """
     manifest = conclusion.run.manifest
     experiment = conclusion.experiment
     arranger = Arranger(conclusion)
@@ -58,7 +66,7 @@ def render(conclusion: Conclusion) -> str:
         checks=arranger.checks(),
         metrics=arranger.metrics(),
         failures=conclusion.verdicts.failures,
-        failed=conclusion.failed,
+        failed=[(record, excerpt(record)) for record in conclusion.failed],
         pending=_pending(conclusion),
         refusals=_refusals(found),
         records_known=len(found) == len(records) - len(_pending(conclusion)),

@@ -176,6 +176,17 @@ def test_what_varies_is_shown_as_a_range(tmp_path: Path) -> None:
     assert "holds in 1, fails in 1" in words
 
 
+def test_traces_are_decoded_or_it_is_said_why_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRIVER_CACHE", str(tmp_path / "cache"))
+    run = Made(tmp_path / "run", {**LINE, ("new", 4): ["splat"]}).write()
+    with pytest.raises(SystemExit):
+        main(["report", str(run.path)])
+    words = Page((run.path / "report.html").read_text()).words
+    assert "do_fault+0x12/0x34 (no source lines: the kernel of this run" in words
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = Made(tmp_path / "run", LINE).write()
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
