@@ -14,9 +14,13 @@ import json
 import os
 import re
 import shutil
+import textwrap
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 from filelock import FileLock, Timeout
 
@@ -24,9 +28,12 @@ from driver.errors import UserError
 
 MANIFEST = "artifact.json"
 
-# Some forty templates beside a dozen kernels.
-DEFAULT_LIMIT = "8G"
+# Some seventy templates beside a dozen kernels.
+DEFAULT_LIMIT = "16G"
 LIMIT_VARIABLE = "DRIVER_CACHE_LIMIT"
+
+# How much is shown of a command.
+_MOST_WORDS = 40
 
 _NAME = re.compile(r"[0-9a-f]{24}")
 # Names that the store gives to what is being made, and to what is on its way out.
@@ -85,7 +92,7 @@ def prune(root: Path, most: int, *, dry_run: bool = False) -> list[Entry]:
 
 
 def limit() -> int:
-    """How many bytes the artifacts may occupy: ``DRIVER_CACHE_LIMIT``, or 8 GiB."""
+    """How many bytes the artifacts may occupy: ``DRIVER_CACHE_LIMIT``, or 16 GiB."""
     return parse_size(os.environ.get(LIMIT_VARIABLE) or DEFAULT_LIMIT)
 
 
@@ -167,17 +174,24 @@ def _about(path: Path) -> str:
     except (OSError, ValueError):
         return "damaged"
     inputs, facts = manifest.get("inputs", {}), manifest.get("facts", {})
-    words = [
-        str(value)
-        for value in (inputs.get("name"), facts.get("release"), _provisioning(inputs))
-        if value
-    ]
-    return ", ".join(words)
+    words = (inputs.get("name"), facts.get("release"), _machine(inputs), _provisioning(inputs))
+    return ", ".join(str(word) for word in words if word)
 
 
-def _provisioning(inputs: dict[str, object]) -> str:
-    """The command that a template was provisioned with, from the lines of its job."""
+def _machine(inputs: Mapping[str, Any]) -> str:
+    """What most tells the machines of templates apart, from the command line of QEMU."""
+    argv = inputs.get("argv")
+    if not isinstance(argv, list) or "-smp" not in argv:
+        return ""
+    accelerator = "exact" if "-icount" in argv else argv[argv.index("-accel") + 1]
+    processors = argv[argv.index("-smp") + 1]
+    return f"{accelerator} x{processors}"
+
+
+def _provisioning(inputs: Mapping[str, Any]) -> str:
+    """The beginning of the command that a template was provisioned with, from its job."""
     job = inputs.get("provision")
     if not isinstance(job, str):
         return ""
-    return " ".join(re.findall(r"^arg (\S+)$", job, re.MULTILINE))
+    words = unquote(" ".join(re.findall(r"^arg (\S+)$", job, re.MULTILINE))).split()
+    return textwrap.shorten(" ".join(words), _MOST_WORDS, placeholder=" ...")

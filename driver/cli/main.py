@@ -63,9 +63,17 @@ def _global_options(
 
 def _register_groups() -> None:
     # Each of these imports the layer below it when it is called, not before.
-    from driver.cli import build, doctor, patch, run, shell  # noqa: PLC0415
+    from driver.cli import (  # noqa: PLC0415
+        build,
+        cache,
+        doctor,
+        patch,
+        repeatability,
+        run,
+        shell,
+    )
 
-    for group in (build, run, patch, doctor, shell):
+    for group in (build, run, repeatability, patch, cache, doctor, shell):
         group.register(app)
 
 

@@ -122,11 +122,13 @@ def test_holes_take_no_room(root: Path) -> None:
 
 
 def test_what_an_entry_says_of_itself(root: Path) -> None:
-    job = "job 1\nworker-limit 1\narg provision-dax\narg data:64\nend\n"
-    inputs = {"provision": job}
+    script = "for%20i;%20do%0A%09echo%20" + "x" * 50
+    job = f"job 1\nworker-limit 1\narg sh\narg -c\narg {script}\nend\n"
+    argv = ["qemu", "-smp", "4", "-accel", "tcg", "-icount", "shift=3"]
+    inputs = {"provision": job, "argv": argv}
     Store(root).get("template", inputs, lambda _work: {"release": "6.12.1"})
     (entry,) = prune.entries(root)
-    assert "(6.12.1, provision-dax data:64), " in prune.describe(entry)
+    assert "(6.12.1, exact x4, sh -c for i; do echo ...), " in prune.describe(entry)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``driver repeatability``: do trials repeat to the byte, and what does that cost?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from driver.cli import context, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from driver.results.repeatability import Group
+
+# What an exact trial is digested into, in the order of the table.
+_DIGESTS = ("console", "result", "nvdimm")
+
+
+def repeatability(
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Runs of one experiment; `latest` too.")
+    ],
+) -> None:
+    """Count in how many ways trials with the same factors came out, in one run or in several.
+
+    One digest of everything and one set of counts is what --accel exact promises, whatever else
+    the host was doing; status 1 if it is not kept. Trials of other accelerators are counted as
+    well. Give a run with --accel tcg besides to see how much slower exact trials are.
+    """
+    from driver.errors import CheckFailed  # noqa: PLC0415
+    from driver.results.directory import RunDirectory  # noqa: PLC0415
+    from driver.results.repeatability import repeatability as group_trials  # noqa: PLC0415
+    from driver.results.schema import Accelerator  # noqa: PLC0415
+
+    results = context.project().results
+    # A run may be given by its name and as `latest`.
+    found = dict.fromkeys(RunDirectory.find(results, name) for name in names)
+    groups = group_trials(list(found))
+    runs.console().print(_table(groups))
+    exact = [group for group in groups if group.accelerator is Accelerator.EXACT]
+    broken = [group for group in exact if not group.repeats]
+    if broken:
+        raise CheckFailed(
+            f"{len(broken)} of {len(exact)} kinds of exact trials do not repeat",
+            hint="The digests are in trials/*.json of each run, what they are of beside it.",
+        )
+
+
+def _table(groups: Sequence[Group]) -> Table:
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from driver.results.repeatability import slowdown  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    factors = list(groups[0].factors) if groups else []
+    for heading in (*factors, "accelerator"):
+        table.add_column(heading)
+    for heading in ("trials", *(f"{name}s" for name in _DIGESTS), "counts", "s/trial", "slower"):
+        table.add_column(heading, justify="right")
+    for group in groups:
+        seconds, factor = group.median_seconds, slowdown(groups, group)
+        table.add_row(
+            *(str(group.factors[name]) for name in factors),
+            group.accelerator.value,
+            str(group.trials),
+            *(str(len(group.digests[name])) if name in group.digests else "-" for name in _DIGESTS),
+            str(len(group.counts)),
+            "-" if seconds is None else f"{seconds:.2f}",
+            "-" if factor is None else f"{factor:.2f}x",
+        )
+    table.caption = "digests and counts: how many different ones; s/trial: median, run alone"
+    table.caption_justify = "left"
+    return table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("repeatability")(repeatability)
