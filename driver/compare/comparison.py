@@ -24,8 +24,8 @@ from driver.results.schema import Accelerator
 _HARMLESS = frozenset({"host", "text of the experiment"})
 _EXACT_BUT = (
     "exact runs repeat to the instruction as long as kernel, image, machine and QEMU are the same; "
-    "here they are not, so the timer's ticks and the addresses of things fall elsewhere, which may "
-    "alone move a cost by a few instructions"
+    "here they are not, so the timer's ticks and the addresses of things fall elsewhere, which "
+    "moves costs by itself: an arm that cannot have changed shows how much"
 )
 
 
