@@ -10,7 +10,7 @@ from typing import Any
 from driver.compare.numbers import Cell, Numbers, Quantity, describe, level_text, numbers
 from driver.errors import UserError
 from driver.experiment.lifecycle import Conclusion
-from driver.results.manifest import GuestRecord, ManifestV1
+from driver.results.manifest import ManifestV1
 from driver.results.schema import OK, Accelerator
 from driver.words import counted
 
@@ -115,11 +115,15 @@ def why_no_costs(first: ManifestV1, second: ManifestV1) -> str | None:
 
 def circumstances(first: ManifestV1, second: ManifestV1) -> list[Circumstance]:
     """In what the runs differ besides their numbers: what may have made a change."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for side, manifest in enumerate((first, second)):
         for what, value in _told(manifest):
-            found.setdefault(what, ["-", "-"])[side] = value
-    return [Circumstance(what, a, b) for what, (a, b) in found.items() if a != b]
+            found.setdefault(what, ({}, {}))[side][value] = None
+    return [
+        Circumstance(what, " or ".join(a) or "-", " or ".join(b) or "-")
+        for what, (a, b) in found.items()
+        if set(a) != set(b)
+    ]
 
 
 def _told(manifest: ManifestV1) -> Iterator[tuple[str, str]]:
@@ -133,7 +137,7 @@ def _told(manifest: ManifestV1) -> Iterator[tuple[str, str]]:
         name = "/".join(filter(None, (guest.kernel.get("series"), guest.kernel.get("variant"))))
         yield f"kernel of series {name}", _short(guest.kernel, "release")
         yield "image", _short(guest.image, "name")
-        yield f"machine of series {name}", _machine(guest)
+        yield from ((f"{key} of series {name}", str(value)) for key, value in guest.machine.items())
         yield "QEMU", str(guest.qemu.get("version", "?"))
     host = manifest.host
     yield "host", f"{host.cpu}, {host.cpus} processors, {host.system}, Linux {host.kernel}"
@@ -141,10 +145,6 @@ def _told(manifest: ManifestV1) -> Iterator[tuple[str, str]]:
 
 def _short(table: Mapping[str, Any], name: str) -> str:
     return f"{table.get(name, '?')} ({str(table.get('digest', '?'))[:12]})"
-
-
-def _machine(guest: GuestRecord) -> str:
-    return ", ".join(f"{key}={value}" for key, value in guest.machine.items() if value not in ([],))
 
 
 def _first_difference(mine: Quantity, other: Quantity) -> str:

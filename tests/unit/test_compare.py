@@ -246,3 +246,14 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit) as ended:
         main(["compare", *runs, "--json", "--csv"])
     assert ended.value.code == 2
+
+
+def test_what_may_have_made_a_change_is_told(tmp_path: Path) -> None:
+    small = Made(tmp_path / "a", LINE)
+    more = EXPERIMENT.replace("memory_mib = 512", 'memory_mib = "512 if size < 4 else 640"')
+    found = compared(tmp_path, small, Made(tmp_path / "b", LINE, text=more, kernel_digest="beef"))
+    told = {item.what: (item.first, item.second) for item in found.circumstances}
+    assert told["memory_mib of series 6.12"] == ("512", "512 or 640")
+    assert told["kernel of series none"] == ("6.12.1 (feed)", "6.12.1 (beef)")
+    assert "text of the experiment" in told
+    assert "image" not in told
