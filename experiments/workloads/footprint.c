@@ -16,10 +16,12 @@
  *
  * In `touched` every process reads its own page tables back (PAGEMAP_SCAN): entries of another
  * size, the zero page, or any number of entries but the expected one end the trial with status 1.
- * Reported there: minor faults per process (smallest, largest, sum) and entries per process.
+ * Reported there: minor faults per process (smallest, largest, sum) and entries per process. With
+ * --costs also what it took all processes together to start, to map and to touch.
  */
 #include <getopt.h>
 
+#include "cost.h"
 #include "crew.h"
 #include "window.h"
 
@@ -31,7 +33,7 @@ struct options {
 	size_t length;
 	size_t entry;
 	size_t step;
-	bool write;
+	bool write, costs;
 	int sharing;
 	enum window_place place;
 	/* Filled in once the options are known. */
@@ -41,7 +43,7 @@ struct options {
 
 static const char usage[] =
 	"usage: footprint --file PATH [--processes N] [--gib N] [--entry 2M|4K] [--step BYTES]\n"
-	"                 [--write | --read] [--private] [--place near|lonely|kernel]\n"
+	"                 [--write | --read] [--private] [--place near|lonely|kernel] [--costs]\n"
 	"\n"
 	"Defaults: 1 process, 1 GiB, 2M, --step 2M, --write, shared, near. --private needs --read:\n"
 	"a private write copies pages, and then there is nothing left to compare.\n";
@@ -130,6 +132,7 @@ static void parse(int argc, char **argv, struct options *options)
 		{ "read", no_argument, NULL, 'r' },
 		{ "private", no_argument, NULL, 'p' },
 		{ "place", required_argument, NULL, 'a' },
+		{ "costs", no_argument, NULL, 'c' },
 		{ 0 },
 	};
 	int option;
@@ -161,6 +164,9 @@ static void parse(int argc, char **argv, struct options *options)
 		case 'a':
 			options->place = window_parse_place(optarg);
 			break;
+		case 'c':
+			options->costs = true;
+			break;
 		default:
 			fputs(usage, stderr);
 			exit(2);
@@ -173,6 +179,12 @@ static void parse(int argc, char **argv, struct options *options)
 	}
 	if (options->step % SMALL_ENTRY)
 		trial_fail("--step %zu: it is a multiple of 4K", options->step);
+}
+
+static void report_cost(const struct options *options, const char *name, uint64_t cost)
+{
+	if (options->costs)
+		cost_value(name, cost);
 }
 
 int main(int argc, char **argv)
@@ -188,6 +200,7 @@ int main(int argc, char **argv)
 	};
 	struct crew crew;
 	size_t all, half;
+	uint64_t cost;
 
 	parse(argc, argv, &options);
 	options.fd = window_open(options.file, options.length, options.write);
@@ -195,17 +208,28 @@ int main(int argc, char **argv)
 	all = options.processes;
 	half = all / 2;
 
+	if (options.costs)
+		cost_open();
 	trial_settle();
+	cost = cost_now();
 	crew_start(&crew, all, work, &options);
+	cost = cost_since(cost);
 	trial_phase("before", crew.pids, all);
+	report_cost(&options, "start", cost);
 
+	cost = cost_now();
 	crew_step(&crew, 0, all, STEP_MAP);
+	cost = cost_since(cost);
 	trial_phase("mapped", crew.pids, all);
+	report_cost(&options, "map", cost);
 	if (options.place == WINDOW_KERNEL)
 		trial_value("gib-aligned", "boolean", crew.slots[0].report.numbers[0]);
 
+	cost = cost_now();
 	crew_step(&crew, 0, all, STEP_TOUCH);
+	cost = cost_since(cost);
 	trial_phase("touched", crew.pids, all);
+	report_cost(&options, "touch", cost);
 	report_faults(&crew, options.length / options.step);
 	crew_step(&crew, 0, all, STEP_CHECK);
 	report_entries(&crew, &options);
