@@ -20,9 +20,12 @@ from driver.store import Artifact, Store, tree_digest
 
 # Debian merges /bin, /sbin and /lib* into /usr; packages of this suite still ship both spellings.
 _MERGED = ("bin", "sbin", "lib", "lib64")
-_INITRAMFS = "initramfs.cpio.gz"
+# Not compressed. To unpack 27 MB of gzip takes a guest 500 million instructions, three quarters of
+# all it needs to boot, and to read them plain a tenth of that: 0.97 s of the host's processor under
+# TCG instead of 1.32 s, up to the agent.
+_INITRAMFS = "initramfs.cpio"
 # Part of every image's identity: raise it when this package makes other bytes of the same inputs.
-_FORMAT = 2
+_FORMAT = 3
 
 
 def build_image(
@@ -68,10 +71,7 @@ def build_image(
             **_tree(overlay),
         }
         _add_links(entries, wanted)
-        archive = work / "initramfs.cpio"
-        cpio.write(archive, entries)
-        cpio.compress(archive, work / _INITRAMFS)
-        archive.unlink()
+        cpio.write(work / _INITRAMFS, entries)
         shutil.rmtree(binaries)
         return {"programs": sorted(compiled), "bytes": (work / _INITRAMFS).stat().st_size}
 

@@ -10,7 +10,6 @@ buffer-format.rst in the kernel source.
 
 from __future__ import annotations
 
-import gzip
 import shutil
 import stat
 from collections.abc import Iterable, Mapping
@@ -65,29 +64,11 @@ def write(path: Path, entries: Mapping[str, Entry]) -> None:
         archive.write(bytes(-archive.tell() % _BLOCK))
 
 
-def compress(archive: Path, path: Path) -> None:
-    """Compress a finished archive for the kernel (CONFIG_RD_GZIP), without name or date.
-
-    gzip, because plain, gzip and zstd archives of 19 MB took the same time to boot under TCG
-    (1.4 to 1.6 CPU seconds to the agent: loading costs what unpacking saves) and this needs no
-    program on the host.
-    """
-    with (
-        archive.open("rb") as source,
-        path.open("wb") as raw,
-        gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=9, mtime=0) as packed,
-    ):
-        shutil.copyfileobj(source, packed, 1 << 20)
-
-
 def concatenate(archives: Iterable[Path], path: Path) -> None:
-    """Join archives, of which all but the first must be uncompressed, into one initramfs.
-
-    A later archive's file replaces an earlier one's.
-    """
+    """Join archives into one initramfs; a later one's file replaces an earlier one's."""
     with path.open("wb") as joined:
         for archive in archives:
-            # An archive must start on a multiple of 4, which a compressed one need not end on.
+            # An archive must start on a multiple of 4, where one of ours also ends.
             joined.write(bytes(-joined.tell() % 4))
             with archive.open("rb") as source:
                 shutil.copyfileobj(source, joined, 1 << 20)

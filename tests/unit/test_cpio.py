@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import shutil
 import subprocess
@@ -78,9 +77,7 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
         archive = tmp_path / f"{turn}.cpio"
         entries = {**EXAMPLE, "/copied": File(source)}
         cpio.write(archive, dict(sorted(entries.items(), reverse=bool(turn))))
-        packed = tmp_path / f"{turn}.gz"
-        cpio.compress(archive, packed)
-        archives.append((archive.read_bytes(), packed.read_bytes()))
+        archives.append(archive.read_bytes())
     assert archives[0] == archives[1]
 
 
@@ -88,15 +85,14 @@ def test_archives_join_at_multiples_of_four(tmp_path: Path) -> None:
     first, second, joined = tmp_path / "a", tmp_path / "b", tmp_path / "c"
     cpio.write(first, {"/one": File(b"1")})
     cpio.write(second, {"/two": File(b"22")})
-    packed = tmp_path / "a.gz"
-    cpio.compress(first, packed)
-    packed.write_bytes(packed.read_bytes() + bytes((5 - packed.stat().st_size) % 4))
-    assert packed.stat().st_size % 4 == 1
-    cpio.concatenate([packed, second], joined)
+    content = first.read_bytes()
+    # As if it came from elsewhere: an archive of ours ends on a multiple of 4 already.
+    first.write_bytes(content + b"\0")
+    cpio.concatenate([first, second], joined)
     data = joined.read_bytes()
+    assert data.startswith(content)
     assert data.endswith(second.read_bytes())
     assert data.index(second.read_bytes()) % 4 == 0
-    assert gzip.decompress(data[: packed.stat().st_size]) == first.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["relative", "/a/../b", "a/b"])
