@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from driver.errors import GuestError, GuestLost, GuestSplat, GuestTimeout, HostError
+from driver.guest.classifier import Splat
 from driver.guest.console import ConsoleLog
 from driver.guest.emulator import Emulator, describe
-from driver.guest.splats import Splat
 
 # Once a splat began, its last line is awaited for so long before the guest is given up, so that
 # the verdict comes within a second of the line and the excerpt is whole all the same.

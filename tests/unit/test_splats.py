@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from driver.guest.splats import KINDS, Classifier, Severity, classify
+from driver.guest.classifier import Classifier, classify
+from driver.guest.splats import KINDS, Severity
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "console"
 
