@@ -93,6 +93,14 @@ def experiment(
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Guests that run at the same time.")
     ] = 1,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Allow --jobs under KVM, where guests disturb each other's times; the manifest "
+            "then says that times are not valid.",
+        ),
+    ] = False,
     accel: Annotated[
         Accel | None,
         typer.Option(
@@ -132,13 +140,14 @@ def experiment(
     definition = load(project.experiments, name)
     accel = accel or Accel(definition.experiment.accelerator)
     if accel is Accel.KVM:
-        _refuse_jobs_under_kvm(jobs)
+        _refuse_jobs_under_kvm(jobs, force=force)
     options = Options(
         quick=quick,
         only=_levels(only or []),
         repeat=repeat,
         source=source,
         jobs=jobs,
+        force=force,
         keep_guest=keep_guest,
     )
     selection = Selection(only=options.only, repeat=repeat, quick=quick)
@@ -205,16 +214,16 @@ def _prepare(
     prepared = {request: preparation.guest(request) for request in guests(plan)}
     choice = preparation.choice
     if choice.accel == "kvm":
-        _refuse_jobs_under_kvm(options.jobs)
+        _refuse_jobs_under_kvm(options.jobs, force=options.force)
     work = Work(definition, plan, prepared)
     return keep.keeping(work) if options.keep_guest else work, choice
 
 
-def _refuse_jobs_under_kvm(jobs: int) -> None:
-    if jobs > 1:
+def _refuse_jobs_under_kvm(jobs: int, *, force: bool) -> None:
+    if jobs > 1 and not force:
         raise UserError(
             "under KVM the results hold times, and guests that run side by side disturb each other",
-            hint="Leave --jobs out, or count with --accel tcg.",
+            hint="Leave --jobs out, count with --accel tcg, or give up times with --force.",
         )
 
 

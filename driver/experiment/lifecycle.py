@@ -116,7 +116,7 @@ def new_manifest(
         accelerator=validity.accelerator,
         accelerator_reason=why,
         icount_shift=validity.icount_shift,
-        valid=validity.describe() | (EXTENT if validity.accelerator is Accelerator.EXACT else {}),
+        valid=_valid(validity, options),
         factors=list(definition.experiment.factors),
         keep={name: list(found) for name, found in definition.experiment.sources.keep.items()},
         guests=[prepared.record for prepared in work.guests.values()],
@@ -132,6 +132,16 @@ def new_manifest(
             for trial in work.plan
         ],
     )
+
+
+def _valid(validity: Validity, options: Options) -> dict[str, str]:
+    """What a reader may conclude from the numbers of a run."""
+    found = validity.describe()
+    if validity.accelerator is Accelerator.EXACT:
+        found |= EXTENT
+    if validity.accelerator is Accelerator.KVM and options.jobs > 1:
+        found["time"] = f"not valid: {options.jobs} guests ran side by side"
+    return found
 
 
 def planned_run(run: RunDirectory) -> tuple[ManifestV1, Definition, list[Trial]]:

@@ -47,6 +47,7 @@ class Options(_Record):
     repeat: int | None = None
     source: str | None = None
     jobs: int = 1
+    force: bool = False
     keep_guest: bool = False
 
 

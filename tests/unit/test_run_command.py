@@ -74,6 +74,11 @@ def test_a_mistake_is_one_message(
     assert "Traceback" not in error
 
 
+def test_guests_side_by_side_under_kvm_can_be_forced(project: Path) -> None:
+    arguments = ["run", "experiment", FOOTPRINT, "--accel", "kvm", "-j", "2", "--force"]
+    assert status_of(*arguments, "--dry-run") == 0
+
+
 def test_a_typo_in_the_experiment_names_file_and_line(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -316,6 +316,14 @@ def test_an_exact_run_goes_on_from_the_same_templates(tmp_path: Path) -> None:
         check_same_guests(manifest, {**work.guests, request: changed})
 
 
+def test_times_of_guests_side_by_side_are_not_valid(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, only=SMALL, validity=Validity(Accelerator.KVM))
+    bench.begin(jobs=1)
+    assert bench.manifest.valid["time"] == "valid on an idle host"
+    bench.begin(jobs=2)
+    assert bench.manifest.valid["time"] == "not valid: 2 guests ran side by side"
+
+
 def test_trials_in_parallel_give_the_same_samples(tmp_path: Path) -> None:
     one = Bench(tmp_path / "one", only=SMALL).run(jobs=1).run.samples
     four = Bench(tmp_path / "four", only=SMALL).run(jobs=4).run.samples
