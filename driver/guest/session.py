@@ -39,8 +39,9 @@ BOOT_SECONDS = 120.0
 # Seconds between two looks at a guest that will stop itself.
 _LOOK_EVERY = 0.1
 
-# What the kernel says when its last process has asked for it (kernel/reboot.c).
-_HALTED = "reboot: System halted"
+# What the kernel says when its last process has asked for it (kernel/reboot.c). With the end of the
+# line: QEMU writes the log byte by byte, and all of it has to be the same each time.
+_HALTED = "reboot: System halted\n"
 
 
 class Guest:
@@ -220,7 +221,7 @@ class Guest:
 
     def _wait_halted(self, deadline: Deadline) -> None:
         """Wait for the last line of the console of a guest that halts after its job."""
-        while _HALTED not in self.console.tail(3):
+        while _HALTED not in self.console.text():
             self._watch.look()
             deadline.check()
             time.sleep(0.005)
