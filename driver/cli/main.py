@@ -8,6 +8,7 @@ of its class; a traceback is shown only with ``--verbose``, or for a bug of our 
 from __future__ import annotations
 
 import errno
+import functools
 import logging
 import sys
 import traceback
@@ -61,7 +62,9 @@ def _global_options(
         logging.getLogger(noisy).setLevel(logging.INFO if verbose else logging.CRITICAL)
 
 
-def _register_groups() -> None:
+@functools.cache
+def command() -> Any:
+    """Every command there is, as a tree that can be asked for its options (see reference.py)."""
     # Each of these imports the layer below it when it is called, not before.
     from driver.cli import (  # noqa: PLC0415
         build,
@@ -75,12 +78,13 @@ def _register_groups() -> None:
 
     for group in (build, run, repeatability, patch, cache, doctor, shell):
         group.register(app)
+    return typer.main.get_command(app)
 
 
 def _defaults(arguments: Sequence[str]) -> dict[str, Any]:
     """What the configuration file says; a mistake in it must not keep a person from the help."""
     try:
-        found = settings.load(typer.main.get_command(app))
+        found = settings.load(command())
     except UserError:
         if {"-h", "--help", "--version"} & set(arguments):
             return {}
@@ -92,7 +96,9 @@ def _defaults(arguments: Sequence[str]) -> dict[str, Any]:
 def _obey(arguments: Sequence[str], told: Told) -> object:
     """Run one command; what it returns, if anything, is an exit status."""
     defaults = _defaults(arguments)
-    status = app(args=arguments, prog_name="driver", standalone_mode=False, default_map=defaults)
+    status = command()(
+        args=arguments, prog_name="driver", standalone_mode=False, default_map=defaults
+    )
     if told.number is not None and status == _CLICK_INTERRUPTED:
         raise KeyboardInterrupt
     return status
@@ -100,7 +106,6 @@ def _obey(arguments: Sequence[str], told: Told) -> object:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script; always leaves through :class:`SystemExit`."""
-    _register_groups()
     with orderly() as told:
         try:
             status = _obey(sys.argv[1:] if arguments is None else arguments, told)

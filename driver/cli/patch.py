@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from driver.kernel.review import Report
 
 group = typer.Typer(
-    help="Work on a series: check it out as commits, export the commits as patches, check them.",
+    help="A series of patches as commits to work on, back, and checked.",
     no_args_is_help=True,
 )
 

@@ -4,7 +4,7 @@
 ``config.toml`` in the user's configuration directory for ``dax-pagetable-driver`` (or the file that
 ``DRIVER_CONFIG`` names; an empty value means none)::
 
-    cache = "/big/disk/driver"        # as DRIVER_CACHE, which goes before it
+    cache-folder = "/big/disk/driver" # as DRIVER_CACHE, which goes before it
     cache-limit = "20G"               # as DRIVER_CACHE_LIMIT
     project = "~/src/dax-pagetables"  # where no project is found by itself
     quiet = true                      # options of `driver` itself
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "DRIVER_CONFIG"
 # Keys that stand for an environment variable.
-ENVIRONMENT = {"cache": "DRIVER_CACHE", "cache-limit": "DRIVER_CACHE_LIMIT"}
+ENVIRONMENT = {"cache-folder": "DRIVER_CACHE", "cache-limit": "DRIVER_CACHE_LIMIT"}
 PROJECT = "project"
 # Options that ask for something once; as a default they make no sense.
 NO_DEFAULTS = frozenset({"help", "version", "resume", "install-completion", "show-completion"})

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from pathlib import Path
 
@@ -66,11 +67,15 @@ def load(project: Project, name: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        # An unknown key first: one that is missing is often its echo.
+        first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
         where = ".".join(str(part) for part in first["loc"])
+        unknown = first["type"] == "extra_forbidden"
+        close = difflib.get_close_matches(where, Recipe.model_fields, n=1) if unknown else []
+        meant = f"Did you mean `{close[0]}`? " if close else ""
         raise UserError(
-            f"{path}: {where}: {first['msg']}",
-            hint=f"Known keys: {', '.join(Recipe.model_fields)}.",
+            f"{path}: {where}: {'there is no such key' if unknown else first['msg']}",
+            hint=f"{meant}Known keys: {', '.join(Recipe.model_fields)}.",
         ) from None
 
 

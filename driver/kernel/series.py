@@ -125,7 +125,8 @@ def _parse(path: Path) -> SeriesFile:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
+        # An unknown key first: one that is missing is often its echo.
+        first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
         where = ".".join(str(part) for part in first["loc"])
         message = first["msg"]
         hint = None

@@ -23,7 +23,8 @@ def identify() -> dict[str, str]:
         packages = sorted({_PACKAGE.get(program, program) for program in missing})
         raise HostError(
             f"building a kernel needs programs that are not installed: {', '.join(missing)}",
-            hint=f"Install them: sudo apt-get install {' '.join(packages)}",
+            hint=f"Install them: sudo apt-get install {' '.join(packages)} "
+            "(`driver doctor` has the command for Fedora and Arch).",
         )
     return {
         name: run([name, "--version"], env={"LC_ALL": "C"}).stdout.partition("\n")[0]

@@ -71,7 +71,7 @@ class TestDefaults:
     def test_set_what_the_environment_does_not(
         self, config: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        config.write_text("cache = '~/elsewhere'\ncache-limit = '20G'\n")
+        config.write_text("cache-folder = '~/elsewhere'\ncache-limit = '20G'\n")
         monkeypatch.setenv("DRIVER_CACHE_LIMIT", "1G")
         assert status_of("list") == 0
         assert os.environ["DRIVER_CACHE"] == str(Path("~/elsewhere").expanduser())
