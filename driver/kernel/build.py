@@ -78,6 +78,7 @@ def pair_of(store: Store, request: Request) -> Pair:
         # Turning the options of a series off is no reason to compile everything else again.
         variant="" if request.variant == OPTIONS_OFF else request.variant or "",
         lock=f"build-{moved}",
+        origin=request.source.origin["path"] if request.source.origin["kind"] == "checkout" else "",
     )
 
 
@@ -122,6 +123,7 @@ def _tree(
     if not source.commit:
         return WorkTree(source.tree, ""), None
     commit = worktree.apply(store, source, series, reporter)
+    seed.forget_lost(store, pair.build.parent)
     with seed.sibling(store, pair, commit) as found:
         like = found.tree if found else None
         tree = worktree.prepare(store, source, series, commit, reporter, like=like)

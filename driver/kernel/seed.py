@@ -43,7 +43,8 @@ class Pair:
     """A build directory and the source tree it is of.
 
     ``repository`` is the git repository the tree belongs to, ``variant`` what the kernel is built
-    as, and ``lock`` names the lock that whoever changes one of the two holds.
+    as, and ``lock`` names the lock that whoever changes one of the two holds. ``origin`` is the
+    checkout that it is a build of, or empty.
     """
 
     build: Path
@@ -51,6 +52,7 @@ class Pair:
     repository: Path
     variant: str
     lock: str
+    origin: str = ""
 
     def record(self) -> None:
         """Let later builds find this one."""
@@ -70,10 +72,22 @@ def sibling(store: Store, new: Pair, commit: str) -> Iterator[Pair | None]:
         return
     with ExitStack() as held:
         for pair in _candidates(new, commit):
-            if pair.lock == new.lock or _try_lock(held, store, pair.lock):
+            ours = pair.lock == new.lock or _try_lock(held, store, pair.lock)
+            if ours and is_usable(pair):  # still, now that nobody else may change it
                 yield pair
                 return
         yield None
+
+
+def forget_lost(store: Store, folder: Path) -> None:
+    """Remove the builds below ``folder`` of checkouts that are no longer there."""
+    for pair in _recorded(folder):
+        if not pair.origin or Path(pair.origin).exists():
+            continue
+        with ExitStack() as held:
+            if _try_lock(held, store, pair.lock):
+                shutil.rmtree(pair.build, ignore_errors=True)
+                shutil.rmtree(pair.tree, ignore_errors=True)
 
 
 def copy_objects(old: Pair, new: Pair) -> None:
@@ -94,25 +108,25 @@ def _candidates(new: Pair, commit: str) -> list[Pair]:
     """Finished builds of the same repository and variant, the nearest first."""
     found = []
     fresh = not new.tree.exists()
-    for path in new.build.parent.glob(f"*/{_RECORD}"):
-        try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-            pair = Pair(
-                build=Path(told["build"]),
-                tree=Path(told["tree"]),
-                repository=Path(told["repository"]),
-                variant=told["variant"],
-                lock=told["lock"],
-            )
-        except (OSError, ValueError, KeyError):
-            continue
+    for pair in _recorded(new.build.parent):
         alike = (pair.repository, pair.variant) == (new.repository, new.variant)
-        # A cache that was moved names places that are no longer there.
-        if not alike or pair.build != path.parent or not is_usable(pair):
-            continue
-        if fresh or pair.tree == new.tree:
+        if alike and is_usable(pair) and (fresh or pair.tree == new.tree):
             found.append((_distance(pair.tree, commit), pair.build.name, pair))
     return [pair for _, _, pair in sorted(found, key=lambda entry: entry[:2])]
+
+
+def _recorded(folder: Path) -> Iterator[Pair]:
+    """The pairs whose build directories are in a folder, as far as their records can be read."""
+    for path in folder.glob(f"*/{_RECORD}"):
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            build, tree, repository = (Path(told[name]) for name in ("build", "tree", "repository"))
+            pair = Pair(build, tree, repository, told["variant"], told["lock"], told["origin"])
+        except (OSError, ValueError, KeyError):
+            continue
+        # A cache that was moved names places that are no longer there.
+        if pair.build == path.parent:
+            yield pair
 
 
 def is_usable(pair: Pair) -> bool:

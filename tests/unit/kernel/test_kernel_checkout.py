@@ -172,6 +172,15 @@ class TestBuild:
         kernel = build(str(author.folder))
         assert kernel.provenance["source"]["origin"]["kind"] == "directory"  # type: ignore[index]
 
+    def test_what_was_built_of_a_tree_goes_after_it(self, author: Author, build: Builder) -> None:
+        author.check_out()
+        build(str(author.folder))
+        scratch = author.store.scratch()
+        assert list(scratch.glob("*/*-checkout-*")) != []
+        shutil.rmtree(author.folder)
+        build(author.tarball)
+        assert list(scratch.glob("*/*-checkout-*")) == []
+
 
 class TestExport:
     def files(self, author: Author) -> dict[str, tuple[bytes, int]]:
