@@ -7,7 +7,7 @@ DRIVER := $(VENV)/bin/driver
 PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 
-.PHONY: experiment test test-unit test-guest lint setup clean help
+.PHONY: experiment test test-unit test-guest docs lint setup clean help
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -24,6 +24,9 @@ test-unit: $(STAMP)  ## Unit tests: seconds, no QEMU
 
 test-guest: $(STAMP)  ## Guest tests: real kernels in QEMU
 	$(PYTHON) -m pytest -v tests/guest
+
+docs: $(STAMP)  ## Make docs/reference/ anew from the code
+	$(PYTHON) -m driver.reference docs/reference
 
 lint: $(STAMP)  ## ruff, mypy --strict, shellcheck
 	$(VENV)/bin/ruff check .

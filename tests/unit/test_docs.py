@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the documentation tells a person to type is what the driver understands.
+
+Fenced blocks say how they are tested, in the words behind their language:
+
+``sh``                 every line is parsed: ``driver`` lines by the driver's own commands, others
+                       must begin with a program that is known to be meant
+``sh unit``            also run here, in a project without kernels and images
+``sh mistake``         made by ``test_mistakes.py``
+``sh guest``           also run by ``tests/guest/test_docs.py``, one page from top to bottom
+``text out``           what the block before it must have printed, line by line
+``toml file=...``      written to that file, and read back by whoever reads such files
+``diff guest tree=..`` applied to a kernel tree by the guest test
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from itertools import dropwhile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from pages import ROOT, Block, blocks, documents
+
+from driver import reference
+from driver.cli.main import command, main
+from driver.compare.export import COLUMNS as COMPARE_COLUMNS
+from driver.counters.source import Source
+from driver.experiment.load import parse
+from driver.image.recipe import Recipe
+from driver.results import columns, schema
+
+# Programs that the pages may ask for besides the driver.
+KNOWN = {
+    ".", "cat", "cd", "cp", "git", "head", "ls", "make", "python", "sudo", "zcat", "./setup.sh",
+}  # fmt: skip
+_ASSIGNMENT = re.compile(r"\w+=(\S*|\$\(.*\))")
+
+
+def shell_lines(block: Block) -> Iterator[list[str]]:
+    """The simple commands of a block, as words."""
+    text = block.text.replace("\\\n", " ")
+    for line in text.splitlines():
+        substituted = re.sub(r"^(\w+)=\$\(.*\)$", "", line)
+        lexer = shlex.shlex(substituted, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        words: list[str] = []
+        for word in [*lexer, ";"]:
+            if set(word) <= set(";|&()"):
+                if words:
+                    yield words
+                words = []
+            else:
+                words.append(word)
+
+
+def all_blocks(language: str) -> list[Block]:
+    return [block for page in documents() for block in blocks(page) if block.language == language]
+
+
+SHELL = [block for block in all_blocks("sh") if "mistake" not in block.words]
+
+
+@pytest.fixture
+def parse_only(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The driver's commands, each of which does nothing but understand its arguments."""
+    tree = [command()]
+    for each in tree:
+        tree += getattr(each, "commands", {}).values()
+        monkeypatch.setattr(each, "callback", None)
+        for parameter in each.params:
+            if parameter.callback:  # --version and the like, which act while they are parsed
+                monkeypatch.setattr(parameter, "callback", leave)
+    return command()
+
+
+def leave(context: typer.Context, _parameter: object, value: object) -> None:
+    if value:
+        context.exit()
+
+
+@pytest.mark.parametrize("block", SHELL, ids=str)
+def test_what_is_typed_is_understood(block: Block, parse_only: Any) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    for line in shell_lines(block):
+        words = list(dropwhile(_ASSIGNMENT.fullmatch, line))
+        if not words:
+            continue
+        program, *arguments = words
+        if Path(program).name == "driver":
+            try:
+                parse_only(args=arguments, prog_name="driver", standalone_mode=False)
+            except typer.TyperException as error:
+                pytest.fail(f"{block}: {shlex.join(words)}: {error.format_message()}")
+        else:
+            assert program in KNOWN, f"{block}: {program}"
+        if program == "make":
+            assert set(arguments) <= targets, f"{block}: {arguments}"
+
+
+@pytest.mark.parametrize("page", documents(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        path, _, heading = target.partition("#")
+        if path.startswith(("http:", "https:")):
+            continue
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), re.M)
+            slugs = {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}
+            assert heading in slugs, target
+
+
+@pytest.mark.parametrize("block", [block for block in SHELL if "unit" in block.words], ids=str)
+def test_cheap_commands_do_what_the_page_says(
+    block: Block,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("DRIVER_CONFIG", "")
+    monkeypatch.setenv("DRIVER_CACHE", str(tmp_path))
+    for line in shell_lines(block):
+        words = list(dropwhile(_ASSIGNMENT.fullmatch, line))
+        for assignment in line[: len(line) - len(words)]:
+            monkeypatch.setenv(*assignment.split("=", 1))
+        assert words.pop(0) == "driver"
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        assert left.value.code == 0
+    printed = capsys.readouterr().out
+    for expected in block.output:
+        assert expected in printed
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in all_blocks("toml") if block.file], ids=lambda block: block.file
+)
+def test_files_are_what_they_should_be(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / Path(block.file).name
+    path.write_text(block.text, encoding="utf-8")
+    if path.name == "experiment.toml":
+        parse("example", path, block.text)
+    elif path.name == "recipe.toml":
+        import tomllib
+
+        Recipe.model_validate(tomllib.loads(block.text))
+    else:
+        from driver.cli import settings
+
+        monkeypatch.setenv("DRIVER_CONFIG", str(path))
+        for variable in settings.ENVIRONMENT.values():
+            monkeypatch.setenv(variable, "elsewhere")
+        assert settings.load(command())["run"]["experiment"] == {"accel": "tcg"}
+
+
+def test_the_example_of_a_counter_is_one() -> None:
+    (block,) = [block for block in all_blocks("python") if block.file]
+    module: dict[str, Any] = {}
+    exec(block.text, module)
+    source = module["SOURCE"]
+    assert isinstance(source, Source)
+    assert source.parse("0.00 0.01 0.05 1/79 1234\n")[0].value == 79
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    folder = ROOT / "docs/reference"
+    made = reference.pages()
+    assert {path.name for path in folder.iterdir()} == set(made)
+    for name, text in made.items():
+        assert (folder / name).read_text(encoding="utf-8") == text, f"{name}: run `make docs`"
+
+
+def test_every_column_is_described() -> None:
+    written = {
+        "trials.csv": schema.TRIAL_COLUMNS,
+        "samples.csv": schema.SAMPLE_COLUMNS,
+        "checks.csv": schema.CHECK_COLUMNS,
+        "driver compare --csv": COMPARE_COLUMNS,
+    }
+    described = {
+        name: tuple(column for column in table if column != columns.FACTORS)
+        for name, table in columns.COLUMNS.items()
+    }
+    assert described == written
+    assert columns.ABOUT.keys() == written.keys()
