@@ -25,8 +25,9 @@ test-unit: $(STAMP)  ## Unit tests: seconds, no QEMU
 test-guest: $(STAMP)  ## Guest tests: real kernels in QEMU
 	$(PYTHON) -m pytest -v tests/guest
 
-docs: $(STAMP)  ## Make docs/reference/ anew from the code
+docs: $(STAMP)  ## Make anew what the documentation has from the code
 	$(PYTHON) -m driver.reference docs/reference
+	PYTHONPATH=tests $(PYTHON) tests/unit/test_mistakes.py
 
 lint: $(STAMP)  ## ruff, mypy --strict, shellcheck
 	$(VENV)/bin/ruff check .

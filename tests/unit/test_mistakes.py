@@ -3,7 +3,7 @@
 
 A comment before a block prepares the mistake in a copy of the project: ``prepare`` is a line of
 shell whose exported variables stay, ``in`` the directory in which the command is typed.
-``python tests/unit/test_mistakes.py`` writes the page anew, if messages were changed on purpose.
+If messages were changed on purpose, ``make docs`` writes the page anew.
 """
 
 from __future__ import annotations
