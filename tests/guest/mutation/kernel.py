@@ -60,7 +60,7 @@ def build(
     found = patched(store, project, name, reporter)
     tree = store.scratch("mutation") / name
     with store.lock(f"mutation-{name}", waiting_for="another mutation check"):
-        _check_out(found, tree)
+        check_out(found, tree)
         for file, text in schemata.generate(found.read(mutants), mutants).items():
             if (tree / file).read_text(encoding="utf-8") != text:
                 (tree / file).write_text(text, encoding="utf-8")
@@ -69,7 +69,7 @@ def build(
         )
 
 
-def _check_out(found: Patched, tree: Path) -> None:
+def check_out(found: Patched, tree: Path) -> None:
     """Bring the tree to the commit; what is unchanged since last time keeps its time stamp."""
     if not (tree / ".git").is_dir():
         shutil.rmtree(tree, ignore_errors=True)

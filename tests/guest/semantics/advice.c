@@ -237,6 +237,38 @@ static void poison(void)
 	skip_case("poisons device memory for good");
 }
 
+/*
+ * Two vmas that differ in advice no table cares for meet at a table boundary.
+ * More advice makes a unit beyond it like the one before it: the kernel merges,
+ * and the boundary moves into a table that neither vma covers from then on.
+ */
+static void boundary_moves(uint64_t advised, uint64_t unit)
+{
+	two_mappers();
+	expect_call(a, 0, SYS_madvise, HOME + advised, GIB, MADV_RANDOM);
+	expect_detached(0);
+	expect_contents(a, f, HOME, 0, 2 * GIB);
+	expect_call(a, 0, SYS_madvise, HOME + unit, UNIT, MADV_RANDOM);
+	expect_detached(1);
+	expect_contents(a, f, HOME, 0, 2 * GIB);
+	expect_contents_at_hand(b, f, HOME, 0, 2 * GIB);
+	expect_call(a, 0, SYS_munmap, HOME + unit, UNIT);
+	expect_load_signal(a, HOME + unit, SIGSEGV);
+	expect_store(b, HOME + unit, 0xB);
+	expect_contents(a, f, HOME, 0, unit);
+	expect_contents(a, f, HOME + unit + UNIT, unit + UNIT, 2 * GIB - unit - UNIT);
+}
+
+static void boundary_moves_up(void)
+{
+	boundary_moves(0, GIB);
+}
+
+static void boundary_moves_down(void)
+{
+	boundary_moves(GIB, GIB - UNIT);
+}
+
 /* Advice given to A by a process that is not A. */
 static void by_another(void)
 {
@@ -323,6 +355,10 @@ const struct semantic_case advice_cases[] = {
 	  "populating what may not be touched" },
 	{ "advice/remove", EVERY_SHAPE, remove_range, "MADV_REMOVE" },
 	{ "advice/hwpoison", SHARED_2M, poison, "MADV_HWPOISON" },
+	{ "advice/boundary-up", EVERY_SHAPE, boundary_moves_up,
+	  "a vma grows into the next one's table" },
+	{ "advice/boundary-down", EVERY_SHAPE, boundary_moves_down,
+	  "a vma grows into the table before it" },
 	{ "advice/by-another", EVERY_SHAPE, by_another, "process_madvise" },
 	{ "advice/mlock", EVERY_SHAPE, lock_and_unlock, "mlock and munlock" },
 	{ "advice/mlock-onfault", EVERY_SHAPE, lock_on_fault, "MLOCK_ONFAULT, mlockall" },
