@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driver.cli import context, runs
+from driver.cli import complete, context, runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,12 @@ _DIGESTS = ("console", "result", "nvdimm")
 
 def repeatability(
     names: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Runs of one experiment; `latest` too.")
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Runs of one experiment; `latest` too.",
+            autocompletion=complete.runs,
+        ),
     ],
 ) -> None:
     """Count in how many ways trials with the same factors came out, in one run or in several.
