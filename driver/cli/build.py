@@ -105,14 +105,9 @@ def build(
 
 
 def _refuse(ctx: typer.Context, what: What, *options: str) -> None:
-    """No option is silently ignored: one that does not apply is a mistake worth telling.
-
-    A default from the configuration file is meant for the commands to which it does apply.
-    """
-    for name in options:
-        source = ctx.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            raise typer.BadParameter(f"--{name} has no meaning for `driver build {what}`")
+    """No option is silently ignored: one that does not apply is a mistake worth telling."""
+    for name in context.given(ctx, *options):
+        raise typer.BadParameter(f"{name} has no meaning for `driver build {what}`")
 
 
 def register(app: typer.Typer) -> None:

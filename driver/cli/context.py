@@ -17,6 +17,8 @@ from driver.report import Reporter, open_reporter
 from driver.store import Store
 
 if TYPE_CHECKING:
+    import typer
+
     from driver.kernel.checkout import Checkout
 
 
@@ -54,6 +56,19 @@ def style(text: str, code: str) -> str:
     """``text`` in an ANSI style (``"1;31"``) for standard output, if that may carry colour."""
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     return f"\x1b[{code}m{text}\x1b[0m" if coloured else text
+
+
+def given(ctx: typer.Context, *names: str) -> list[str]:
+    """Which of these options were typed, as they are typed.
+
+    Not those with a default of the configuration file, which is meant for whatever it applies to.
+    """
+    typed = []
+    for name in names:
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            typed.append(f"--{name.replace('_', '-')}")
+    return typed
 
 
 def reporting(*, silent: bool = False) -> AbstractContextManager[Reporter]:

@@ -24,6 +24,7 @@ _PROVISION_SECONDS = 180.0
 
 
 def shell(
+    ctx: typer.Context,
     command: Annotated[
         list[str] | None,
         typer.Argument(help="Run this command and return its exit status instead of a shell."),
@@ -69,8 +70,8 @@ def shell(
     from driver.kernel import build_kernel  # noqa: PLC0415
 
     if attach is not None:
-        given = (command, series, source, variant, console, gdb)
-        if any(given):
+        others = {name for name in ctx.params if name not in ("attach", "command")}
+        if command or context.given(ctx, *sorted(others)):
             raise typer.BadParameter("--attach joins a guest as it is; it takes nothing else")
         _attach(attach)
         return

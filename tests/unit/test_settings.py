@@ -220,3 +220,26 @@ class TestCompletion:
     def test_a_script_for_the_shell_is_printed(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert status_of("--show-completion", "bash") == 0
         assert "_DRIVER_COMPLETE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["build", "image", "--variant", "debug"], "--variant has no meaning"),
+        (["build", "kernel", "--image", "dax"], "--image has no meaning"),
+        (["shell", "--attach", "x", "--memory", "512"], "it takes nothing else"),
+        (["shell", "--attach", "x", "true"], "it takes nothing else"),
+        (["shell", "--console", "true"], "leave --console out"),
+        (["patch", "check", "--no-build", "--jobs", "2"], "--jobs has no meaning"),
+        (["patch", "check", "--no-build", "--full"], "--full has no meaning"),
+        (["run", "--keep-guest", "experiment", "five-cases"], "goes with --resume"),
+        (["compare", "a", "b", "--json", "--csv"], "exclude each other"),
+        (["compare", "a", "b", "--json", "--all"], "leave --all out"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(
+    config: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text("")
+    assert status_of(*arguments) == 2
+    assert message in capsys.readouterr().err
