@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+# Code may also be indented; then it says nothing of itself, and is what a person types.
+_INDENTED = re.compile(r"(?<=\n\n)(?: {4}[^\n]*\n)+")
 _FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.M | re.S)
 
 
@@ -55,4 +58,8 @@ def blocks(page: Path) -> list[Block]:
                                before.text, output))  # fmt: skip
         else:
             found.append(Block(page, line, match[1], words, match[3]))
+    prose = _FENCE.sub(lambda match: "\n" * match[0].count("\n"), text)
+    for match in _INDENTED.finditer(prose):
+        line = prose.count("\n", 0, match.start()) + 1
+        found.append(Block(page, line, "sh", (), textwrap.dedent(match[0])))
     return found
