@@ -36,7 +36,8 @@ from driver.results import columns, schema
 
 # Programs that the pages may ask for besides the driver.
 KNOWN = {
-    ".", "cat", "cd", "cp", "git", "head", "ls", "make", "python", "sudo", "uv", "zcat", "./setup.sh",
+    ".", "./setup.sh", "cat", "cd", "cp", "git", "head", "ls", "make", "python", "sudo", "uv",
+    "zcat",
 }  # fmt: skip
 _ASSIGNMENT = re.compile(r"\w+=(\S*|\$\(.*\))")
 
