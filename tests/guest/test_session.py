@@ -23,6 +23,7 @@ from driver.deadline import Deadline
 from driver.errors import GuestLost, GuestSplat, GuestTimeout, WorkloadFailed
 from driver.guest.job import Job, Write
 from driver.guest.machine import Machine
+from driver.guest.pace import REFERENCE_BOOT_SECONDS, slowness
 from driver.guest.session import Guest, boot
 
 SMALL = Machine(memory_mib=512, vcpus=1, nvdimm_mib=512)
@@ -234,8 +235,9 @@ def test_a_guest_that_never_gets_ready(
     plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
 ) -> None:
     machine = replace(SMALL, kernel_args=("rdinit=/usr/bin/sleep", "--", "1000"))
+    deadline = Deadline.after(10 * slowness(machine, REFERENCE_BOOT_SECONDS), "booting")
     with pytest.raises(GuestTimeout, match="while booting") as caught:
-        boot(machine, plain, image, tmp_path, deadline=Deadline.after(10, "booting"))
+        boot(machine, plain, image, tmp_path, deadline=deadline)
     assert "sleep" in (caught.value.excerpt or "")
 
 
