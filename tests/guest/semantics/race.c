@@ -70,8 +70,10 @@ static void expect_all_as_one(struct worker *w)
 
 static void touch_holes(struct worker *const w[MOST])
 {
+	gate_close();
 	for (int i = 0; i < MOST; i++)
 		worker_sweep_begin(w[i], HOME, HOLES * UNIT, UNIT, 0);
+	gate_open(MOST);
 	for (int i = 0; i < MOST; i++)
 		expect(worker_touch_end(w[i]).value == ALL_THE_SAME, "%s finds data in a hole",
 		       w[i]->name);
@@ -90,24 +92,65 @@ static long zero_pages_allocated(void)
 	return number_after("/proc/vmstat", "thp_zero_page_alloc ");
 }
 
+static void start_on_every_processor(struct worker *w[MOST])
+{
+	static const char *const names[MOST] = { "A", "B", "C", "D" };
+
+	for (int i = 0; i < MOST; i++) {
+		w[i] = worker_start(names[i]);
+		worker_pin(w[i], i);
+	}
+}
+
 /* Several processes touch the same holes for the first time, each on a processor of its own. */
 static void first_touch(void)
 {
-	static const char *const names[MOST] = { "A", "B", "C", "D" };
 	struct worker *w[MOST];
 	long before = 0, after;
 
 	need_processors(MOST);
 	f = file_sparse(GIB);
 	for (int turn = 0; turn < 3; turn++) {
-		for (int i = 0; i < MOST; i++) {
-			w[i] = worker_start(names[i]);
-			worker_pin(w[i], i);
+		start_on_every_processor(w);
+		for (int i = 0; i < MOST; i++)
 			map(w[i], f, 0, GIB);
-		}
 		touch_holes(w);
 		for (int i = 0; i < MOST; i++)
 			expect_all_as_one(w[i]);
+		for (int i = 0; i < MOST; i++)
+			worker_exit(w[i]);
+		after = zero_pages_allocated();
+		expect(!turn || after > before, "the huge zero page stays although nobody uses it");
+		before = after;
+	}
+}
+
+/* Different holes in one table: each brings the huge zero page in, whoever is first. */
+static void first_zero_page(void)
+{
+	struct worker *w[MOST];
+	long before = 0, after;
+
+	need_processors(MOST);
+	f = file_sparse(GIB);
+	file_write_word(f, MOST * UNIT, 1);
+	for (int turn = 0; turn < 2; turn++) {
+		start_on_every_processor(w);
+		for (int again = 0; again < 60; again++) {
+			/* They attach one after the other, but to a table without zero pages. */
+			for (int i = 0; i < MOST; i++) {
+				map(w[i], f, 0, GIB);
+				expect_value(w[i], HOME + MOST * UNIT, 1);
+			}
+			gate_close();
+			for (int i = 0; i < MOST; i++)
+				worker_sweep_begin(w[i], HOME + i * UNIT, PAGE, PAGE, 0);
+			gate_open(MOST);
+			for (int i = 0; i < MOST; i++)
+				worker_touch_end(w[i]);
+			for (int i = 0; i < MOST; i++)
+				expect_call(w[i], 0, SYS_munmap, HOME, GIB);
+		}
 		for (int i = 0; i < MOST; i++)
 			worker_exit(w[i]);
 		after = zero_pages_allocated();
@@ -131,8 +174,10 @@ static void first_touch_by_threads(void)
 	for (int turn = 0; turn < 30; turn++) {
 		map(w[0], f, 0, GIB);
 		tables_mark();
+		gate_close();
 		for (int i = 0; i < MOST; i++)
 			worker_sweep_begin(w[i], HOME, PAGE, PAGE, stamp(f, 0));
+		gate_open(MOST);
 		for (int i = 0; i < MOST; i++)
 			expect(worker_touch_end(w[i]).value == ALL_THE_SAME, "wrong data");
 		expect_tables(1, 1);
@@ -372,32 +417,44 @@ static void replaced_then_fork(void)
 	expect_contents(child, f, HOME + 2 * UNIT, 2 * UNIT, 2 * GIB - 2 * UNIT);
 }
 
-/* Two debuggers want a copy of different pages at the same time. */
+/*
+ * Two debuggers want a copy of different pages at the same time.  Somebody
+ * punches holes meanwhile: who walks the mappings of the file holds up the one
+ * and the other, so that they go on together.
+ */
 static void replaced_twice(void)
 {
-	struct worker *writers[2];
+	struct worker *writers[2], *puncher;
 	long fds[2];
-	const int turns = 20;
 
-	need_processors(2);
+	need_processors(3);
 	f = file_standard(1);
 	a = worker_start("A");
 	b = worker_start("B");
-	map(b, f, 0, GIB);
-	expect_contents(b, f, HOME, 0, GIB);
+	for (int i = 0; i < 16; i++) {
+		map_at(b, f->fd, ELSEWHERE + i * GIB, GIB, 0, PROT_READ | PROT_WRITE,
+		       shape_flag());
+		expect_contents(b, f, ELSEWHERE + i * GIB, 0, GIB);
+	}
 	for (int i = 0; i < 2; i++) {
 		writers[i] = worker_start(i ? "second writer" : "first writer");
 		worker_pin(writers[i], i);
 		fds[i] = memory_of(writers[i], a);
 		*(uint64_t *)worker_scratch(writers[i]) = 0xD + i;
 	}
-	for (int turn = 0; turn < turns; turn++) {
+	puncher = worker_start("puncher");
+	worker_pin(puncher, 2);
+	repeat_begin(puncher, SYS_fallocate, f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		     100 * UNIT, UNIT);
+	for (int turn = 0; turn < 20; turn++) {
 		map(a, f, 0, GIB);
 		expect_value(a, HOME, stamp(f, 0));
+		gate_close();
 		for (int i = 0; i < 2; i++)
 			call_begin(writers[i], SYS_pwrite64, fds[i],
 				   ADDRESS_OF(worker_scratch(writers[i])), 8,
 				   HOME + (2 + i) * UNIT);
+		gate_open(2);
 		for (int i = 0; i < 2; i++)
 			expect(worker_call_end(writers[i]) == 8, "%s fails", writers[i]->name);
 		for (int i = 0; i < 2; i++)
@@ -405,8 +462,9 @@ static void replaced_twice(void)
 		expect_contents(a, f, HOME, 0, GIB);
 		expect_call(a, 0, SYS_munmap, HOME, GIB);
 	}
-	expect_contents(b, f, HOME, 0, GIB);
-	expect_zeros(b, HOME + 2 * UNIT, 2 * UNIT);
+	expect(!repeat_end(puncher), "the puncher fails");
+	expect_contents(b, f, ELSEWHERE, 0, GIB);
+	expect_zeros(b, ELSEWHERE + 2 * UNIT, 2 * UNIT);
 }
 
 /*
@@ -445,6 +503,8 @@ static void replaced_while_read(void)
 const struct semantic_case race_cases[] = {
 	{ "race/first-touch", SHARED_2M | PRIVATE_2M, first_touch,
 	  "four processes touch one hole: 2 MiB entries stay whole, the zero page is given back" },
+	{ "race/first-zero-page", SHARED_2M | PRIVATE_2M, first_zero_page,
+	  "four processes touch four holes: the zero page is given back" },
 	{ "race/first-touch-threads", EVERY_SHAPE, first_touch_by_threads,
 	  "four threads touch one table" },
 	{ "race/protect", SHARED_ALL, protect, "a fault meets mprotect" },

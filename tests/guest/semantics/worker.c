@@ -35,7 +35,12 @@ struct mailbox {
 	char scratch[SCRATCH_BYTES] __attribute__((aligned(64)));
 };
 
+struct gate {
+	_Atomic uint32_t closed, arrived;
+};
+
 static struct mailbox *mailboxes;
+static struct gate *gate;
 static struct worker workers[MAX_WORKERS];
 static int worker_count;
 
@@ -203,6 +208,11 @@ static void serve(struct mailbox *box)
 	for (;;) {
 		while ((seen = atomic_load(&box->state)) != POSTED)
 			futex(&box->state, FUTEX_WAIT, seen, NULL);
+		if (atomic_load(&gate->closed)) {
+			atomic_fetch_add(&gate->arrived, 1);
+			while (atomic_load(&gate->closed))
+				;
+		}
 		execute(box);
 		atomic_store(&box->state, DONE);
 		futex(&box->state, FUTEX_WAKE, 1, NULL);
@@ -221,6 +231,21 @@ void workers_prepare(void)
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	require(mailboxes != MAP_FAILED, "no memory for mailboxes");
 	memset(mailboxes, 0, MAX_WORKERS * sizeof(*mailboxes));
+	gate = mmap(NULL, sizeof(*gate), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	require(gate != MAP_FAILED, "no memory for a gate");
+}
+
+void gate_close(void)
+{
+	atomic_store(&gate->arrived, 0);
+	atomic_store(&gate->closed, 1);
+}
+
+void gate_open(int count)
+{
+	while ((int)atomic_load(&gate->arrived) < count)
+		sched_yield();
+	atomic_store(&gate->closed, 0);
 }
 
 static struct mailbox *box_of(struct worker *w)

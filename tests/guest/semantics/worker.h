@@ -57,6 +57,14 @@ void worker_repeat(struct worker *w, long number, const uint64_t arguments[6]);
 	worker_repeat(w, number, (const uint64_t[6]){ __VA_ARGS__ })
 long repeat_end(struct worker *w);
 
+/*
+ * While the gate is closed workers begin nothing they are told to do, but wait
+ * in user mode, each on its processor.  When @count have arrived it opens, and
+ * they go ahead at the same moment.
+ */
+void gate_close(void);
+void gate_open(int count);
+
 /* Memory that has the same address in the case and in every worker. */
 void *worker_scratch(struct worker *w);
 #define ADDRESS_OF(pointer)	((uint64_t)(uintptr_t)(pointer))
