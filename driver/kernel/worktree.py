@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -116,9 +117,28 @@ def remove(source: Source, path: Path) -> None:
 
 
 def move_to(tree: Path, commit: str) -> None:
-    """Make the tree exactly ``commit``, touching only the files that differ from it."""
+    """Make the tree exactly ``commit``, touching only the files that differ from it.
+
+    What is written is newer than any object made before: make takes a source as old as its object
+    for compiled, and a file system's clock may stand still for as long as a small build takes.
+    """
+    await_tick(tree)
     git(tree, "checkout", "--quiet", "--force", "--detach", commit)
     git(tree, "clean", "--quiet", "-ffdx")
+
+
+def await_tick(folder: Path) -> None:
+    """Return when a file written in ``folder`` gets a later time than one written on entry.
+
+    The time stamps of ext4 and XFS step with the kernel's timer, every 1 to 10 ms; those of some
+    network file systems every second.
+    """
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".tick-") as probe:
+        clock = Path(probe.name)
+        started = clock.stat().st_mtime_ns
+        while clock.stat().st_mtime_ns <= started:
+            time.sleep(0.001)
+            clock.touch()
 
 
 def is_work_tree(path: Path, source: Source) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from conftest import Recorder, sh, write_series
 
 from driver.kernel.review import Complaint, Report, review
+from driver.kernel.worktree import await_tick
 from driver.project import Project
 from driver.store import Store
 
@@ -144,3 +145,14 @@ def test_only_what_sparse_did_not_say_of_the_base_counts(
     monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
     report = check(store, project, tarball)
     assert report.complaints == [Complaint("6.12", "sparse", "mm/feature.c: return 2")]
+
+
+def test_what_a_tree_is_moved_to_is_newer_than_what_was_made_before(tmp_path: Path) -> None:
+    """Else make would take an object for compiled from a source that came after it."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    for _ in range(20):
+        before.touch()
+        await_tick(tmp_path)
+        after.touch()
+        assert before.stat().st_mtime_ns < after.stat().st_mtime_ns
+    assert not list(tmp_path.glob(".tick-*"))
