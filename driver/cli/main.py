@@ -69,14 +69,19 @@ def command() -> Any:
     from driver.cli import (  # noqa: PLC0415
         build,
         cache,
+        compare,
         doctor,
+        logs,
         patch,
         repeatability,
+        report,
         run,
+        runs,
         shell,
     )
 
-    for group in (build, run, repeatability, patch, cache, doctor, shell):
+    finished = (runs, compare, report, logs, repeatability)
+    for group in (build, run, *finished, patch, cache, doctor, shell):
         group.register(app)
     return typer.main.get_command(app)
 

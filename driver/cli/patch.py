@@ -65,19 +65,20 @@ def checkout(
 
     Edit and commit there as in any kernel tree; `driver build --source DIR` builds it as it stands.
     """
-    from driver.kernel import checkout as checkouts  # noqa: PLC0415  (pydantic: 0.2 s)
-    from driver.kernel import source as sources  # noqa: PLC0415
+    from driver.kernel import clone  # noqa: PLC0415  (pydantic: 0.2 s)
+    from driver.kernel.obtain import obtain  # noqa: PLC0415
     from driver.kernel.series import default_series, load  # noqa: PLC0415
+    from driver.kernel.source import is_directory_spec  # noqa: PLC0415
 
     project = context.project()
     chosen = load(project, series or default_series(None))
-    if base is not None and sources.is_directory_spec(base):
+    if base is not None and is_directory_spec(base):
         base = f"debian:{base}"
-    target = (folder or Path(checkouts.default_folder(chosen))).expanduser().resolve()
+    target = (folder or Path(clone.default_folder(chosen))).expanduser().resolve()
     with context.reporting() as reporter:
         store = context.store(reporter)
-        source = sources.obtain(store, base, chosen.base, reporter)
-        made = checkouts.make(
+        source = obtain(store, base, chosen.base, reporter)
+        made = clone.make(
             store, project, series=chosen, source=source, folder=target, reporter=reporter
         )
     typer.echo(f"{made.tree}: {source.label} with {len(chosen.patches)} patches on the tag `base`")

@@ -270,6 +270,5 @@ def _print_plan(definition: Definition, plan: Sequence[Trial], options: Options)
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command group, and the commands about finished runs, to the application."""
+    """Add the command group to the application."""
     app.add_typer(group, name="run")
-    runs.register(app)

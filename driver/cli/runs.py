@@ -96,11 +96,6 @@ def print_summary(conclusion: Conclusion) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands to the application, and the others about finished runs."""
-    from driver.cli import compare, logs, report  # noqa: PLC0415  (they use this module)
-
+    """Add these commands to the application."""
     app.command("list")(list_all)
     app.command("show")(show)
-    compare.register(app)
-    report.register(app)
-    logs.register(app)

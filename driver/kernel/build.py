@@ -42,7 +42,7 @@ def build_kernel(
 ) -> KernelArtifact:
     """The kernel of (source, series, variant), from the store or built now.
 
-    ``source`` is a ``--source`` value (see :mod:`driver.kernel.source`), ``series`` a folder of
+    ``source`` is a ``--source`` value (see :mod:`driver.kernel.obtain`), ``series`` a folder of
     ``kernel-patches/`` or ``"none"``, ``variant`` a further fragment (``"debug"``), ``jobs`` the
     number of compilers at once (all processors). A directory as ``source`` is built as it stands,
     so its default series is none; a series named with it contributes its configuration only,

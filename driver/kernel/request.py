@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from driver.kernel import source as sources
 from driver.kernel import toolchain
 from driver.kernel.fragment import MACHINE, Fragment, builtin, resolve
+from driver.kernel.obtain import obtain
 from driver.kernel.series import Patch, Series, default_series, load
 from driver.kernel.source import Source
 from driver.project import Project
@@ -104,7 +104,7 @@ def make_request(
     Raises :class:`~driver.errors.UserError` when they do not fit together.
     """
     chosen = load(project, series or default_series(source))
-    found = sources.obtain(store, source, chosen.base, reporter)
+    found = obtain(store, source, chosen.base, reporter)
     chosen.check_base(found)
     held = found.origin.get("series")
     if not found.pristine and chosen.patches and held != chosen.name:

@@ -22,6 +22,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from driver.errors import UserError
+from driver.kernel import checkout
 from driver.kernel.fragment import Fragment
 from driver.kernel.source import DEFAULT_BASE, Source, is_directory_spec
 from driver.project import Project
@@ -89,8 +90,6 @@ def default_series(source: str | None) -> str:
     """
     if source is None or not is_directory_spec(source):
         return DEFAULT_BASE
-    from driver.kernel import checkout  # noqa: PLC0415  (it imports Series)
-
     found = checkout.find(Path(source).expanduser().resolve())
     return found.series if found else NONE
 

@@ -1,15 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the kernel source comes from, and what exactly it is.
-
-==========================  ====================================================================
-``--source``                meaning
-==========================  ====================================================================
-(nothing)                   the newest Debian package ``linux-source-<base of the series>``
-``debian:BASE[=VERSION]``   that package, and that version of it
-``URL#sha256=HEX``          a tarball (``https``, ``http``, ``file``) with exactly this digest
-``DIR``                     the user's own tree, built out of tree as it stands, never written to;
-                            one that `driver patch checkout` made: built from a snapshot of it
-==========================  ====================================================================
+"""What exactly a kernel source is (:mod:`driver.kernel.obtain` says where it comes from).
 
 A source is known by its *content*: the id of its git tree, plus a digest of what is not
 committed. A clean checkout of the Debian source therefore shares its artifacts with the package.
@@ -24,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from driver.errors import UserError
-from driver.report import Reporter
-from driver.store import Store
 
 # The base used when neither a source nor a series says which.
 DEFAULT_BASE = "6.12"
@@ -61,26 +49,6 @@ def short_name(version: str, identity: str) -> str:
 def is_directory_spec(spec: str | None) -> bool:
     """Whether ``--source`` names a tree of the user's, which is built as it stands."""
     return spec is not None and not re.match(r"(debian:|[a-z]+://)", spec)
-
-
-def obtain(store: Store, spec: str | None, base: str, reporter: Reporter) -> Source:
-    """The source that ``--source`` asks for, fetched and unpacked if it is not in the cache.
-
-    ``base`` ("6.12") chooses the Debian package when ``spec`` is None. Raises
-    :class:`UserError` for a source that cannot be what was meant and
-    :class:`~driver.errors.HostError` for one that cannot be had.
-    """
-    from driver.kernel import debian, snapshot, tarball, usertree  # noqa: PLC0415  (cycle)
-
-    if spec is None:
-        return debian.obtain(store, base, None, reporter)
-    if is_directory_spec(spec):
-        tree = Path(spec).expanduser().resolve()
-        return snapshot.obtain(store, tree) or usertree.obtain(tree)
-    if spec.startswith("debian:"):
-        wanted, _, version = spec.removeprefix("debian:").partition("=")
-        return debian.obtain(store, wanted, version or None, reporter)
-    return tarball.obtain(store, spec, reporter)
 
 
 def kernel_version(tree: Path) -> str:

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from driver.kernel import checkout as checkouts
-from driver.kernel import source as sources
+from driver.kernel import clone
 from driver.kernel.export import export
+from driver.kernel.obtain import obtain
 from driver.kernel.series import load
 from driver.project import Project
 from driver.report import PlainReporter
@@ -45,12 +45,12 @@ def test_what_is_committed_is_what_an_export_writes(
     name: str, store: Store, project: Project, tmp_path: Path
 ) -> None:
     series = load(project, name)
-    source = sources.obtain(store, None, series.base, PlainReporter())
+    source = obtain(store, None, series.base, PlainReporter())
     (tmp_path / "kernel-patches").mkdir()
     folder = tmp_path / "kernel-patches" / name
     subprocess.run(["cp", "-r", ROOT / "kernel-patches" / name, folder], check=True)
     copy = Project(tmp_path)
-    made = checkouts.make(
+    made = clone.make(
         store, copy, series=series, source=source, folder=tmp_path / "linux",
         reporter=PlainReporter(),
     )  # fmt: skip

@@ -11,8 +11,8 @@ from pathlib import Path
 from driver.artifacts import KernelArtifact
 from driver.kernel import build_kernel
 from driver.kernel import series as all_series
-from driver.kernel import source as sources
 from driver.kernel.git import git
+from driver.kernel.obtain import obtain
 from driver.kernel.worktree import apply
 from driver.project import Project
 from driver.report import Reporter
@@ -40,7 +40,7 @@ class Patched:
 def patched(store: Store, project: Project, name: str, reporter: Reporter) -> Patched:
     """Series ``name`` of the project, applied to the source the driver builds it from."""
     series = all_series.load(project, name)
-    source = sources.obtain(store, None, series.base, reporter)
+    source = obtain(store, None, series.base, reporter)
     return Patched(source.tree, apply(store, source, series, reporter))
 
 

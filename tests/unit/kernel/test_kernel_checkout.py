@@ -14,9 +14,10 @@ from test_kernel_build import Builder, snapshot
 
 from driver.errors import UserError
 from driver.kernel import checkout as checkouts
-from driver.kernel import source as sources
+from driver.kernel import clone
 from driver.kernel.checkout import Checkout
 from driver.kernel.export import Exported, export
+from driver.kernel.obtain import obtain
 from driver.kernel.series import default_series, load
 from driver.project import Project
 from driver.store import Store
@@ -32,8 +33,8 @@ class Author:
         self.store, self.project, self.tarball, self.folder = store, project, tarball, folder
 
     def check_out(self, series: str = "6.12") -> Checkout:
-        source = sources.obtain(self.store, self.tarball, "6.12", Recorder())
-        return checkouts.make(
+        source = obtain(self.store, self.tarball, "6.12", Recorder())
+        return clone.make(
             self.store, self.project, series=load(self.project, series), source=source,
             folder=self.folder, reporter=Recorder(),
         )  # fmt: skip

@@ -10,8 +10,8 @@ import pytest
 from conftest import Recorder, sh, write_series
 
 from driver.errors import UserError
-from driver.kernel import source as sources
 from driver.kernel import worktree
+from driver.kernel.obtain import obtain
 from driver.kernel.rejection import explain
 from driver.kernel.series import default_series, load
 from driver.kernel.source import Source
@@ -30,7 +30,7 @@ def folder(project: Project) -> Path:
 
 @pytest.fixture
 def source(store: Store, tarball: str) -> Source:
-    return sources.obtain(store, tarball, "6.12", Recorder())
+    return obtain(store, tarball, "6.12", Recorder())
 
 
 def apply(store: Store, source: Source, project: Project) -> WorkTree:
@@ -137,7 +137,7 @@ class TestApply:
         commits = set()
         for name in ("one", "two"):
             store = Store(tmp_path / name)
-            source = sources.obtain(store, tarball, "6.12", Recorder())
+            source = obtain(store, tarball, "6.12", Recorder())
             commits.add(apply(store, source, project).commit)
         assert len(commits) == 1
 
@@ -169,7 +169,7 @@ class TestApply:
         apply(store, source, project)
         store.root.rename(tmp_path / "moved")
         moved = Store(tmp_path / "moved")
-        tree = apply(moved, sources.obtain(moved, tarball, "6.12", Recorder()), project)
+        tree = apply(moved, obtain(moved, tarball, "6.12", Recorder()), project)
         assert "return 2;" in (tree.path / "mm/feature.c").read_text()
 
     def test_conflict_names_patch_file_and_hunk(

@@ -11,7 +11,7 @@ import pytest
 from conftest import FAKE, Recorder, sh
 
 from driver.errors import HostError, UserError
-from driver.kernel import source as sources
+from driver.kernel import obtain as sources
 from driver.kernel.source import Source
 from driver.store import Store
 

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the kernel source comes from.
+
+==========================  ====================================================================
+``--source``                meaning
+==========================  ====================================================================
+(nothing)                   the newest Debian package ``linux-source-<base of the series>``
+``debian:BASE[=VERSION]``   that package, and that version of it
+``URL#sha256=HEX``          a tarball (``https``, ``http``, ``file``) with exactly this digest
+``DIR``                     the user's own tree, built out of tree as it stands, never written to;
+                            one that `driver patch checkout` made: built from a snapshot of it
+==========================  ====================================================================
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from driver.kernel import debian, snapshot, tarball, usertree
+from driver.kernel.source import Source, is_directory_spec
+from driver.report import Reporter
+from driver.store import Store
+
+
+def obtain(store: Store, spec: str | None, base: str, reporter: Reporter) -> Source:
+    """The source that ``--source`` asks for, fetched and unpacked if it is not in the cache.
+
+    ``base`` ("6.12") chooses the Debian package when ``spec`` is None. Raises
+    :class:`UserError` for a source that cannot be what was meant and
+    :class:`~driver.errors.HostError` for one that cannot be had.
+    """
+    if spec is None:
+        return debian.obtain(store, base, None, reporter)
+    if is_directory_spec(spec):
+        tree = Path(spec).expanduser().resolve()
+        return snapshot.obtain(store, tree) or usertree.obtain(tree)
+    if spec.startswith("debian:"):
+        wanted, _, version = spec.removeprefix("debian:").partition("=")
+        return debian.obtain(store, wanted, version or None, reporter)
+    return tarball.obtain(store, spec, reporter)
