@@ -72,7 +72,7 @@ struct job {
 	char reason[MAX_REASON];
 };
 
-/* main.c */
+/* give-up.c */
 __attribute__((format(printf, 1, 2), noreturn)) void give_up(const char *format, ...);
 
 /* port.c */
