@@ -23,6 +23,7 @@ from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 from analysis.load import ROOT, NoRun, load_run
+from analysis.tables import tidied
 from driver.errors import UserError
 
 NOTEBOOKS = ROOT / "analysis" / "notebooks"
@@ -91,7 +92,7 @@ def page(notebook: Any, title: str) -> str:
     )
     body, _ = exporter.from_notebook_node(notebook)
     environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True)
-    return environment.get_template("page.html.j2").render(title=title, body=body)
+    return environment.get_template("page.html.j2").render(title=title, body=tidied(body))
 
 
 def render(run: Path) -> list[Path]:

@@ -41,7 +41,8 @@ display(
 
 # %% [markdown]
 # ## The answer
-# What a process adds is the slope of page-table memory against the number of processes, per GiB.
+# What a further process adds is the slope of page-table memory against the number of processes, per
+# GiB.
 
 # %%
 growth = tidy.change(run, "meminfo", "PageTables", since="mapped", until="touched")
@@ -49,24 +50,25 @@ growth["per_gib"] = growth["change"] / growth["gib"]
 growth["arm"] = growth["kernel"] + ", sharing " + growth["sharing"]
 lines = stats.fit_lines(growth, "processes", "per_gib", by=["entry", "kernel", "sharing"])
 theory_pages = {"2M": 1, "4K": 513}
+SIZES = {"2M": "2 MiB", "4K": "4 KiB"}
 
 pd.DataFrame(
     [
         {
-            "entries": {"2M": "2 MiB", "4K": "4 KiB"}[entry],
+            "entries": SIZES[entry],
             "kernel": kernel,
             "sharing": sharing,
-            "measured, bytes per further process and GiB": f"{line.slope:,.0f}",
-            "theory": f"{0 if sharing == 'on' else theory_pages[entry] * PAGE:,}",
+            "bytes per process and GiB": f"{line.slope:,.0f}",
+            "in theory": f"{0 if sharing == 'on' else theory_pages[entry] * PAGE:,}",
             "points": line.points,
-            "worst distance from the line": binary(line.worst) if not line.exact else "0 B",
+            "farthest from the line": binary(line.worst) if not line.exact else "0 B",
         }
         for (entry, kernel, sharing), line in lines.items()
     ]
 ).sort_values(["entries", "kernel", "sharing"]).style.hide(axis="index")
 
 # %%
-NAMES = {"2M": "2 MiB entries", "4K": "4 KiB entries"}
+NAMES = {entry: f"{size} entries" for entry, size in SIZES.items()}
 entries = [entry for entry in NAMES if entry in set(growth["entry"])]
 figure, panels = plots.figure(len(entries))
 
@@ -121,6 +123,7 @@ patched = growth[growth["kernel"] == "patched"]
 table = patched.pivot_table(
     index=["entry", "processes"], columns="sharing", values="per_gib", aggfunc="median"
 )
+table = table.rename(index=SIZES, level="entry")
 table["saved"] = table["off"] - table["on"]
 shown = pd.DataFrame(
     {
@@ -149,14 +152,15 @@ def projection(entry, processes, gib):
     own, shared = (lines[(entry, "patched", arm)] for arm in ("off", "on"))
     unshared_total = own.at(processes) * gib
     shared_total = shared.at(processes) * gib
-    errors = [line.error for line in (own, shared)]
+    # Points that all lie on a line leave nothing but the rounding of the arithmetic.
+    errors = [0.0 if line.exact else line.error for line in (own, shared)]
     error = None if None in errors else processes * gib * sum(e * e for e in errors) ** 0.5
     return unshared_total, shared_total, error
 
 
 def sentence(who, entry, processes, gib, said):
     unshared, shared, error = projection(entry, processes, gib)
-    spread = "" if error is None else f" (standard error {binary(error)})"
+    spread = f" (standard error {binary(error)})" if error else ""
     return (
         f"- **{who}** {processes:,} processes x {gib:,} GiB, {NAMES[entry]}: "
         f"{binary(unshared, 4)} unshared, {binary(shared, 4)} shared; "

@@ -120,6 +120,8 @@ def test_rendering_writes_pictures_and_the_answers(
     text = (run / "footprint.html").read_text(encoding="utf-8")
     for answer in ("2,101,248", "18.04 MiB", "234.4 GiB", "98.4"):
         assert answer in text, f"the page does not say {answer}"
+    assert "standard error" not in text, "points on a line leave nothing to be unsure of"
+    assert '<td class="n">4,096</td>' in text
     assert "http" not in text.split("</style>")[1].replace("http://www.w3.org", "")
 
 
