@@ -15,8 +15,8 @@ from driver.errors import UserError
 DATA = Path(__file__).with_name("mutants.toml")
 
 Kind = Literal[
-    "flush", "detach", "key", "zero-page", "split", "skip", "account", "left", "life", "lock",
-    "notify",
+    "flush", "once", "detach", "key", "zero-page", "split", "skip", "account", "left", "life",
+    "lock", "notify",
 ]  # fmt: skip
 Form = Literal["statement", "expression"]
 

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m configurations``: the semantic tests or the stress on several kernels and machines.
+
+Takes minutes to hours, and kernel builds; ``make test`` runs some of it, see ``test_semantics.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from programs import RAW_DEVICE, image_with_programs, run_program
+
+from driver.artifacts import KernelArtifact
+from driver.deadline import Deadline
+from driver.errors import DriverError
+from driver.guest.job import Job, JobResult
+from driver.guest.machine import Machine
+from driver.guest.session import boot
+from driver.image import build_image
+from driver.kernel import build_kernel
+from driver.project import Project
+from driver.report import PlainReporter
+from driver.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+SERIES = "6.12"
+# Debug kernels need room for what they keep about each page and object.
+_MEMORY_MIB, _DEBUG_MEMORY_MIB = 1024, 2048
+# A debug kernel under emulation takes some ten times as long, also to boot.
+_BOOT_SECONDS, _SEMANTICS_SECONDS = 900, 7200
+_CASE_SECONDS = 300
+# One case has the OOM killer end a process that uses a shared table.
+_TOLERATED = frozenset({"out-of-memory"})
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A kernel, a machine, and the switch of the series (None: the kernel has none)."""
+
+    series: str = SERIES
+    switch: str | None = "1"
+    variant: str | None = None
+    vcpus: int = 4
+    la57: bool = False
+
+    @property
+    def machine(self) -> Machine:
+        memory = _DEBUG_MEMORY_MIB if self.variant == "debug" else _MEMORY_MIB
+        return Machine(memory_mib=memory, vcpus=self.vcpus, nvdimm_mib=6144, la57=self.la57)
+
+
+CONFIGURATIONS = {
+    "unpatched": Configuration(series="none", switch=None),
+    "off": Configuration(switch="0"),
+    "on": Configuration(),
+    "unpatched-la57": Configuration(series="none", switch=None, la57=True),
+    "on-la57": Configuration(la57=True),
+    "on-1-cpu": Configuration(vcpus=1),
+    "on-no-paravirt": Configuration(variant="no-paravirt"),
+    "debug-off": Configuration(switch="0", variant="debug"),
+    "debug-on": Configuration(variant="debug"),
+    "debug-on-la57": Configuration(variant="debug", la57=True),
+    "debug-on-1-cpu": Configuration(variant="debug", vcpus=1),
+}
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m configurations", description=__doc__)
+    parser.add_argument("what", choices=["semantics", "stress"])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CONFIGURATIONS))
+    parser.add_argument("--only", action="append", default=[], help="cases of semantics (all)")
+    parser.add_argument("--seconds", type=int, default=300, help="of a stress, each seed (300)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="of the stress (1)")
+    parser.add_argument("--processes", type=int, default=24, help="of the stress (24)")
+    parser.add_argument("--toggle", action="store_true", help="the stress turns the switch")
+    parser.add_argument("--keep", type=Path, help="folder for consoles and outputs (none)")
+    return parser
+
+
+def commands(options: argparse.Namespace) -> Iterator[tuple[str, list[str], float]]:
+    """What is run in each configuration: a name, a command, the seconds it may take."""
+    if options.what == "semantics":
+        only = [word for case in options.only for word in ("--only", case)]
+        argv = ["semantics", "--directory", "/mnt/dax", "--timeout", str(_CASE_SECONDS), *only]
+        yield "semantics", argv, _SEMANTICS_SECONDS
+        return
+    for seed in options.seeds:
+        argv = ["stress", "--seconds", str(options.seconds), "--seed", str(seed), "--files", "3"]
+        argv += ["--processes", str(options.processes), *(["--toggle"] * options.toggle)]
+        yield f"stress, seed {seed}", argv, options.seconds * 4 + 900
+
+
+def told(result: JobResult) -> tuple[bool, str]:
+    """Whether all is well, and what there is to say about it in a line."""
+    operations = re.search(r"^total +(\d+)$", result.output, re.MULTILINE)
+    if operations:
+        attached = re.findall(r"tables created (\d+), attached (\d+)", result.output)[-1]
+        text = f"{operations[1]} operations; {attached[0]} tables, attached {attached[1]} times"
+        return result.status == 0, text
+    lines = re.findall(r"^(?:not )?ok \d+ - .*$", result.output, re.MULTILINE)
+    failed = [line.split(" - ")[1].split()[0] for line in lines if line.startswith("not ok")]
+    skipped = sum("# SKIP" in line for line in lines)
+    text = f"{len(lines) - len(failed) - skipped} passed, {skipped} skipped, {len(failed)} failed"
+    planned = re.search(r"^1\.\.(\d+)$", result.output, re.MULTILINE)
+    complete = planned is not None and len(lines) == int(planned[1])
+    return result.status == 0 and complete, " ".join([text, *failed])
+
+
+def examine(
+    wanted: Configuration, kernel: KernelArtifact, argv: list[str], seconds: float, folder: Path
+) -> tuple[bool, str]:
+    """Boot a guest and run one program in it; as :func:`told`."""
+    reporter = PlainReporter()
+    store = Store(notify=reporter.note)
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = build_image(store, Project.find(ROOT), "dax", reporter)
+    image = image_with_programs(store, plain, folder)
+    try:
+        with boot(
+            wanted.machine,
+            kernel,
+            image,
+            folder,
+            deadline=Deadline.after(_BOOT_SECONDS, "booting"),
+            tolerate=_TOLERATED,
+        ) as guest:
+            # The kernel forgets the flag if it does not use the five levels.
+            levels = Job(argv=["grep", "-qw", "la57", "/proc/cpuinfo"], timeout=60)
+            five = guest.run(levels, Deadline.after(60, "looking at the processor")).status == 0
+            if five != wanted.la57:
+                return False, f"five-level page tables: {five}"
+            result = run_program(
+                guest,
+                [*argv, "--raw-device", RAW_DEVICE],
+                switch=wanted.switch,
+                seconds=seconds,
+            )
+    except DriverError as error:
+        (folder / "output.txt").write_text(error.excerpt or error.message, encoding="utf-8")
+        return False, f"{type(error).__name__}: {error.message}"
+    finally:
+        (folder / "tests.cpio").unlink(missing_ok=True)
+    (folder / "output.txt").write_text(result.output, encoding="utf-8")
+    return told(result)
+
+
+def run(options: argparse.Namespace, folder: Path) -> int:
+    reporter = PlainReporter()
+    store, project = Store(notify=reporter.note), Project.find(ROOT)
+    failed = 0
+    for name in options.names or CONFIGURATIONS:
+        wanted = CONFIGURATIONS[name]
+        kernel = build_kernel(
+            store, project, series=wanted.series, variant=wanted.variant, reporter=reporter
+        )
+        for what, argv, seconds in commands(options):
+            began = time.monotonic()
+            place = folder / f"{name}-{what.replace(', seed ', '-')}"
+            good, text = examine(wanted, kernel, argv, seconds, place)
+            took = time.monotonic() - began
+            verdict = "ok" if good else "FAILED"
+            print(f"{name:16} {what:18} {verdict:6} {text} ({took:.0f} s)", flush=True)
+            failed += not good
+    return 1 if failed else 0
+
+
+def main() -> int:
+    parser = arguments()
+    options = parser.parse_args()
+    unknown = set(options.names) - set(CONFIGURATIONS)
+    if unknown:
+        parser.error(f"no such configuration: {', '.join(sorted(unknown))}")
+    try:
+        with tempfile.TemporaryDirectory(prefix="configurations-") as folder:
+            return run(options, options.keep or Path(folder))
+    except DriverError as error:
+        print("\n".join(filter(None, (f"error: {error.message}", error.excerpt, error.hint))))
+        return error.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
