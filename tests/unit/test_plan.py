@@ -25,7 +25,8 @@ def test_the_plan_is_the_product_without_the_excluded(footprint: Experiment) -> 
     plan = make_plan(footprint, EVERYTHING)
     arms = {(trial.factors["kernel"], trial.factors["sharing"]) for trial in plan}
     assert arms == {("baseline", "off"), ("patched", "off"), ("patched", "on")}
-    assert len(plan) == 3 * 2 * 7 * 2
+    # 7 counts of processes with 1 GiB, 6 with 2, 3 each with 4 and 8.
+    assert len(plan) == 3 * 2 * (7 + 6 + 3 + 3)
     assert len({trial.id for trial in plan}) == len(plan)
     assert [trial.sequence for trial in plan] == list(range(len(plan)))
 

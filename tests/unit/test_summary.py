@@ -40,12 +40,12 @@ def test_the_whole_footprint_table_fits_eighty_columns(tmp_path: Path) -> None:
     text = text_of(Bench(tmp_path).run())
     assert "…" not in text
     rows = [line.split() for line in text.splitlines()]
-    assert ["4K", "2", "baseline", "off", "4,104", "8,208", "16,416", "32,832", "65,664",
-            "131,328", "262,656"] in rows  # fmt: skip
-    assert ["4K", "2", "patched", "on", *["4,104"] * 7] in rows
+    assert ["4K", "1", "baseline", "off", "2,052", "4,104", "8,208", "16,416", "32,832",
+            "131,328", "525,312"] in rows  # fmt: skip
+    assert ["4K", "1", "patched", "on", *["2,052"] * 7] in rows
     assert ["4K", "patched", "off", "2,101,248", "B", "2,101,248", "B", "holds"] in rows
     assert ["2M", "patched", "on", "0", "B", "0", "B", "holds"] in rows
-    assert "84 of 84 trials finished" in text
+    assert "114 of 114 trials finished" in text
 
 
 def test_failing_rows_are_shown_and_counted(tmp_path: Path) -> None:
