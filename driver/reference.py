@@ -80,11 +80,14 @@ def experiment() -> str:
     parts.append(f"## Expressions\n\n{_prose(expression.__doc__)}\n")
     known = ", ".join(f"`{name}`" for name in expression.CONSTANTS)
     parts.append(f"Known everywhere: {known}; in an assertion also `{expression.ELSEWHERE}`.\n")
-    parts.append("## Sources of counters\n\n| source | read from | per process | what it is |")
-    parts.append("|---|---|---|---|")
+    parts.append("## Sources of counters\n")
+    parts.append("| source | read from | per process | valid under | what it is |")
+    parts.append("|---|---|---|---|---|")
     for source in counters.sources().values():
         each = "yes" if source.scope.name == "PROCESS" else ""
-        parts.append(f"| `{source.name}` | `{source.path}` | {each} | {source.summary} |")
+        valid = ", ".join(name.value for name in schema.Accelerator if name in source.valid)
+        path = f"`{source.path}`" if source.path else ""
+        parts.append(f"| `{source.name}` | {path} | {each} | {valid} | {source.summary} |")
     return "\n".join(parts) + "\n"
 
 

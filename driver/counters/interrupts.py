@@ -4,10 +4,10 @@
 On x86 ``TLB`` counts the flushes that a processor did because another one asked for it
 (irq_tlb_count, from flush_tlb_func() in arch/x86/mm/tlb.c), and ``CAL`` the function calls that it
 was interrupted for. Both need a second processor that has the address space loaded; with one
-there are none. ``LOC`` are timer ticks.
+there are none. ``LOC`` are timer ticks, and thus a clock, which means nothing under ``tcg``.
 
-Valid under every accelerator: these are counts. How many processors an address space is loaded
-on when it is flushed is up to the scheduler, and thus repeats only in an exact run.
+All others are counts, and valid under every accelerator. How many processors an address space is
+loaded on when it is flushed is up to the scheduler, and thus repeats only in an exact run.
 """
 
 from __future__ import annotations

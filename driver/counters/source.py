@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from enum import Enum
 
 from driver.guest.job import Write
+from driver.results.schema import Accelerator
 
 # The kernel keeps vmstat deltas per CPU and folds them in about once a second
 # (vm.stat_interval). A write to this file (Documentation/admin-guide/sysctl/vm.rst) folds them at
 # once, so that a reading is exact instead of up to `stat_threshold` pages per CPU off.
 FOLD_STATISTICS = Write("/proc/sys/vm/stat_refresh", "1")
+
+# What a kernel counts, it counts whatever executes it.
+EVERYWHERE = frozenset(Accelerator)
 
 _BINARY_KILO = 1024  # procfs prints "kB" and means KiB
 
@@ -45,7 +49,9 @@ class Source:
     ``path`` is what the agent is asked for: an absolute path, one of its built-in sources, or
     for :attr:`Scope.PROCESS` a name below ``/proc/PID``. ``refresh`` writes are made before each
     sampling. ``parse`` turns a text into readings and raises :class:`UnreadableSource`.
-    ``summary`` is one sentence for listings.
+    ``summary`` is one sentence for listings. ``valid`` are the accelerators under which its
+    numbers mean anything; under any other they are refused, and so is, whatever the source, a
+    number in a unit that the accelerator cannot measure (:class:`~driver.results.schema.Validity`).
     """
 
     name: str
@@ -54,6 +60,7 @@ class Source:
     summary: str
     parse: Callable[[str], list[Reading]]
     refresh: tuple[Write, ...] = ()
+    valid: frozenset[Accelerator] = EVERYWHERE
 
 
 def kib_to_bytes(source: str, line: str, number: str, unit: str) -> int:

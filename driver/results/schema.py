@@ -32,6 +32,7 @@ unit       its unit, one of :data:`UNITS` or a plural noun naming what is counte
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -109,6 +110,13 @@ class Validity:
                 "or the plural noun of what is counted"
             )
         return value, unit
+
+    def admit_source(self, name: str, valid: Collection[Accelerator]) -> None:
+        """Raise :class:`InvalidMeasurement` if what a counter says means nothing here."""
+        if self.accelerator not in valid:
+            raise InvalidMeasurement(
+                f"{name} is valid under {', '.join(sorted(valid))}, not under {self.accelerator}"
+            )
 
     def describe(self) -> dict[str, str]:
         """What a reader may conclude, by kind of number, for the manifest."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from driver.counters import by_path
+from driver.counters import by_path, sources
 from driver.counters.source import Scope, UnreadableSource
 from driver.guest.job import JobResult
 from driver.results.schema import InvalidMeasurement, Validity
@@ -48,6 +48,7 @@ def numbers(result: JobResult, keep: Mapping[str, Sequence[str]], validity: Vali
         if not any(fnmatchcase(number.metric, pattern) for pattern in patterns):
             continue
         try:
+            validity.admit_source(number.source, sources()[number.source].valid)
             value, unit = validity.admit(number.value, number.unit)
         except InvalidMeasurement as error:
             found.refused.append(f"{number.phase}: {number.source} {number.metric}: {error}")

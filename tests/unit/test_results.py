@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from runs import Bench
 
+from driver.counters import sources
 from driver.errors import UserError
 from driver.guest.job import JobResult, Sample, Value
+from driver.results import tidy
 from driver.results.directory import RunDirectory, publish
 from driver.results.manifest import read_manifest
 from driver.results.reader import read_run
@@ -90,6 +93,23 @@ def test_times_of_an_emulated_guest_never_reach_the_table() -> None:
     assert [(n.metric, n.value, n.unit) for n in counted] == [
         ("elapsed", 100, "instructions"),
         ("faults", 9, "faults"),
+    ]
+
+
+def test_a_counter_is_refused_where_it_says_it_means_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timed = {
+        name: replace(source, valid=frozenset({Accelerator.KVM, Accelerator.EXACT}))
+        for name, source in sources().items()
+    }
+    monkeypatch.setattr(tidy, "sources", lambda: timed)
+    result = JobResult(0, [Sample("touched", "/proc/vmstat", None, 5, "pgfault 7\n")])
+    assert [number.value for number in numbers(result, {"vmstat": ["*"]}, KVM).kept] == [7]
+    found = numbers(result, {"vmstat": ["*"]}, TCG)
+    assert not found.kept
+    assert found.refused == [
+        "touched: vmstat pgfault: vmstat is valid under exact, kvm, not under tcg"
     ]
 
 
