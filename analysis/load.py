@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from driver.results.reader import Run, read_run
@@ -26,6 +27,25 @@ def find_run(experiment: str, results: Path = RESULTS, samples: Path = SAMPLES) 
         if runs:
             return runs[-1]
     raise NoRun(f"no run of {experiment}; make one: driver run experiment {experiment}")
+
+
+def load_runs(experiments: Sequence[str], given: Path | str | None = None) -> dict[str, Run]:
+    """A run of each experiment: the given one for its own, else what :func:`find_run` finds.
+
+    Raises what :func:`load_run` and :func:`find_run` do, and :class:`NoRun` for a given run of none
+    of the experiments.
+    """
+    runs = {}
+    if given is not None:
+        run = load_run(given)
+        name = run.manifest.experiment.name
+        if name not in experiments:
+            raise NoRun(f"{given} is a run of {name}, not of {', '.join(experiments)}")
+        runs[name] = run
+    for name in experiments:
+        if name not in runs:
+            runs[name] = load_run(find_run(name), experiment=name)
+    return runs
 
 
 def load_run(path: Path | str, *, experiment: str | None = None) -> Run:

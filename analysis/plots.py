@@ -21,7 +21,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.units import binary
 
-VERMILLION, BLUE, GREEN, ORANGE, GREY = "#D55E00", "#0072B2", "#009E73", "#E69F00", "#6B6B6B"
+VERMILLION, BLUE, GREEN, ORANGE = "#D55E00", "#0072B2", "#009E73", "#E69F00"
+PURPLE, GREY = "#CC79A7", "#6B6B6B"
 
 _STYLE: dict[Any, Any] = {
     "font.size": 10.5,
@@ -82,6 +83,13 @@ def figure(panels: int, *, width: float = 11.0, height: float = 4.6) -> tuple[Fi
     return made, list(axes)
 
 
+def grid(rows: int, columns: int, *, width: float = 11.0, height: float = 6.6) -> Figure:
+    """Rows and columns of panels, each row of which shares the vertical axis."""
+    made = Figure(figsize=(width, height), layout="constrained")
+    made.subplots(rows, columns, sharex="col", sharey="row", squeeze=False)
+    return made
+
+
 def picture(made: Figure, alt: str) -> Image:
     """The figure as a PNG for a notebook; ``alt`` says in words what it shows."""
     buffer = BytesIO()
@@ -127,7 +135,7 @@ def growth_panel(axes: Axes, series: Sequence[Series], *, title: str, across: st
     axes.set_title(title)
     axes.set_xlabel(across)
     axes.xaxis.set_major_locator(FixedLocator(xs))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: binary(y)))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -154,8 +162,9 @@ def _ratio(axes: Axes, x: float, upper: float, lower: float) -> None:
         xytext=(x, upper),
         arrowprops={"arrowstyle": "->", "color": GREY, "shrinkA": 8, "shrinkB": 7},
     )
+    ratio = upper / lower
     axes.annotate(
-        f"{upper / lower:,.3g} times less",
+        f"{ratio:,.0f} times less" if ratio >= 100 else f"{ratio:.3g} times less",
         (x, (upper * lower) ** 0.5),
         xytext=(-7, 0),
         textcoords="offset points",

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m analysis.render RUN``: execute the notebooks about a run, write HTML and PNG into it.
+"""``python -m analysis.render [RUN]``: execute the notebooks about a run, write HTML and PNG.
 
-A notebook is a ``py:percent`` text whose header names the experiment it is about. Its cell tagged
-``parameters`` is followed by one that sets ``run_path``.
+A notebook is a ``py:percent`` text whose header names the experiment, or the experiments, it is
+about. Its cell tagged ``parameters`` is followed by one that sets ``run_path``; runs of further
+experiments the notebook finds by itself.
 """
 
 from __future__ import annotations
@@ -11,26 +12,25 @@ import argparse
 import base64
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jupytext
 import nbformat
 from jinja2 import Environment, FileSystemLoader
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
-from traitlets.config import Config
 
-from analysis.load import ROOT, NoRun, load_run
+from analysis.load import RESULTS, ROOT, NoRun, find_run, load_run
 from analysis.tables import tidied
 from driver.errors import UserError
 
 NOTEBOOKS = ROOT / "analysis" / "notebooks"
 _TEMPLATES = ROOT / "analysis" / "templates"
 _SECONDS_PER_CELL = 120
-# The kernel listens on unix sockets instead of TCP ports that anyone on the host could reach.
-_PRIVATE = Config({"KernelManager": {"transport": "ipc"}})
 
 
 class BrokenNotebook(RuntimeError):
@@ -39,18 +39,38 @@ class BrokenNotebook(RuntimeError):
 
 def notebooks_about(experiment: str, folder: Path = NOTEBOOKS) -> list[Path]:
     """The notebooks whose header names the experiment, by name."""
-    return [
-        path
-        for path in sorted(folder.glob("*.py"))
-        if jupytext.read(path).metadata.get("experiment") == experiment
-    ]
+    return [path for path in sorted(folder.glob("*.py")) if experiment in experiments_of(path)]
 
 
-def execute(notebook: Path, run: Path) -> Any:
+def experiments_of(notebook: Path) -> list[str]:
+    """The experiments that the header of a notebook names."""
+    named = jupytext.read(notebook).metadata.get("experiment", [])
+    return [named] if isinstance(named, str) else list(named)
+
+
+@contextmanager
+def kernel() -> Iterator[Any]:
+    """A Python process that can execute one notebook after the other: starting it takes seconds.
+
+    It listens on unix sockets instead of TCP ports that anyone on the host could reach.
+    """
+    manager = KernelManager(kernel_name="python3", transport="ipc")
+    manager.start_kernel(cwd=str(ROOT))
+    try:
+        yield manager
+    finally:
+        manager.shutdown_kernel(now=True)
+
+
+def execute(notebook: Path, run: Path, manager: Any = None) -> Any:
     """Run a notebook on a run and return it with its outputs (an ``nbformat`` notebook).
 
-    Raises :class:`BrokenNotebook`.
+    In the process of ``manager``, from an empty namespace, or in one of its own. Raises
+    :class:`BrokenNotebook`.
     """
+    if manager is None:
+        with kernel() as manager_of_its_own:
+            return execute(notebook, run, manager_of_its_own)
     content = jupytext.read(notebook)
     places = [
         index
@@ -59,17 +79,13 @@ def execute(notebook: Path, run: Path) -> Any:
     ]
     if len(places) != 1:
         raise BrokenNotebook(f"{notebook.name} needs one cell tagged `parameters`")
-    setting = nbformat.v4.new_code_cell(  # type: ignore[no-untyped-call]
-        f"run_path = {str(run.resolve())!r}"
-    )
-    content.cells.insert(places[0] + 1, setting)
-    client = NotebookClient(
-        content,
-        timeout=_SECONDS_PER_CELL,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(ROOT)}},
-        config=_PRIVATE,
-    )
+    for place, source in (
+        (places[0] + 1, f"run_path = {str(run.resolve())!r}"),
+        (0, "%reset -f"),
+    ):
+        setting = nbformat.v4.new_code_cell(source)  # type: ignore[no-untyped-call]
+        content.cells.insert(place, setting)
+    client = NotebookClient(content, timeout=_SECONDS_PER_CELL, km=manager)
     try:
         return client.execute()
     except CellExecutionError as error:
@@ -103,13 +119,31 @@ def render(run: Path) -> list[Path]:
     if not found:
         raise NoRun(f"no notebook in {NOTEBOOKS} is about {experiment}")
     written: list[Path] = []
-    for notebook in found:
-        executed = execute(notebook, run)
-        for number, picture in enumerate(pictures(executed), start=1):
-            written.append(run / f"{notebook.stem}-{number}.png")
-            written[-1].write_bytes(picture)
-        written.append(run / f"{notebook.stem}.html")
-        written[-1].write_text(page(executed, f"{notebook.stem}: {run.name}"), encoding="utf-8")
+    with kernel() as manager:
+        for notebook in found:
+            title = f"{notebook.stem}: {run.name}"
+            written += _write(notebook, execute(notebook, run, manager), run, title)
+    return written
+
+
+def render_all(into: Path) -> list[Path]:
+    """Execute every notebook once, on the newest runs; return the files written."""
+    into.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    with kernel() as manager:
+        for notebook in sorted(NOTEBOOKS.glob("*.py")):
+            run = find_run(experiments_of(notebook)[0])
+            written += _write(notebook, execute(notebook, run, manager), into, notebook.stem)
+    return written
+
+
+def _write(notebook: Path, executed: Any, into: Path, title: str) -> list[Path]:
+    written = []
+    for number, picture in enumerate(pictures(executed), start=1):
+        written.append(into / f"{notebook.stem}-{number}.png")
+        written[-1].write_bytes(picture)
+    written.append(into / f"{notebook.stem}.html")
+    written[-1].write_text(page(executed, title), encoding="utf-8")
     return written
 
 
@@ -118,9 +152,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m analysis.render",
         description="Execute the notebooks about a run; write HTML and PNG into it.",
     )
-    parser.add_argument("run", type=Path, help="a run's directory, for example results/latest")
+    parser.add_argument(
+        "run",
+        type=Path,
+        nargs="?",
+        help="a run's directory, for example results/latest; without one, every notebook is "
+        "executed on the newest runs, into results/notebooks",
+    )
     try:
-        for path in render(parser.parse_args(arguments).run):
+        run = parser.parse_args(arguments).run
+        for path in render(run) if run else render_all(RESULTS / "notebooks"):
             print(path)
     except (NoRun, BrokenNotebook, UserError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -7,6 +7,8 @@ import pandas as pd
 
 from driver.results.reader import Run
 
+Level = bool | int | float | str
+
 
 class NotSampled(LookupError):
     """A run holds no such number."""
@@ -35,3 +37,30 @@ def change(run: Run, source: str, metric: str, since: str, until: str) -> pd.Dat
     after = at_phase(run, source, metric, until)
     grown = before.drop(columns="value").join(after["value"] - before["value"], how="inner")
     return grown.rename(columns={"value": "change"})
+
+
+def by_phase(run: Run, source: str, metric: str) -> pd.DataFrame:
+    """One number per finished trial and phase: like :func:`at_phase`, with ``phase``.
+
+    For workloads whose phases are things they do. Raises :class:`NotSampled`.
+    """
+    rows = run.samples
+    rows = rows[(rows["source"] == source) & (rows["metric"] == metric) & rows["process"].isna()]
+    if rows.empty:
+        raise NotSampled(f"{run.name} has no {source} {metric}")
+    found = rows[rows["trial"].isin(run.finished["trial"])]
+    return found[[*run.factors, "phase", "value"]].reset_index(drop=True)
+
+
+def number(run: Run, metric: str, phase: str, **levels: Level) -> float:
+    """What a workload reported in a phase, in the trials with these levels: their median.
+
+    Raises :class:`NotSampled`.
+    """
+    rows = at_phase(run, "value", metric, phase)
+    for factor, level in levels.items():
+        rows = rows[rows[factor] == level]
+    if rows.empty:
+        chosen = ", ".join(f"{factor}={level}" for factor, level in levels.items())
+        raise NotSampled(f"{run.name} has no {metric} in the phase {phase} with {chosen}")
+    return float(rows["value"].median())

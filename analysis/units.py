@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes for people: always binary units, always the same rounding."""
+"""Bytes and large counts for people: always the same units, always the same rounding."""
 
 from __future__ import annotations
 
@@ -20,3 +20,18 @@ def binary(value: float, digits: int = 3) -> str:
         return f"{sign}{size:,.0f} {_STEPS[step]}"
     whole = len(str(int(size)))
     return f"{sign}{size:,.{max(0, digits - whole)}f} {_STEPS[step]}"
+
+
+def short(value: float, digits: int = 3) -> str:
+    """A count with ``digits`` significant digits and a decimal prefix: ``5.92 k``, ``2.38 M``."""
+    sign, size = ("-" if value < 0 else ""), abs(value)
+    for limit, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if round(size) >= limit:
+            return f"{sign}{_plain(size / limit, digits)}{prefix}"
+    return f"{sign}{_plain(size, digits)}"
+
+
+def _plain(size: float, digits: int) -> str:
+    whole = len(str(int(size)))
+    text = f"{size:,.{max(0, digits - whole)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m analysis.reply [RUN ...]``: write ``analysis/reply.md``.
+
+Without runs it is made from the samples that come with the code; a run that is given replaces the
+sample of its experiment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from analysis.load import ROOT, SAMPLES, NoRun, find_run, load_run
+from analysis.reply.breakeven import break_even
+from analysis.reply.changing import changing
+from analysis.reply.finding import finding
+from analysis.reply.leaving import leaving
+from analysis.reply.locking import locking
+from analysis.reply.ordinary import ordinary
+from analysis.reply.reach import alignment, scale
+from analysis.reply.saving import filling, tables
+from analysis.reply.verdicts import command, verdicts
+from analysis.reply.wording import FILTERS
+from driver.errors import UserError
+from driver.results.reader import Run
+
+TEMPLATES = ROOT / "analysis" / "templates"
+REPLY = ROOT / "analysis" / "reply.md"
+
+# In the order of the thread.
+EXPERIMENTS = (
+    "pagetable-footprint",
+    "five-cases",
+    "fault-saving",
+    "lookup-cost",
+    "unshare-cost",
+    "disabled-cost",
+    "contention",
+    "reverse-unmap",
+    "alignment",
+    "scale",
+)
+
+
+def gather(given: Sequence[Path], samples: Path = SAMPLES) -> dict[str, Run]:
+    """A run of each experiment: those given, else the samples.
+
+    Raises :class:`NoRun` and what :func:`analysis.load.load_run` does.
+    """
+    runs = {}
+    for path in given:
+        run = load_run(path)
+        runs[run.manifest.experiment.name] = run
+    strangers = sorted(runs.keys() - set(EXPERIMENTS))
+    if strangers:
+        raise NoRun(f"the reply says nothing about {', '.join(strangers)}")
+    for name in EXPERIMENTS:
+        if name not in runs:
+            runs[name] = load_run(find_run(name, results=samples, samples=samples))
+    return {name: runs[name] for name in EXPERIMENTS}
+
+
+def compose(runs: Mapping[str, Run]) -> str:
+    """The reply, as Markdown."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters.update(FILTERS)
+    saved, filled = tables(runs["pagetable-footprint"]), filling(runs["fault-saving"])
+    left, changed = leaving(runs["unshare-cost"]), changing(runs["reverse-unmap"])
+    return environment.get_template("reply.md.j2").render(
+        runs=runs,
+        commands={name: command(run) for name, run in runs.items()},
+        tables=saved,
+        filling=filled,
+        finding=finding(runs["lookup-cost"]),
+        leaving=left,
+        ordinary=ordinary(runs["disabled-cost"]),
+        locking=locking(runs["contention"]),
+        changing=changed,
+        even=break_even(saved, filled, left, changed),
+        alignment=alignment(runs["alignment"]),
+        scale=scale(runs["scale"]),
+        verdicts=[verdict for run in runs.values() for verdict in verdicts(run)],
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.reply", description="Write the answer to the 2019 thread."
+    )
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="instead of samples")
+    parser.add_argument("--output", type=Path, default=REPLY, help="default: analysis/reply.md")
+    chosen = parser.parse_args(arguments)
+    try:
+        text = compose(gather(chosen.runs))
+    except (NoRun, UserError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    chosen.output.write_text(text, encoding="utf-8")
+    print(chosen.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The third point: what a process pays that changes a mapping whose table it shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis import tidy
+from driver.results.reader import Run
+
+NAMES = {
+    "munmap-part": "munmap of 2 MiB",
+    "map-fixed": "MAP_FIXED over 2 MiB",
+    "mprotect": "mprotect of 2 MiB",
+    "madvise": "MADV_DONTNEED of 2 MiB",
+    "mremap": "mremap of 1 GiB",
+    "munmap": "munmap of 1 GiB",
+    "fork": "fork",
+    "exec": "exec",
+    "exit": "exit",
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One thing a process does: instructions of the call and of touching the rest, and faults.
+
+    ``shootdowns`` are interrupts of other processors with sharing off and on, if counted.
+    """
+
+    name: str
+    call_off: float
+    call_on: float
+    after_off: float
+    after_on: float
+    faults_off: float
+    faults_on: float
+    shootdowns: tuple[float, float] | None
+
+    @property
+    def lost(self) -> float:
+        """Instructions that it costs more with sharing, in all."""
+        return self.call_on + self.after_on - self.call_off - self.after_off
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """All operations, for one number of processes that share a GiB mapped by 2 MiB entries."""
+
+    sharers: int
+    samples: int
+    operations: dict[str, Operation]
+    fill_off: float
+    fill_on: float
+
+    @property
+    def saved(self) -> float:
+        """Instructions that sharing saves a process when it first touches the GiB."""
+        return self.fill_off - self.fill_on
+
+    @property
+    def part_all(self) -> tuple[float, float]:
+        """Touching all, unmapping a part, touching the rest: with sharing off and on."""
+        part = self.operations["munmap-part"]
+        off = self.fill_off + part.call_off + part.after_off
+        return off, self.fill_on + part.call_on + part.after_on
+
+
+def leaving(run: Run, sharers: int = 16) -> Leaving:
+    """From a run of unshare-cost; of the numbers of sharers up to that asked for, the largest."""
+    counted = set(run.finished.query("entry == '2M' and processors == 1")["sharers"])
+    chosen = max(number for number in counted if number <= sharers)
+    several = run.finished["processors"].max() > 1
+
+    def both(metric: str, phase: str, **levels: tidy.Level) -> tuple[float, float]:
+        off, on = (
+            tidy.number(run, metric, phase, kernel="patched", sharing=sharing, entry="2M", **levels)
+            for sharing in ("off", "on")
+        )
+        return off, on
+
+    operations = {}
+    for phase, name in NAMES.items():
+        here: dict[str, tidy.Level] = {"sharers": chosen, "processors": 1}
+        call = both("call", phase, **here)
+        after = both("refill", phase, **here)
+        faults = both("faults-after", phase, **here)
+        interrupts = None
+        if several and phase not in ("exec", "exit"):
+            processors = int(run.finished["processors"].max())
+            interrupts = both("shootdowns", phase, processors=processors)
+        operations[phase] = Operation(name, *call, *after, *faults, interrupts)
+    fill = both("fill", "munmap-part", sharers=chosen, processors=1)
+    samples = int(tidy.number(run, "samples", "joined"))
+    return Leaving(int(chosen), samples, operations, *fill)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was predicted before the runs, and what became of it."""
+
+from __future__ import annotations
+
+import shlex
+import tomllib
+from dataclasses import dataclass
+
+from driver.results.reader import Run
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One prediction: its claim, whether it holds, on how many subjects, and what was learnt."""
+
+    experiment: str
+    claim: str
+    verdict: str
+    held: int
+    asked: int
+    finding: str
+
+
+def verdicts(run: Run) -> list[Verdict]:
+    """The predictions of a run's own experiment text, judged by the run's checks.
+
+    Refuted by one counter-example, confirmed if all that could be asked hold, else undecided.
+    """
+    text = tomllib.loads(run.manifest.experiment.text)
+    rows = run.checks[run.checks["kind"] == "prediction"]
+    found = []
+    for prediction in text.get("predictions", []):
+        asked = list(rows[rows["name"] == prediction["name"]]["verdict"])
+        if "fails" in asked:
+            verdict = "refuted"
+        else:
+            verdict = "confirmed" if asked and set(asked) == {"holds"} else "undecided"
+        found.append(
+            Verdict(
+                experiment=run.manifest.experiment.name,
+                claim=prediction["claim"],
+                verdict=verdict,
+                held=asked.count("holds"),
+                asked=len(asked),
+                finding=" ".join(prediction.get("finding", "").split()),
+            )
+        )
+    return found
+
+
+def command(run: Run) -> str:
+    """What to type to repeat a run from a clean clone."""
+    options = run.manifest.options
+    words = ["driver", "run", "experiment", run.manifest.experiment.name]
+    if options.quick:
+        words.append("--quick")
+    for factor, levels in options.only.items():
+        words += ["--only", f"{factor}={','.join(levels)}"]
+    if options.repeat:
+        words += ["--repeat", str(options.repeat)]
+    wanted = tomllib.loads(run.manifest.experiment.text).get("accelerator", "auto")
+    used = run.manifest.accelerator.value
+    # What `auto` chooses is up to the host; what is counted is the same under either choice.
+    if wanted not in ("auto", used):
+        words += ["--accel", used]
+    return shlex.join(words)
