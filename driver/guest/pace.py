@@ -23,18 +23,21 @@ _MOST = 40.0
 def slowness(machine: Machine, boot_seconds: float, jobs: int = 1) -> float:
     """By what a deadline must be multiplied for a guest of this machine, at this moment.
 
-    ``boot_seconds`` is what its template took to boot here; ``jobs`` guests run at a time. At
-    least 1: a host that is faster needs no haste.
+    ``boot_seconds`` is what its template took to boot here, or would have taken had nobody been in
+    its way; ``jobs`` guests run at a time. At least 1: a host that is faster needs no haste.
     """
     # While a guest boots one of its processors works, so that the boot says nothing about this:
     # an exact guest has one host thread for all of them.
     turns = machine.vcpus if machine.exact else 1
     speed = turns * boot_seconds / REFERENCE_BOOT_SECONDS
-    return min(_MOST, max(1.0, speed) * max(1.0, _crowd(machine, jobs)))
+    planned = jobs * (1 if machine.exact else machine.vcpus) / _processors()
+    return min(_MOST, max(1.0, speed) * max(planned, crowd()))
 
 
-def _crowd(machine: Machine, jobs: int) -> float:
-    """How many threads want to run for each processor of the host: by our own plan, or as it is."""
-    processors = len(os.sched_getaffinity(0))
-    threads = jobs * (1 if machine.exact else machine.vcpus)
-    return max(threads, os.getloadavg()[0]) / processors
+def crowd() -> float:
+    """How many threads want to run for each processor of the host, lately; at least 1."""
+    return max(1.0, os.getloadavg()[0] / _processors())
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0))

@@ -84,7 +84,8 @@ class Template:
 
     def slowness(self, jobs: int = 1) -> float:
         """By what deadlines must be multiplied for its forks, ``jobs`` at a time, just now."""
-        return slowness(self.recipe.machine, self.facts["boot_seconds"], jobs)
+        alone = self.facts["boot_seconds"] / self.facts.get("crowd", 1.0)
+        return slowness(self.recipe.machine, alone, jobs)
 
     def fork(
         self,

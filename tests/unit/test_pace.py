@@ -9,7 +9,7 @@ import pytest
 
 from driver.guest.machine import Machine
 from driver.guest.pace import REFERENCE_BOOT_SECONDS as REFERENCE
-from driver.guest.pace import slowness
+from driver.guest.pace import crowd, slowness
 
 
 @pytest.fixture(autouse=True)
@@ -43,5 +43,7 @@ def test_slowness(machine: Machine, boot: float, jobs: int, expected: float) -> 
 
 
 def test_a_busy_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert crowd() == 1.0
     load(monkeypatch, 6.0)
+    assert crowd() == pytest.approx(3.0)
     assert slowness(Machine(), 2 * REFERENCE) == pytest.approx(6.0)
