@@ -113,7 +113,7 @@ def stepping(
         pair = replace(built, tree=Path(folder) / "tree", build=Path(folder) / "build")
         make = Make(pair.tree, pair.build, jobs or processors(), request.localversion)
         try:
-            with store.lock(built.lock, waiting_for=f"another driver building {request.title}"):
+            with built.held(store, request.title):
                 reporter.step(f"copying the build of {request.title}")
                 _copy(source, last, built, pair)
             configure(make, request.fragments, request.compiler)

@@ -69,15 +69,14 @@ def processors() -> int:
 def pair_of(store: Store, request: Request) -> Pair:
     """Where a request is built; what it is built from is locked by the pair's lock."""
     tree = worktree.place(store, request.source, request.series)
-    # Variants of a series are built from one tree, which only one of them may move at a time.
-    moved = request.name if tree == request.source.tree else tree.name
     return Pair(
         build=store.scratch("kernel-build") / request.name,
         tree=tree,
         repository=request.source.tree if request.source.commit else Path(),
         # Turning the options of a series off is no reason to compile everything else again.
         variant="" if request.variant == OPTIONS_OFF else request.variant or "",
-        lock=f"build-{moved}",
+        lock=f"build-{request.name}",
+        moving="" if tree == request.source.tree else f"tree-{tree.name}",
         origin=request.source.origin["path"] if request.source.origin["kind"] == "checkout" else "",
     )
 
@@ -87,7 +86,7 @@ def _build(
 ) -> dict[str, Any]:
     toolchain.check_headers()
     pair = pair_of(store, request)
-    with store.lock(pair.lock, waiting_for=f"another driver building {request.title}"):
+    with pair.held(store, request.title):
         tree, seeded = _tree(store, request, pair, reporter)
         pair.build.mkdir(parents=True, exist_ok=True)
         pair.record()

@@ -43,8 +43,9 @@ class Pair:
     """A build directory and the source tree it is of.
 
     ``repository`` is the git repository the tree belongs to, ``variant`` what the kernel is built
-    as, and ``lock`` names the lock that whoever changes one of the two holds. ``origin`` is the
-    checkout that it is a build of, or empty.
+    as. ``lock`` names the lock that whoever builds there holds, ``moving`` the one of those whose
+    tree it is, as variants of a series have one between them; it is empty where there is one build
+    only. ``origin`` is the checkout that it is a build of, or empty.
     """
 
     build: Path
@@ -52,7 +53,17 @@ class Pair:
     repository: Path
     variant: str
     lock: str
+    moving: str = ""
     origin: str = ""
+
+    @contextmanager
+    def held(self, store: Store, title: str) -> Iterator[None]:
+        """Let nobody else build here or move the tree."""
+        with ExitStack() as held:
+            for name in filter(None, (self.moving, self.lock)):
+                waiting = f"another driver building {title}"
+                held.enter_context(store.lock(name, waiting_for=waiting))
+            yield
 
     def record(self) -> None:
         """Let later builds find this one."""
@@ -62,7 +73,9 @@ class Pair:
 
 @contextmanager
 def sibling(store: Store, new: Pair, commit: str) -> Iterator[Pair | None]:
-    """The pair to begin ``new`` with, locked; None if it exists already or there is none.
+    """The pair to begin ``new`` with, where nobody builds; None if it exists or there is none.
+
+    Its tree may be moved meanwhile, for another variant of it: see :func:`worktree.prepare`.
 
     Where the tree exists and the build directory does not, only a build of that very tree will do:
     of any other the times would mean nothing.
@@ -72,8 +85,8 @@ def sibling(store: Store, new: Pair, commit: str) -> Iterator[Pair | None]:
         return
     with ExitStack() as held:
         for pair in _candidates(new, commit):
-            ours = pair.lock == new.lock or _try_lock(held, store, pair.lock)
-            if ours and is_usable(pair):  # still, now that nobody else may change it
+            # Still usable, now that nobody else may change it?
+            if _try_lock(held, store, pair.lock) and is_usable(pair):
                 yield pair
                 return
         yield None
@@ -85,7 +98,7 @@ def forget_lost(store: Store, folder: Path) -> None:
         if not pair.origin or Path(pair.origin).exists():
             continue
         with ExitStack() as held:
-            if _try_lock(held, store, pair.lock):
+            if all(_try_lock(held, store, name) for name in (pair.moving, pair.lock) if name):
                 shutil.rmtree(pair.build, ignore_errors=True)
                 shutil.rmtree(pair.tree, ignore_errors=True)
 
@@ -121,7 +134,8 @@ def _recorded(folder: Path) -> Iterator[Pair]:
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
             build, tree, repository = (Path(told[name]) for name in ("build", "tree", "repository"))
-            pair = Pair(build, tree, repository, told["variant"], told["lock"], told["origin"])
+            rest = {name: told[name] for name in ("variant", "lock", "moving", "origin")}
+            pair = Pair(build, tree, repository, **rest)
         except (OSError, ValueError, KeyError):
             continue
         # A cache that was moved names places that are no longer there.

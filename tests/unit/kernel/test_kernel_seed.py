@@ -107,3 +107,15 @@ def test_debug_information_names_files_and_is_not_copied(
     config = next(store.scratch("kernel-build").glob("*-none")) / ".config"
     config.write_text(config.read_text() + "CONFIG_DEBUG_INFO=y\n")
     assert build(tarball).provenance["seeded_from"] is None
+
+
+def test_another_variant_at_work_is_in_nobodys_way(
+    build: Builder, store: Store, tarball: str, project: Project, patches: Path
+) -> None:
+    """It holds the tree that both are built from, and leaves what was compiled alone."""
+    build(tarball, "6.12")
+    add_series(project, "seven", "sed -i 's/pages = 0/pages = 7/' mm/memory.c", patches)
+    tree = next(store.scratch("kernel-tree").glob("*-6.12"))
+    with FileLock(store.root / "locks" / f"tree-{tree.name}.lock"):
+        kernel = build(tarball, "seven")
+    assert str(kernel.provenance["seeded_from"]).endswith("-6.12")
