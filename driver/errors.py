@@ -102,6 +102,10 @@ class GuestLost(GuestError):
     verdict = "lost"
 
 
+class EmulatorFault(GuestLost):
+    """QEMU executed the guest wrongly. Its kernel is not to blame, and may be tried again."""
+
+
 class GuestTimeout(GuestError):
     """A phase did not end within its deadline and the guest was stopped."""
 

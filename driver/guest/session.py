@@ -15,7 +15,7 @@ from types import TracebackType
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
-from driver.errors import HostError, UserError
+from driver.errors import EmulatorFault, HostError, UserError
 from driver.guest import migration
 from driver.guest.agent import AgentChannel, encode
 from driver.guest.console import Console, ConsoleLog
@@ -35,6 +35,10 @@ from driver.guest.wires import Wires
 # Seconds a guest gets to boot, many times what it needs on an idle host (2 to 3 s under TCG), for
 # hosts that are busy. :mod:`driver.guest.accel` scales it to what it measured.
 BOOT_SECONDS = 120.0
+
+# Booting with four processors, QEMU 7.2 breaks about one guest of ten on a busy host (see
+# EmulatorFault), so that after this many in a row something else is wrong.
+_BOOTS = 5
 
 # Seconds between two looks at a guest that will stop itself.
 _LOOK_EVERY = 0.1
@@ -263,8 +267,17 @@ def boot(
 def start(setup: Setup, deadline: Deadline) -> Guest:
     """Start a guest from cold and wait for its agent; on failure nothing is left.
 
-    One with a job of its own is held until there is somebody who listens.
+    One with a job of its own is held until there is somebody who listens. One that the emulator
+    broke is started again: nothing but booting has happened yet.
     """
+    for _ in range(_BOOTS - 1):
+        with contextlib.suppress(EmulatorFault):
+            return _start(setup, deadline)
+        setup.files.console_log.unlink(missing_ok=True)
+    return _start(setup, deadline)
+
+
+def _start(setup: Setup, deadline: Deadline) -> Guest:
     guest = Guest(setup, held=setup.job is not None)
     return ready(guest, lambda guest: guest.wait_ready(deadline))
 

@@ -10,12 +10,20 @@ succeeded.
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import time
 from collections.abc import Iterator
 from typing import NoReturn
 
-from driver.errors import GuestError, GuestLost, GuestSplat, GuestTimeout, HostError
+from driver.errors import (
+    EmulatorFault,
+    GuestError,
+    GuestLost,
+    GuestSplat,
+    GuestTimeout,
+    HostError,
+)
 from driver.guest.classifier import Splat
 from driver.guest.console import ConsoleLog
 from driver.guest.emulator import Emulator, describe
@@ -26,6 +34,12 @@ _SPLAT_SECONDS = 0.8
 # How long a closed channel waits for its reason to show: a panic's last line, QEMU's exit status.
 _REASON_SECONDS = 2.0
 _LOOK_EVERY = 0.02
+
+# A processor stopped at a breakpoint, and the kernel, which prints the bytes around where it
+# stopped, found something else than a breakpoint (0xcc) there.
+_VANISHED = re.compile(
+    r"int3: [0-9a-f]{4} \[#1\].*?Code: (?:[0-9a-f]{2} )*(?!cc)[0-9a-f]{2} <", re.DOTALL
+)
 
 
 class Watch:
@@ -53,7 +67,7 @@ class Watch:
         """Turn the symptom of a failure into its cause, as far as it can be known."""
         try:
             yield
-        except GuestSplat:
+        except (GuestSplat, EmulatorFault):
             raise
         except GuestLost as error:
             self._explain_loss(error, when)
@@ -81,6 +95,14 @@ class Watch:
             time.sleep(_LOOK_EVERY)
             self._console.poll()
         first, *more = self._splats()
+        if _VANISHED.search(first.text()):
+            raise EmulatorFault(
+                "QEMU let the guest's kernel run into a breakpoint that was no longer there",
+                hint="Versions before 8.1 do so now and then while one of several emulated "
+                "processors changes the kernel's code. Try again, or give the guest one processor.",
+                excerpt=first.text(),
+                log=self._console.path,
+            )
         others = f" (and {len(more)} more)" if more else ""
         raise GuestSplat(
             f"the guest's kernel reported {first.kind}: {first.message}{others}",
