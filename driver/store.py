@@ -117,10 +117,13 @@ class Store:
             lock.release()
 
     def scratch(self, *parts: str) -> Path:
-        """A directory that may outlive the process but may be deleted at any time (build trees)."""
+        """A directory that may outlive the process but may be deleted at any time (build trees).
+
+        By its real name: what is built there remembers where it is.
+        """
         path = self.root.joinpath("scratch", *parts)
         path.mkdir(parents=True, exist_ok=True)
-        return path
+        return path.resolve()
 
     def _path(self, kind: str, digest: str) -> Path:
         return self.root / kind / digest[:24]

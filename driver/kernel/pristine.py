@@ -27,9 +27,10 @@ _FREE_BYTES = 3 << 30
 
 
 def folder(store: Store) -> Path:
+    """Where sources are, by its real name, like :meth:`Store.scratch`."""
     path = store.root / "sources"
     path.mkdir(parents=True, exist_ok=True)
-    return path
+    return path.resolve()
 
 
 def find(store: Store, name: str) -> Source | None:

@@ -170,3 +170,12 @@ def test_atomic_write_keeps_the_old_text_on_failure(
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["manifest"]
+
+
+def test_scratch_is_known_by_its_real_name(tmp_path: Path) -> None:
+    """A build that was recorded under a second name would never be found again."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "scratch").symlink_to(tmp_path / "disk")
+    found = Store(tmp_path / "cache").scratch("kernel-build")
+    assert found == tmp_path / "disk" / "kernel-build"
