@@ -73,8 +73,8 @@ def test_every_experiment_of_the_project_loads(name: str) -> None:
         ('metric = "growth"', 'metric = "grow"', "unknown metric 'grow'", "'growth'?"),
         ('expected = "growth"', 'expected = "growth +"', "unexpected 'end of expression'", None),
         ('unit = "GiB"', "unit = 3", "factors.gib.unit: Input should be a valid string", None),
-        ("values = [1, 2]", "values = []", "needs either values or arms", None),
-        ("values = [1, 2]", 'values = ["a_b"]', "'a_b' cannot be a level", None),
+        ("values = [1, 2, 4, 8]", "values = []", "needs either values or arms", None),
+        ("values = [1, 2, 4, 8]", 'values = ["a_b"]', "'a_b' cannot be a level", None),
         ("[factors.gib]", "[factors.value]", "has a name that means something else", None),
     ],
 )  # fmt: skip
