@@ -39,7 +39,7 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(
     assert status_of(*arguments, "--only", "entry=4K", "--repeat", "2") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("baseline_off_4K_1_1_r1\tfootprint ")
-    assert "24 trials in 2 rounds; series none, series 6.12" in lines
+    assert "36 trials in 2 rounds; series none, series 6.12" in lines
     assert any("no earlier run" in line for line in lines)
     assert not (project / "results").exists()
 
