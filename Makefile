@@ -7,15 +7,26 @@ DRIVER := $(VENV)/bin/driver
 PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 
-.PHONY: experiment test test-unit test-guest docs lint setup clean help
+# What the reply is about, in the order in which the thread raised it.
+EXPERIMENTS := pagetable-footprint five-cases fault-saving lookup-cost unshare-cost \
+               disabled-cost contention reverse-unmap alignment scale
+# `make experiments-all PLAN=--quick` runs the plans that are small enough for CI.
+PLAN :=
+
+.PHONY: experiment experiments-all test test-unit test-guest docs lint setup clean help
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 experiment: $(STAMP)  ## Build kernels and image, run the footprint experiment, render its notebook
 	$(DRIVER) run experiment pagetable-footprint
 	$(PYTHON) -m analysis.render results/latest
+
+experiments-all: $(STAMP)  ## Every experiment of the reply, then notebooks and reply into results/
+	for name in $(EXPERIMENTS); do $(DRIVER) run experiment $$name $(PLAN) || exit; done
+	$(PYTHON) -m analysis.render
+	$(PYTHON) -m analysis.reply --newest
 
 test: $(STAMP) lint test-unit test-guest  ## Everything: lint, types, unit tests, guest tests
 

@@ -30,13 +30,15 @@ def find_run(experiment: str, results: Path = RESULTS, samples: Path = SAMPLES) 
 
 
 def load_runs(experiments: Sequence[str], given: Path | str | None = None) -> dict[str, Run]:
-    """A run of each experiment: the given one for its own, else what :func:`find_run` finds.
+    """A run of each experiment: the given one for its own, for others the newest one beside it.
 
-    Raises what :func:`load_run` and :func:`find_run` do, and :class:`NoRun` for a given run of none
-    of the experiments.
+    Where there is none it is what :func:`find_run` finds. Raises what :func:`load_run` and
+    :func:`find_run` do, and :class:`NoRun` for a given run of none of the experiments.
     """
     runs = {}
+    results = RESULTS
     if given is not None:
+        results = Path(given).resolve().parent
         run = load_run(given)
         name = run.manifest.experiment.name
         if name not in experiments:
@@ -44,7 +46,7 @@ def load_runs(experiments: Sequence[str], given: Path | str | None = None) -> di
         runs[name] = run
     for name in experiments:
         if name not in runs:
-            runs[name] = load_run(find_run(name), experiment=name)
+            runs[name] = load_run(find_run(name, results), experiment=name)
     return runs
 
 

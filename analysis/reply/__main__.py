@@ -2,19 +2,21 @@
 """``python -m analysis.reply [RUN ...]``: write ``analysis/reply.md``.
 
 Without runs it is made from the samples that come with the code; a run that is given replaces the
-sample of its experiment.
+sample of its experiment. With ``--newest`` it is made from the newest runs of this checkout, and
+written beside them.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from analysis.load import ROOT, SAMPLES, NoRun, find_run, load_run
+from analysis.load import RESULTS, ROOT, SAMPLES, NoRun, find_run, load_run
 from analysis.reply.breakeven import break_even
 from analysis.reply.changing import changing
 from analysis.reply.finding import finding
@@ -26,7 +28,6 @@ from analysis.reply.saving import filling, tables
 from analysis.reply.verdicts import command, verdicts
 from analysis.reply.wording import FILTERS
 from driver.errors import UserError
-from driver.results.reader import Run
 
 TEMPLATES = ROOT / "analysis" / "templates"
 REPLY = ROOT / "analysis" / "reply.md"
@@ -46,26 +47,21 @@ EXPERIMENTS = (
 )
 
 
-def gather(given: Sequence[Path], samples: Path = SAMPLES) -> dict[str, Run]:
-    """A run of each experiment: those given, else the samples.
+def gather(given: Sequence[Path] = (), results: Path = SAMPLES) -> dict[str, Path]:
+    """The directory of a run of each experiment: those given, else the newest in ``results``.
 
     Raises :class:`NoRun` and what :func:`analysis.load.load_run` does.
     """
-    runs = {}
-    for path in given:
-        run = load_run(path)
-        runs[run.manifest.experiment.name] = run
-    strangers = sorted(runs.keys() - set(EXPERIMENTS))
+    places = {load_run(path).manifest.experiment.name: path.resolve() for path in given}
+    strangers = sorted(places.keys() - set(EXPERIMENTS))
     if strangers:
         raise NoRun(f"the reply says nothing about {', '.join(strangers)}")
-    for name in EXPERIMENTS:
-        if name not in runs:
-            runs[name] = load_run(find_run(name, results=samples, samples=samples))
-    return {name: runs[name] for name in EXPERIMENTS}
+    return {name: places.get(name) or find_run(name, results, results) for name in EXPERIMENTS}
 
 
-def compose(runs: Mapping[str, Run]) -> str:
-    """The reply, as Markdown."""
+def compose(places: Mapping[str, Path], folder: Path = REPLY.parent) -> str:
+    """The reply, as Markdown, with links for a file in ``folder``."""
+    runs = {name: load_run(place, experiment=name) for name, place in places.items()}
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -75,9 +71,12 @@ def compose(runs: Mapping[str, Run]) -> str:
         autoescape=False,
     )
     environment.filters.update(FILTERS)
+    environment.filters["link"] = lambda place: os.path.relpath(place, folder)
     saved, filled = tables(runs["pagetable-footprint"]), filling(runs["fault-saving"])
     left, changed = leaving(runs["unshare-cost"]), changing(runs["reverse-unmap"])
     return environment.get_template("reply.md.j2").render(
+        root=ROOT,
+        places=places,
         runs=runs,
         commands={name: command(run) for name, run in runs.items()},
         tables=saved,
@@ -99,15 +98,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m analysis.reply", description="Write the answer to the 2019 thread."
     )
     parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="instead of samples")
-    parser.add_argument("--output", type=Path, default=REPLY, help="default: analysis/reply.md")
+    parser.add_argument(
+        "--newest", action="store_true", help="the newest runs instead, into results/reply.md"
+    )
     chosen = parser.parse_args(arguments)
+    source, output = (RESULTS, RESULTS / REPLY.name) if chosen.newest else (SAMPLES, REPLY)
     try:
-        text = compose(gather(chosen.runs))
+        text = compose(gather(chosen.runs, source), output.parent)
     except (NoRun, UserError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    chosen.output.write_text(text, encoding="utf-8")
-    print(chosen.output)
+    output.write_text(text, encoding="utf-8")
+    print(output)
     return 0
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analysis import tidy
+from analysis.stats import Interval, median_interval
 from driver.results.reader import Run
 
 STEPS = {
@@ -26,28 +27,33 @@ MEMORY = {
 
 @dataclass(frozen=True)
 class Row:
-    """Instructions of one operation on one kind of memory: unpatched, and differences to that."""
+    """Instructions of one operation on one kind of memory: unpatched, and differences to that.
+
+    Differences are between guests of the same size, and their interval is over sizes.
+    """
 
     step: str
     memory: str
     plain: float
-    off: float
-    on: float
-    off_again: float
+    off: Interval
+    on: Interval
+    off_again: Interval
 
 
 def ordinary(run: Run) -> list[Row]:
     """From a run of disabled-cost."""
     rows = []
     for metric, step in STEPS.items():
+        cost = tidy.at_phase(run, "value", metric, "done")
         for memory, name in MEMORY.items():
-            if memory not in set(run.finished["memory"]):
+            if memory not in set(cost["memory"]):
                 continue
-            plain = tidy.number(run, metric, "done", memory=memory, kernel="baseline")
+            here = cost[cost["memory"] == memory].set_index("size")
+            plain = here[here["kernel"] == "baseline"]["value"]
+            patched = here[here["kernel"] == "patched"]
             more = [
-                tidy.number(run, metric, "done", memory=memory, kernel="patched", sharing=sharing)
-                - plain
+                median_interval(list(patched[patched["sharing"] == sharing]["value"] - plain))
                 for sharing in ("off", "on", "off-again")
             ]
-            rows.append(Row(step, name, plain, *more))
+            rows.append(Row(step, name, plain.median(), *more))
     return rows

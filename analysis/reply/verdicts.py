@@ -7,6 +7,7 @@ import shlex
 import tomllib
 from dataclasses import dataclass
 
+from analysis.load import ROOT
 from driver.results.reader import Run
 
 
@@ -25,9 +26,13 @@ class Verdict:
 def verdicts(run: Run) -> list[Verdict]:
     """The predictions of a run's own experiment text, judged by the run's checks.
 
-    Refuted by one counter-example, confirmed if all that could be asked hold, else undecided.
+    Refuted by one counter-example, confirmed if all that could be asked hold, else undecided. What
+    was learnt is written after the run, so that it is looked up in the experiment as it is now.
     """
     text = tomllib.loads(run.manifest.experiment.text)
+    now = ROOT / "experiments" / run.manifest.experiment.name / "experiment.toml"
+    later = tomllib.loads(now.read_text(encoding="utf-8")).get("predictions", [])
+    findings = {(p["name"], p["claim"]): p.get("finding", "") for p in later}
     rows = run.checks[run.checks["kind"] == "prediction"]
     found = []
     for prediction in text.get("predictions", []):
@@ -36,6 +41,7 @@ def verdicts(run: Run) -> list[Verdict]:
             verdict = "refuted"
         else:
             verdict = "confirmed" if asked and set(asked) == {"holds"} else "undecided"
+        finding = findings.get((prediction["name"], prediction["claim"]), "")
         found.append(
             Verdict(
                 experiment=run.manifest.experiment.name,
@@ -43,7 +49,7 @@ def verdicts(run: Run) -> list[Verdict]:
                 verdict=verdict,
                 held=asked.count("holds"),
                 asked=len(asked),
-                finding=" ".join(prediction.get("finding", "").split()),
+                finding=" ".join(finding.split()),
             )
         )
     return found
@@ -52,7 +58,7 @@ def verdicts(run: Run) -> list[Verdict]:
 def command(run: Run) -> str:
     """What to type to repeat a run from a clean clone."""
     options = run.manifest.options
-    words = ["driver", "run", "experiment", run.manifest.experiment.name]
+    words = [".venv/bin/driver", "run", "experiment", run.manifest.experiment.name]
     if options.quick:
         words.append("--quick")
     for factor, levels in options.only.items():

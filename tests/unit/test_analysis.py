@@ -12,7 +12,16 @@ from runs import FOOTPRINT, Bench
 
 from analysis import stats, tidy
 from analysis.load import SAMPLES, NoRun, find_run, load_run
-from analysis.render import NOTEBOOKS, BrokenNotebook, execute, main, notebooks_about
+from analysis.render import (
+    NOTEBOOKS,
+    BrokenNotebook,
+    execute,
+    experiments_of,
+    kernel,
+    main,
+    notebooks_about,
+    pictures,
+)
 from analysis.units import binary
 from driver.results.reader import Run
 
@@ -125,10 +134,24 @@ def test_rendering_writes_pictures_and_the_answers(
     assert "http" not in text.split("</style>")[1].replace("http://www.w3.org", "")
 
 
+def test_every_other_notebook_runs_on_the_samples() -> None:
+    """One process executes all of them: starting one takes longer than the work."""
+    with kernel() as process:
+        for notebook in sorted(set(NOTEBOOKS.glob("*.py")) - set(notebooks_about(FOOTPRINT))):
+            run = find_run(experiments_of(notebook)[0], SAMPLES, SAMPLES)
+            executed = execute(notebook, run, process)
+            assert list(pictures(executed)), notebook.name
+            for cell in executed.cells:
+                for output in cell.get("outputs", []):
+                    assert output.output_type != "stream", f"{notebook.name} warns: {output.text}"
+
+
 def test_every_notebook_has_a_sample_run() -> None:
-    experiments = {load_run(sample).manifest.experiment.name for sample in SAMPLE_RUNS}
-    about = [path for name in experiments for path in notebooks_about(name)]
-    assert sorted(about) == sorted(NOTEBOOKS.glob("*.py"))
+    sampled = {load_run(sample).manifest.experiment.name for sample in SAMPLE_RUNS}
+    for notebook in NOTEBOOKS.glob("*.py"):
+        named = experiments_of(notebook)
+        assert named, f"{notebook.name} does not say what it is about"
+        assert set(named) <= sampled, notebook.name
 
 
 def test_a_directory_that_is_no_run_is_one_message(
