@@ -5,18 +5,26 @@ from __future__ import annotations
 
 import re
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 # Code may also be indented; then it says nothing of itself, and is what a person types.
 _INDENTED = re.compile(r"(?<=\n\n)(?: {4}[^\n]*\n)+")
-_FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.M | re.S)
+# A comment before a fence may say what must be done first, which a reader has done already.
+_FENCE = re.compile(
+    r"(?:^<!-- first (?P<first>.*?) -->\n)?"
+    r"^```(?P<language>\w+)(?P<words>[^\n]*)\n(?P<text>.*?)^```$",
+    re.M | re.S,
+)
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, the words behind it, and what it must have printed."""
+    """A fenced block: its language, the words behind it, and what it must have printed.
+
+    ``first`` is a line of shell that must have been typed before.
+    """
 
     page: Path
     line: int
@@ -24,6 +32,7 @@ class Block:
     words: tuple[str, ...]
     text: str
     output: tuple[str, ...] = ()
+    first: str = ""
 
     def option(self, name: str) -> str:
         """The value of a word ``name=value``, or nothing."""
@@ -49,15 +58,14 @@ def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
     found: list[Block] = []
     for match in _FENCE.finditer(text):
-        line = text.count("\n", 0, match.start()) + 1
-        words = tuple(match[2].split())
-        if match[1] == "text" and "out" in words:
-            before = found.pop()
-            output = tuple(match[3].splitlines())
-            found.append(Block(before.page, before.line, before.language, before.words,
-                               before.text, output))  # fmt: skip
+        line = text.count("\n", 0, match.start("language")) + 1
+        words = tuple(match["words"].split())
+        if match["language"] == "text" and "out" in words:
+            found[-1] = replace(found[-1], output=tuple(match["text"].splitlines()))
         else:
-            found.append(Block(page, line, match[1], words, match[3]))
+            first = match["first"] or ""
+            block = Block(page, line, match["language"], words, match["text"], first=first)
+            found.append(block)
     prose = _FENCE.sub(lambda match: "\n" * match[0].count("\n"), text)
     for match in _INDENTED.finditer(prose):
         line = prose.count("\n", 0, match.start()) + 1

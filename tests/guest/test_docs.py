@@ -4,6 +4,9 @@
 Blocks marked ``guest`` are run in one shell, in a copy of the project: ``sh`` as it is, ``diff`` by
 applying it to the tree it names, ``toml`` by writing the file it names. What a page says is printed
 must be printed. See also ``tests/unit/test_docs.py``.
+
+The kernels that the pages take for granted are made first, so that those of the pages begin with
+what was compiled for them.
 """
 
 from __future__ import annotations
@@ -13,12 +16,19 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pages import ROOT, Block, blocks, documents
 
+from driver.artifacts import ImageArtifact, KernelArtifact
+
 SECONDS = 3000
+# Always the same commits, hence the same patches, hence a kernel that is compiled once.
+_NAMES = {"NAME": "A U Thor", "EMAIL": "author@example.org", "DATE": "2026-01-01T12:00:00Z"}
+AUTHOR = {f"GIT_{who}_{what}": text
+          for who in ("AUTHOR", "COMMITTER") for what, text in _NAMES.items()}  # fmt: skip
 _MARK = "=== block"
 
 
@@ -34,6 +44,8 @@ def script(parts: list[Block]) -> str:
     lines = ["set -e"]
     for number, block in enumerate(parts):
         lines.append(f"echo '{_MARK} {number}'")
+        if block.first:
+            lines.append(block.first)
         if block.language == "sh":
             lines.append(block.text)
         elif block.language == "diff":
@@ -46,8 +58,15 @@ def script(parts: list[Block]) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_page_can_be_followed(page: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def kernels(kernel: Callable[[str], KernelArtifact], image: ImageArtifact) -> None:
+    for series in ("none", "6.12"):
+        kernel(series)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Iterator[Path]:
+    """A copy of the project as the installation leaves it, and without a trace."""
     for folder in ("experiments", "guest-images", "kernel-patches"):
         shutil.copytree(ROOT / folder, tmp_path / folder, symlinks=True)
     binaries = tmp_path / ".venv/bin"
@@ -55,18 +74,22 @@ def test_the_page_can_be_followed(page: Path, tmp_path: Path) -> None:
     (binaries / "activate").write_text(f'PATH="{binaries}:$PATH"\n')
     (binaries / "driver").write_text(f'#!/bin/sh\nexec {sys.executable} -m driver.cli.main "$@"\n')
     (binaries / "driver").chmod(0o755)
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_page_can_be_followed(page: Path, clone: Path) -> None:
     parts = guest_blocks(page)
-    author = {"GIT_AUTHOR_NAME": "A U Thor", "GIT_AUTHOR_EMAIL": "author@example.org"}
-    committer = {name.replace("AUTHOR", "COMMITTER"): text for name, text in author.items()}
     done = subprocess.run(
         ["bash", "-c", script(parts)],
-        cwd=tmp_path,
+        cwd=clone,
         env={
             **{name: value for name, value in os.environ.items() if name != "DRIVER_PROJECT"},
-            "PATH": f"{binaries}:{os.environ['PATH']}",
+            "PATH": f"{clone / '.venv/bin'}:{os.environ['PATH']}",
             "DRIVER_CONFIG": "",
-            **author,
-            **committer,
+            **AUTHOR,
         },
         capture_output=True,
         text=True,

@@ -36,8 +36,8 @@ from driver.results import columns, schema
 
 # Programs that the pages may ask for besides the driver.
 KNOWN = {
-    ".", "./setup.sh", "cat", "cd", "cp", "git", "head", "ls", "make", "python", "sudo", "uv",
-    "zcat",
+    ".", "./setup.sh", "cat", "cd", "cp", "echo", "git", "head", "ls", "make", "python", "sudo",
+    "uv", "zcat",
 }  # fmt: skip
 _ASSIGNMENT = re.compile(r"\w+=(\S*|\$\(.*\))")
 
@@ -61,6 +61,57 @@ def shell_lines(block: Block) -> Iterator[list[str]]:
 
 def all_blocks(language: str) -> list[Block]:
     return [block for page in documents() for block in blocks(page) if block.language == language]
+
+
+# Lines that are not run as they stand on their page: a test that does the like, or why none can.
+ELSEWHERE = {
+    "git clone https://example.org/dax-pagetables.git": "the address is the reader's",
+    "cd dax-pagetables": "the address is the reader's",
+    "make setup": "installs packages; whoever runs the tests has done it",
+    "make test": "whoever runs the tests is doing it",
+    "make experiment": "tests/guest/test_main_job.py::test_the_quick_plan_holds",
+    "python -m analysis.render results/latest": (
+        "tests/unit/test_analysis.py::test_rendering_writes_pictures_and_the_answers"
+    ),
+    "driver build --source ~/linux": (
+        "tests/unit/kernel/test_kernel_build.py::test_is_built_as_it_stands_and_not_touched"
+    ),
+    "driver build kernel --variant debug": ("tests/unit/kernel/test_kernel_build.py::test_variant"),
+    "driver build kernel --variant debug-info": (
+        "tests/unit/kernel/test_kernel_build.py::test_debug_information_is_kept_beside_not_inside"
+    ),
+    "driver patch export linux": (
+        "tests/guest/test_series.py::test_what_is_committed_is_what_an_export_writes"
+    ),
+    "driver patch check": "tests/unit/kernel/test_kernel_review.py::test_a_good_series",
+    "driver patch check --series 6.12": (
+        "tests/unit/kernel/test_kernel_review.py::test_a_patch_that_needs_a_later_one_is_found"
+    ),
+    "driver run experiment pagetable-footprint --only entry=4K --dry-run": (
+        "tests/unit/test_run_command.py::test_a_dry_run_prints_the_plan_and_touches_nothing"
+    ),
+    "driver run experiment five-cases --only sharing=on --keep-guest": (
+        "tests/guest/test_debugging.py::test_a_failed_guest_is_kept_for_a_person"
+    ),
+    "driver run experiment five-cases --accel kvm": "needs a host whose KVM works",
+    "sudo usermod -aG kvm $USER": "changes the host",
+    "driver run experiment repeatability": (
+        "tests/guest/test_exact.py::test_two_runs_agree_to_the_byte"
+    ),
+    "driver repeatability latest": "tests/guest/test_exact.py::test_two_runs_agree_to_the_byte",
+    "driver shell": "tests/guest/test_shell.py::test_a_shell_over_ssh",
+    "driver shell --series 6.12 --variant debug --console": (
+        "tests/guest/test_shell.py::test_a_shell_on_the_console"
+    ),
+    "driver shell --variant debug-info --gdb": (
+        "tests/guest/test_debugging.py::test_a_debugger_finds_the_kernel_its_vmlinux_describes"
+    ),
+    "driver --install-completion": (
+        "tests/unit/test_settings.py::test_a_shell_that_asks_for_it_gets_it"
+    ),
+    "uv pip compile": "asks the package index for what is new",
+}
+RUN_HERE = {"guest", "unit", "mistake"}
 
 
 SHELL = [block for block in all_blocks("sh") if "mistake" not in block.words]
@@ -101,6 +152,31 @@ def test_what_is_typed_is_understood(block: Block, parse_only: Any) -> None:
             assert program in KNOWN, f"{block}: {program}"
         if program == "make":
             assert set(arguments) <= targets, f"{block}: {arguments}"
+
+
+def command_of(line: list[str]) -> str:
+    """A simple command as people compare them, however the program is found."""
+    words = list(dropwhile(_ASSIGNMENT.fullmatch, line))
+    return " ".join([Path(words[0]).name, *words[1:]]) if words else ""
+
+
+def test_every_line_is_run_by_some_test() -> None:
+    run: set[str] = set()
+    shown: set[str] = set()
+    for block in all_blocks("sh"):
+        lines = {command_of(line) for line in shell_lines(block)}
+        (run if RUN_HERE & set(block.words) else shown).update(lines)
+    left = shown - run - {""}
+    known = {line for line in left for told in ELSEWHERE if f"{line} ".startswith(f"{told} ")}
+    assert left - known == set(), "run it, or say in ELSEWHERE where it is run"
+    assert {told for told in ELSEWHERE if not any(line.startswith(told) for line in left)} == set()
+
+
+@pytest.mark.parametrize("told", sorted(ELSEWHERE.values()))
+def test_what_is_run_elsewhere_is_there(told: str) -> None:
+    path, _, name = told.partition("::")
+    if name:
+        assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", documents(), ids=lambda page: str(page.relative_to(ROOT)))

@@ -221,6 +221,16 @@ class TestCompletion:
         assert status_of("--show-completion", "bash") == 0
         assert "_DRIVER_COMPLETE" in capsys.readouterr().out
 
+    def test_a_shell_that_asks_for_it_gets_it(self, tmp_path: Path) -> None:
+        """Typed as it is in the documentation; the shell is found out from who asks."""
+        line = f"{sys.executable} -m driver.cli.main --install-completion; true"
+        environment = {**os.environ, "HOME": str(tmp_path), "DRIVER_CONFIG": ""}
+        done = subprocess.run(
+            ["bash", "-c", line], env=environment, capture_output=True, text=True, check=True
+        )
+        assert "bash completion installed" in done.stdout, done.stderr
+        assert "driver" in (tmp_path / ".bashrc").read_text(encoding="utf-8")
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
