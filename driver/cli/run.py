@@ -255,6 +255,7 @@ def _levels(only: Sequence[str]) -> dict[str, list[str]]:
 def _print_plan(definition: Definition, plan: Sequence[Trial], options: Options) -> None:
     from driver.experiment.estimate import estimate  # noqa: PLC0415
     from driver.experiment.plan import guests  # noqa: PLC0415
+    from driver.words import counted  # noqa: PLC0415
 
     kinds = guests(plan)
     seconds = estimate(context.project().results, definition.name, plan, options.jobs)
@@ -262,7 +263,8 @@ def _print_plan(definition: Definition, plan: Sequence[Trial], options: Options)
         writes = "".join(f"  {write.path}={write.text}" for write in trial.job.setup)
         typer.echo(f"{trial.id}\t{' '.join(trial.job.argv)}{writes}")
     kernels = ", ".join(dict.fromkeys(f"series {request.kernel.series}" for request in kinds))
-    typer.echo(f"{len(plan)} trials in {max(t.repeat for t in plan) + 1} rounds; {kernels}")
+    rounds = counted(max(trial.repeat for trial in plan) + 1, "round")
+    typer.echo(f"{counted(len(plan), 'trial')} in {rounds}; {kernels}")
     if seconds is None:
         typer.echo("no earlier run of this experiment to estimate the time from")
     else:

@@ -53,7 +53,7 @@ class TestDefaults:
     ) -> None:
         config.write_text("[run.experiment]\nquick = true\nrepeat = 3\n")
         assert status_of(*self.PLAN, "--repeat", "1") == 0
-        assert "in 1 rounds" in capsys.readouterr().out
+        assert "in 1 round;" in capsys.readouterr().out
 
     def test_may_apply_to_part_of_a_command(
         self, config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
