@@ -65,7 +65,15 @@ def _table(groups: Sequence[Group]) -> Table:
     factors = list(groups[0].factors) if groups else []
     for heading in (*factors, "accelerator"):
         table.add_column(heading)
-    for heading in ("trials", *(f"{name}s" for name in _DIGESTS), "counts", "s/trial", "slower"):
+    headings = (
+        "trials",
+        *(f"{name}s" for name in _DIGESTS),
+        "counts",
+        "again",
+        "s/trial",
+        "slower",
+    )
+    for heading in headings:
         table.add_column(heading, justify="right")
     for group in groups:
         seconds, factor = group.median_seconds, slowdown(groups, group)
@@ -75,10 +83,14 @@ def _table(groups: Sequence[Group]) -> Table:
             str(group.trials),
             *(str(len(group.digests[name])) if name in group.digests else "-" for name in _DIGESTS),
             str(len(group.counts)),
+            str(group.disturbed),
             "-" if seconds is None else f"{seconds:.2f}",
             "-" if factor is None else f"{factor:.2f}x",
         )
-    table.caption = "digests and counts: how many different ones; s/trial: median, run alone"
+    table.caption = (
+        "digests and counts: how many different ones; again: run again, being unlike other rounds; "
+        "s/trial: median, run alone"
+    )
     table.caption_justify = "left"
     return table
 

@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Protocol
 from driver.counters.source import UnreadableSource
 from driver.deadline import Deadline
 from driver.errors import GuestError
+from driver.experiment.agreement import MOST_AGAIN, doubted, odd_ones
 from driver.experiment.definition import Retry
 from driver.experiment.estimate import time_left
 from driver.experiment.outcome import (
@@ -110,34 +111,53 @@ class Runner:
     def execute(self, plan: Sequence[Trial], *, jobs: int = 1) -> list[TrialRecord]:
         """Run every trial that has no successful record yet; return the whole plan's records.
 
-        ``jobs`` guests run at a time. Raises whatever is not a guest's fault, KeyboardInterrupt
-        among it, after every guest has been ended.
+        ``jobs`` guests run at a time. Trials that should have agreed and did not are run again
+        (:mod:`driver.experiment.agreement`). Raises whatever is not a guest's fault,
+        KeyboardInterrupt among it, after every guest has been ended.
         """
         before = {trial.id: read_record(self.run, trial.id) for trial in plan}
         records = {name: record for name, record in before.items() if record and record.ok}
-        todo = iter([trial for trial in plan if trial.id not in records])
-        left = time_left(len(plan) - len(records))
-        running: set[Future[TrialRecord]] = set()
-        self.reporter.progress(len(records), len(plan))
         with (
             _directory(self.run.scratch),
             ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="trial") as pool,
         ):
             try:
-                while True:
-                    while len(running) < jobs and (trial := next(todo, None)) is not None:
-                        running.add(pool.submit(self._finish, trial, before[trial.id], jobs))
-                    if not running:
+                self._run_missing(plan, before, records, pool, jobs)
+                for _ in range(MOST_AGAIN):
+                    odd = {record.id: doubted(record) for record in odd_ones(records.values())}
+                    if not odd:
                         break
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        record = future.result()
-                        records[record.id] = record
-                        self._report(record, len(records), len(plan), left())
+                    self.reporter.note(f"run again, being unlike other rounds: {', '.join(odd)}")
+                    records = {name: found for name, found in records.items() if name not in odd}
+                    self._run_missing(plan, odd, records, pool, jobs)
             except BaseException:
                 self._state.halt()
                 raise
         return [records[trial.id] for trial in plan]
+
+    def _run_missing(
+        self,
+        plan: Sequence[Trial],
+        before: Mapping[str, TrialRecord | None],
+        records: dict[str, TrialRecord],
+        pool: Executor,
+        jobs: int,
+    ) -> None:
+        """Run what has no record yet, and add one for each; ``before`` are earlier tries."""
+        todo = iter([trial for trial in plan if trial.id not in records])
+        left = time_left(len(plan) - len(records))
+        running: set[Future[TrialRecord]] = set()
+        self.reporter.progress(len(records), len(plan))
+        while True:
+            while len(running) < jobs and (trial := next(todo, None)) is not None:
+                running.add(pool.submit(self._finish, trial, before[trial.id], jobs))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                record = future.result()
+                records[record.id] = record
+                self._report(record, len(records), len(plan), left())
 
     def _report(self, record: TrialRecord, done: int, total: int, left: str) -> None:
         self.reporter.progress(done, total, f"{record.id}{left}")

@@ -16,7 +16,7 @@ from driver.errors import UserError
 from driver.results.directory import RunDirectory
 from driver.results.manifest import Level, ManifestV1, read_manifest
 from driver.results.record import TrialRecord, read_raw, read_record
-from driver.results.schema import Accelerator
+from driver.results.schema import DISTURBED, Accelerator
 from driver.results.tidy import Number, numbers
 
 
@@ -26,12 +26,14 @@ class Group:
 
     ``digests`` are the different ones found, by what they are of; ``counts`` the different sets
     of numbers that entered the results. ``seconds`` is how long the host was busy with each trial
-    that ran alone.
+    that ran alone, ``disturbed`` how many attempts at them were not like the others, and do not
+    count.
     """
 
     factors: Mapping[str, Level]
     accelerator: Accelerator
     trials: int = 0
+    disturbed: int = 0
     digests: dict[str, set[str]] = field(default_factory=dict)
     counts: set[tuple[Number, ...]] = field(default_factory=set)
     seconds: list[float] = field(default_factory=list)
@@ -47,6 +49,7 @@ class Group:
 
     def add(self, record: TrialRecord, counts: Sequence[Number], *, alone: bool) -> None:
         self.trials += 1
+        self.disturbed += sum(attempt.verdict == DISTURBED for attempt in record.attempts)
         for name, digest in record.digests.items():
             self.digests.setdefault(name, set()).add(digest)
         self.counts.add(tuple(counts))

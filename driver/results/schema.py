@@ -48,6 +48,8 @@ CHECK_COLUMNS = (
 RESERVED = frozenset((*TRIAL_COLUMNS, *SAMPLE_COLUMNS, *CHECK_COLUMNS))
 
 OK = "ok"
+# The verdict of an attempt that ended well, and not as other rounds of the same exact trial did.
+DISTURBED = "disturbed"
 
 TIME_UNITS = frozenset({"ns", "us", "ms", "s"})
 INSTRUCTIONS = "instructions"

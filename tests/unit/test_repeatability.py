@@ -99,7 +99,7 @@ def test_the_command(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = exact_run(results)
     assert status_of(run.name, "latest") == 0
     row = capsys.readouterr().out.splitlines()[2].split()
-    assert row[-7:-1] == ["2", "1", "1", "1", "1", row[-2]]
+    assert row[-8:-1] == ["2", "1", "1", "1", "1", "0", row[-2]]
     alter(run, 0, digests={"console": "another"})
     assert status_of("latest") == 1
     assert "1 of 2 kinds of exact trials do not repeat" in capsys.readouterr().err

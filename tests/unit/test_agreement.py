@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trials that should have agreed: who is the odd one, and what becomes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from runs import Bench
+
+from driver.experiment.agreement import doubted, odd_ones
+from driver.guest.job import Job
+from driver.results.reader import read_run
+from driver.results.record import Attempt, TrialRecord, read_record
+from driver.results.schema import Accelerator, Validity
+
+ONLY = {"processes": ["1"], "gib": ["1"], "entry": ["2M"], "sharing": ["off"]}
+EXACT = Validity(Accelerator.EXACT, 3)
+
+
+def record(repeat: int, digest: str, *, verdict: str = "ok", level: int = 1) -> TrialRecord:
+    return TrialRecord(
+        id=f"{level}_r{repeat}",
+        sequence=repeat,
+        repeat=repeat,
+        factors={"level": level},
+        argv=["true"],
+        attempts=[Attempt(verdict=verdict, host_seconds=1.0)],
+        digests={"result": digest} if digest else {},
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "odd"),
+    [
+        ("a", []),
+        ("aaaa", []),
+        ("abaa", [1]),
+        ("abca", [1, 2]),
+        ("ab", [0, 1]),
+        ("aabb", [0, 1, 2, 3]),
+        ("aabbc", [0, 1, 2, 3, 4]),
+    ],
+)
+def test_the_odd_ones_are_few_or_all(outcomes: str, odd: list[int]) -> None:
+    found = odd_ones(record(number, letter) for number, letter in enumerate(outcomes))
+    assert [item.repeat for item in found] == odd
+
+
+def test_other_trials_and_failed_ones_have_no_say() -> None:
+    others = [record(0, "b", level=2), record(0, "b", verdict="lost"), record(1, "")]
+    assert odd_ones([record(2, "a"), record(3, "a"), *others]) == []
+
+
+def test_an_attempt_that_is_doubted_stays_on_record() -> None:
+    before = record(0, "a")
+    after = doubted(before)
+    assert not after.ok
+    assert after.last.host_seconds == before.last.host_seconds
+    assert (before.last.verdict, after.last.verdict) == ("ok", "disturbed")
+
+
+@pytest.mark.parametrize(("repeat", "again"), [(3, [2]), (2, [1, 2])])
+def test_what_differs_from_other_rounds_is_run_again(
+    repeat: int, again: list[int], tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, only={**ONLY, "kernel": ["baseline"]}, repeat=repeat, validity=EXACT)
+    (factory,) = bench.factories.values()
+    leaks = iter([1, *(0 for _ in range(10))])
+
+    def disturb_the_second(_job: Job) -> None:
+        factory.leak = next(leaks)  # of the next guest
+
+    factory.misbehave = disturb_the_second
+    conclusion = bench.run()
+    assert conclusion.complaint() is None
+    records = [read_record(conclusion.directory, trial.id) for trial in bench.plan]
+    verdicts = [[attempt.verdict for attempt in found.attempts] for found in records if found]
+    assert verdicts == [
+        ["disturbed", "ok"] if number in again else ["ok"] for number in range(1, repeat + 1)
+    ]
+    assert len({str(found.digests) for found in records if found}) == 1
+    assert len(read_run(conclusion.directory.path).trials) == repeat
