@@ -18,7 +18,7 @@ from analysis.reply.__main__ import EXPERIMENTS
 from driver.errors import UserError
 
 # They are part of every clone, in which git packs such tables to a twentieth.
-MOST_BYTES = 1_000_000
+MOST_BYTES = 1_200_000
 FILES = ("manifest.json", "trials.csv", "samples.csv", "checks.csv")
 
 

@@ -22,10 +22,13 @@ def binary(value: float, digits: int = 3) -> str:
     return f"{sign}{size:,.{max(0, digits - whole)}f} {_STEPS[step]}"
 
 
+_PREFIXES = ((1e15, " P"), (1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
+
+
 def short(value: float, digits: int = 3) -> str:
     """A count with ``digits`` significant digits and a decimal prefix: ``5.92 k``, ``2.38 M``."""
     sign, size = ("-" if value < 0 else ""), abs(value)
-    for limit, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+    for limit, prefix in _PREFIXES:
         if round(size) >= limit:
             return f"{sign}{_plain(size / limit, digits)}{prefix}"
     return f"{sign}{_plain(size, digits)}"

@@ -26,12 +26,15 @@ class Example:
 
 @dataclass(frozen=True)
 class BreakEven:
-    """``unmapping`` is the part of the later processes that may each unmap a part of a GiB, and
+    """``pays_from`` processes save memory and instructions, by either size of entry.
+
+    ``unmapping`` is the part of the later processes that may each unmap a part of a GiB, and
     ``rewriting`` the part of the processes that must write again after each write-back, for sharing
     to cost as many instructions as it saves; both for 2 MiB entries.
     """
 
     examples: list[Example]
+    pays_from: int
     unmapping: float
     rewriting: float
 
@@ -56,6 +59,7 @@ def break_even(
     ]
     return BreakEven(
         examples,
+        pays_from=max(fill.pays_from for fill in filling.values()),
         unmapping=leaving.saved / leaving.operations["munmap-part"].lost,
         rewriting=changing.flush_extra() / filling["2M"].fault,
     )

@@ -16,7 +16,10 @@ ENTRIES = 512
 
 @dataclass(frozen=True)
 class Call:
-    """Instructions of one call with one process, with most of them, and for each further one."""
+    """Instructions of one call with one process, with most of them, and for each further one.
+
+    ``each_plain`` is that of the unpatched kernel.
+    """
 
     name: str
     entry: str
@@ -25,6 +28,7 @@ class Call:
     most_off: float
     most_on: float
     sharers: int
+    each_plain: float
 
     @property
     def each_off(self) -> float:
@@ -44,6 +48,11 @@ class Changing:
     faults_off: float
     faults_on: float
 
+    def plain_extra(self, entry: str = "2M") -> float:
+        """The same with the switch off, on top of the unpatched kernel."""
+        call = self.calls["write-back", entry]
+        return (call.each_off - call.each_plain) / ENTRIES
+
     def flush_extra(self, entry: str = "2M") -> float:
         """Instructions more of a write-back, for each entry and further process."""
         call = self.calls["write-back", entry]
@@ -56,9 +65,9 @@ def changing(run: Run) -> Changing:
     calls = {}
     for entry in sorted(set(run.finished["entry"])):
 
-        def value(phase: str, sharing: str, sharers: int) -> float:
+        def value(phase: str, sharing: str, sharers: int, kernel: str = "patched") -> float:
             levels = {"entry": entry, "sharing": sharing, "sharers": sharers}  # noqa: B023
-            return tidy.number(run, "call", phase, kernel="patched", **levels)
+            return tidy.number(run, "call", phase, kernel=kernel, **levels)
 
         for phase, name in CALLS.items():
             calls[phase, entry] = Call(
@@ -69,6 +78,8 @@ def changing(run: Run) -> Changing:
                 value(phase, "off", most),
                 value(phase, "on", most),
                 most,
+                (value(phase, "off", most, "baseline") - value(phase, "off", least, "baseline"))
+                / (most - least),
             )
     faults = [
         tidy.number(

@@ -38,6 +38,10 @@ class Scale:
         """Standard error of either, in bytes."""
         return max(line.error or 0.0 for line in (self.own, self.shared)) * processes * gib
 
+    def resolution(self, processes: int, gib: float) -> float:
+        """Bytes by which a projection is off if a count of most processes is off by one page."""
+        return PAGE * (processes * gib) / (self.processes * self.gib)
+
     @staticmethod
     def above(processes: int, gib: int) -> int:
         """Bytes of the pages of PUDs above the tables, which each process has for itself."""

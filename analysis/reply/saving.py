@@ -76,7 +76,7 @@ class Filling:
     @property
     def pays_from(self) -> int:
         """Processes from which on all together save instructions."""
-        return max(2, 1 + -int(-self.extra // self.saved)) if self.saved > 0 else 0
+        return max(2, 1 + math.ceil(self.extra / self.saved))
 
 
 def tables(run: Run) -> dict[str, Tables]:

@@ -10,8 +10,8 @@ from analysis.units import binary, short
 
 
 def count(value: float, digits: int = 0) -> str:
-    """Thousands apart: ``2,376,585``."""
-    return f"{value:,.{digits}f}"
+    """Thousands apart, and a real minus: ``2,376,585``."""
+    return f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def against(value: float, other: float) -> str:
