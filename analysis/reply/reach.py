@@ -92,7 +92,8 @@ def scale(run: Run) -> Scale:
         return float(largest.loc[largest["tables"] == arm, column].iloc[0])
 
     # All guests of a fit have the same memory, which is what large plans use.
-    rows = growth[growth["processes"] >= min(1000, most)]
+    large = growth["processes"] >= 1000
+    rows = growth[large] if growth[large]["processes"].nunique() > 1 else growth
     besides = stats.fit_lines(rows[rows["tables"] == "shared"], "processes", "besides", by=["gib"])
     return Scale(
         own=lines["own",],
