@@ -44,7 +44,7 @@ echo '<5>trial has begun' >/dev/kmsg
 eval "$1"
 phase after
 ''', "trial"]
-timeout = "2 if way == 'spin' else 4 if way == 'brief' else 60"
+timeout = "1 if way == 'spin' else 4 if way == 'brief' else 60"
 phases = ["before", "after"]
 
 [sources.keep]
@@ -200,7 +200,7 @@ class Bench:
 
     def assert_nothing_left(self) -> None:
         """No process, no socket, no temporary file, no lock; whatever happened before."""
-        until(lambda: not self.processes(), "no guest is left", 5)
+        until(lambda: not self.processes(), "no guest is left", 20)
         if self.cache is not None:
             assert list(self.cache.glob("tmp/*")) == []
         assert list(self.temporary.iterdir()) == []

@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +22,8 @@ from driver.guest.job import Job, Write
 from driver.guest.machine import Machine
 from driver.guest.pace import REFERENCE_BOOT_SECONDS, slowness
 from driver.guest.session import Guest, boot
+from driver.guest.template import Template, Templates
+from driver.store import Store
 
 SMALL = Machine(memory_mib=512, vcpus=1, nvdimm_mib=512)
 # A line the kernel prints only when it is in trouble, said through /dev/kmsg.
@@ -36,11 +35,18 @@ def plain(kernel: Callable[[str], KernelArtifact]) -> KernelArtifact:
     return kernel("none")
 
 
+@pytest.fixture(scope="module")
+def template(store: Store, plain: KernelArtifact, image: ImageArtifact) -> Template:
+    return Templates(store).get(SMALL, plain, image)
+
+
 @pytest.fixture
-def guest(plain: KernelArtifact, image: ImageArtifact, tmp_path: Path) -> Iterator[Guest]:
-    with boot(SMALL, plain, image, tmp_path) as booted:
-        yield booted
-    assert not alive(booted.pid)
+def guest(template: Template, tmp_path: Path) -> Iterator[Guest]:
+    """A fork, which is had in a fifth of the time of a boot."""
+    with template.fork(tmp_path) as fork:
+        assert isinstance(fork, Guest)
+        yield fork
+    assert not alive(fork.pid)
 
 
 def soon(seconds: float = 60) -> Deadline:
@@ -59,8 +65,7 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_jobs_and_what_they_leave_behind(guest: Guest, plain: KernelArtifact) -> None:
-    assert guest.release == plain.release
+def test_jobs_and_what_they_leave_behind(guest: Guest) -> None:
     done = guest.run(
         Job(
             argv=["sh", "-c", "cat /proc/sys/vm/swappiness; echo error >&2; exit 3"],
@@ -70,7 +75,6 @@ def test_jobs_and_what_they_leave_behind(guest: Guest, plain: KernelArtifact) ->
     )
     assert (done.status, done.output) == (3, "17\nerror\n")
     assert guest.run(shell("kill -9 $$"), soon()).status == -signal.SIGKILL
-    assert "Linux version" in guest.console_text()
     ended = guest.close()
     assert (ended.ending, ended.status) == ("asked", 0)
     assert guest.close() is ended
@@ -89,6 +93,8 @@ def test_nothing_is_left(plain: KernelArtifact, image: ImageArtifact, tmp_path: 
     threads = threading.active_count()
     with boot(SMALL, plain, image, tmp_path) as guest:
         pid = guest.pid
+        assert guest.release == plain.release
+        assert "Linux version" in guest.console_text()
     assert not alive(pid)
     assert descriptors() <= before
     assert threading.active_count() <= threads + 1  # the thread that starts QEMUs stays
@@ -118,18 +124,18 @@ def test_a_splat_counts_although_the_job_succeeded(guest: Guest) -> None:
 
 
 def test_a_splat_ends_the_job_within_a_second(guest: Guest) -> None:
-    began = time.monotonic()
-    with pytest.raises(GuestSplat):
+    with pytest.raises(GuestSplat) as caught:
         guest.run(shell(f"echo '<3>{COMPLAINT}' > /dev/kmsg; sleep 100"), soon(100))
-    # The host may be busy; a verdict that waits for the job would take 100 s.
-    assert time.monotonic() - began < 10
+    verdict = time.time()
+    assert caught.value.log is not None
+    # QEMU has written nothing to the log since that line. A second, if nobody else is in the way.
+    crowd = slowness(SMALL, REFERENCE_BOOT_SECONDS)
+    assert verdict - caught.value.log.stat().st_mtime < crowd
 
 
-def test_a_tolerated_splat_does_not(
-    plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
-) -> None:
-    tolerate = frozenset({"xfs-shutdown"})
-    with boot(SMALL, plain, image, tmp_path, tolerate=tolerate) as guest:
+def test_a_tolerated_splat_does_not(template: Template, tmp_path: Path) -> None:
+    with template.fork(tmp_path, tolerate=frozenset({"xfs-shutdown"})) as guest:
+        assert isinstance(guest, Guest)
         done = guest.run(shell(f"echo '<3>{COMPLAINT}' > /dev/kmsg; echo done"), soon())
         assert done.output == "done\n"
         assert [splat.kind for splat in guest.console.splats] == ["xfs-shutdown"]
@@ -172,10 +178,7 @@ def test_a_guest_can_be_killed_from_another_thread(guest: Guest) -> None:
     assert guest.close().ending == "exited"
 
 
-def test_an_interrupt_ends_the_guest(
-    plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
-) -> None:
-    guest = boot(SMALL, plain, image, tmp_path)
+def test_an_interrupt_ends_the_guest(guest: Guest) -> None:
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt), guest:
         guest.run(shell("sleep 100"), soon(100))
@@ -235,7 +238,7 @@ def test_a_guest_that_never_gets_ready(
     plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
 ) -> None:
     machine = replace(SMALL, kernel_args=("rdinit=/usr/bin/sleep", "--", "1000"))
-    deadline = Deadline.after(10 * slowness(machine, REFERENCE_BOOT_SECONDS), "booting")
+    deadline = Deadline.after(6 * slowness(machine, REFERENCE_BOOT_SECONDS), "booting")
     with pytest.raises(GuestTimeout, match="while booting") as caught:
         boot(machine, plain, image, tmp_path, deadline=deadline)
     assert "sleep" in (caught.value.excerpt or "")
@@ -248,68 +251,6 @@ def test_a_qemu_that_refuses_to_start_says_why(
     with pytest.raises(GuestLost, match="QEMU exited with status 1 while booting") as caught:
         boot(SMALL, missing, image, tmp_path)
     assert "could not open kernel file" in (caught.value.excerpt or "")
-
-
-def test_ssh(plain: KernelArtifact, image: ImageArtifact, tmp_path: Path) -> None:
-    data = os.urandom(300_000)
-    (tmp_path / "up").write_bytes(data)
-    machine = replace(SMALL, ssh=True)
-    with boot(machine, plain, image, tmp_path / "guest") as guest, guest.ssh(soon()) as ssh:
-        done = ssh.run("uname -r; echo error >&2; exit 5", soon())
-        assert (done.status, done.stdout.strip(), done.stderr) == (5, plain.release, "error\n")
-        assert ssh.run(["echo", "two words", "$HOME"], soon()).stdout == "two words $HOME\n"
-        assert ssh.run("cat", soon(), stdin=b"x" * 100_000).stdout == "x" * 100_000
-        ssh.upload(tmp_path / "up", "/tmp/a file", soon(), mode=0o600)
-        there = ssh.run("stat -c %a '/tmp/a file'; sha256sum < '/tmp/a file'", soon()).stdout
-        assert there.split()[:2] == ["600", hashlib.sha256(data).hexdigest()]
-        ssh.download("/tmp/a file", tmp_path / "down", soon())
-        assert (tmp_path / "down").read_bytes() == data
-        with pytest.raises(GuestTimeout):
-            ssh.run("sleep 100", soon(1))
-        addresses = listening(guest.pid)
-    assert addresses == {"127.0.0.1"}
-
-
-def listening(pid: int) -> set[str]:
-    """The local addresses on which a process accepts TCP connections."""
-    inodes = set()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            inodes.add(str(entry.readlink()).removeprefix("socket:[").removesuffix("]"))
-    found = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[3] == "0A" and fields[9] in inodes:
-            address = bytes.fromhex(fields[1].split(":")[0])[::-1]
-            found.add(".".join(str(byte) for byte in address))
-    return found
-
-
-def test_the_live_console(plain: KernelArtifact, image: ImageArtifact, tmp_path: Path) -> None:
-    with boot(SMALL, plain, image, tmp_path, console=True) as guest:
-        assert guest.live_console is not None
-        guest.live_console.expect("Run /init as init process", soon())
-        interactive = "exec sh -i <>/dev/ttyS0 >&0 2>&0"
-        job = threading.Thread(target=lambda: guest.run(shell(interactive), soon()))
-        job.start()
-        guest.live_console.expect(r"[#$] ", soon())
-        guest.live_console.send_line("echo $((6 * 7))")
-        assert "42" in guest.live_console.expect(r"\n42\r?\n", soon())
-        guest.live_console.send_line("exit")
-        job.join(30)
-        assert not job.is_alive()
-        assert "echo $((6 * 7))" in guest.console_text()
-
-
-def test_a_debugger_can_attach(plain: KernelArtifact, image: ImageArtifact, tmp_path: Path) -> None:
-    with (
-        boot(SMALL, plain, image, tmp_path, gdb=tmp_path / "gdb"),
-        socket.socket(socket.AF_UNIX) as debugger,
-    ):
-        debugger.settimeout(10)
-        debugger.connect(str(tmp_path / "gdb"))
-        debugger.sendall(b"$?#3f")  # why has it stopped? (the remote protocol's first question)
-        assert debugger.recv(100).lstrip(b"+").startswith(b"$T02")  # by SIGINT, for us
 
 
 def test_five_level_page_tables(
