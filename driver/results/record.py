@@ -9,8 +9,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from driver.errors import UserError
 from driver.guest.job import JobResult, Sample, Value
 from driver.results.directory import RunDirectory, publish
 from driver.results.manifest import Level
@@ -72,12 +73,21 @@ def write_record(
 
 
 def read_record(run: RunDirectory, trial: str) -> TrialRecord | None:
-    """The record of a trial, or None if the trial has not been finished."""
+    """The record of a trial, or None if the trial has not been finished.
+
+    Raises :class:`UserError` for a file that the driver has not left like that: it writes none in
+    part, and will not guess whether the numbers beside it are whole.
+    """
+    path = run.trials / f"{trial}.json"
     try:
-        text = (run.trials / f"{trial}.json").read_bytes()
+        return TrialRecord.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    return TrialRecord.model_validate_json(text)
+    except ValidationError as error:
+        raise UserError(
+            f"{path} is damaged: {error.errors()[0]['msg']}",
+            hint=f"Remove it, and `driver run --resume {run.name}` runs that trial again.",
+        ) from error
 
 
 def read_raw(run: RunDirectory, trial: str) -> JobResult:

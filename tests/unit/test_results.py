@@ -19,7 +19,7 @@ from driver.results import tidy
 from driver.results.directory import RunDirectory, publish
 from driver.results.manifest import read_manifest
 from driver.results.reader import read_run
-from driver.results.record import Attempt, TrialRecord, read_raw, write_record
+from driver.results.record import Attempt, TrialRecord, read_raw, read_record, write_record
 from driver.results.schema import Accelerator, InvalidMeasurement, Validity
 from driver.results.tidy import numbers
 
@@ -111,6 +111,15 @@ def test_a_counter_is_refused_where_it_says_it_means_nothing(
     assert found.refused == [
         "touched: vmstat pgfault: vmstat is valid under exact, kvm, not under tcg"
     ]
+
+
+def test_a_damaged_record_is_named(finished: Path) -> None:
+    record = next(iter(sorted((finished / "trials").iterdir())))
+    record.write_bytes(record.read_bytes()[:100])
+    with pytest.raises(UserError, match="is damaged") as caught:
+        read_record(RunDirectory(finished), record.stem)
+    assert str(record) in caught.value.message
+    assert f"--resume {finished.name}" in (caught.value.hint or "")
 
 
 def test_names_sort_by_time_and_never_collide(tmp_path: Path) -> None:
