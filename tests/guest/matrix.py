@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from disturbed import Bench, Row
@@ -36,9 +37,14 @@ class Matrix(list[Line]):
     def __str__(self) -> str:
         rows = [("fault", "injected how", "rows lost", "rows duplicated", "verdict recorded")]
         rows += [(a.fault, a.injected, str(a.lost), str(a.twice), a.verdict) for a in self]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = (
-            " | ".join(word.ljust(width) for word, width in zip(row, widths, strict=True))
-            for row in rows
-        )
-        return "\n".join(lines)
+        return table(rows)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of words, in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        " | ".join(word.ljust(width) for word, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(lines)
