@@ -63,7 +63,7 @@ def _table(groups: Sequence[Group]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     factors = list(groups[0].factors) if groups else []
-    for heading in (*factors, "accelerator"):
+    for heading in (*factors, "accel"):
         table.add_column(heading)
     headings = (
         "trials",
