@@ -28,5 +28,6 @@ def percent(fraction: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """``1 trial``, ``2 trials``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """``1 trial``, ``2 trials``, ``3 patches``."""
+    ending = "" if number == 1 else "es" if noun.endswith(("ch", "s", "x")) else "s"
+    return f"{number:,} {noun}{ending}"

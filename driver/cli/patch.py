@@ -13,6 +13,7 @@ import typer
 
 from driver.cli import complete, context
 from driver.errors import CheckFailed, UserError
+from driver.words import counted
 
 if TYPE_CHECKING:
     from driver.kernel.checkout import Checkout
@@ -81,7 +82,8 @@ def checkout(
         made = clone.make(
             store, project, series=chosen, source=source, folder=target, reporter=reporter
         )
-    typer.echo(f"{made.tree}: {source.label} with {len(chosen.patches)} patches on the tag `base`")
+    patches = counted(len(chosen.patches), "patch")
+    typer.echo(f"{made.tree}: {source.label} with {patches} on the tag `base`")
     typer.echo("  edit, then         git commit -as")
     typer.echo(f"  build it           driver build --source {made.tree}")
     typer.echo(f"  measure it         driver run experiment NAME --source {made.tree}")
@@ -119,7 +121,7 @@ def export(
         typer.echo(f"written    {done.folder.name}/{name}")
     for name in done.removed:
         typer.echo(f"removed    {done.folder.name}/{name}")
-    typer.echo(f"unchanged  {len(done.unchanged)} patches of {done.folder}")
+    typer.echo(f"unchanged  {counted(len(done.unchanged), 'patch')} of {done.folder}")
     if done.untracked:
         with context.reporting() as reporter:
             names = ", ".join(done.untracked[:6])

@@ -30,6 +30,7 @@ from driver.process import run
 from driver.project import Project
 from driver.report import Reporter
 from driver.store import Store
+from driver.words import counted
 
 # checkpatch.pl begins each complaint with its kind and ends it with an empty line.
 _COMPLAINT = re.compile(r"^(?:ERROR|WARNING|CHECK):.*?(?=^$|\Z)", re.M | re.S)
@@ -124,7 +125,7 @@ def _checkpatch(request: Request, commit: str, report: Report, reporter: Reporte
             report.complaints += [Complaint(patch.name, "checkpatch", text) for text in found]
             reporter.progress(number, len(series.patches), patch.name)
         worktree.remove(source, tree)
-    report.done.append(f"checkpatch.pl --strict on {len(series.patches)} patches")
+    report.done.append(f"checkpatch.pl --strict on {counted(len(series.patches), 'patch')}")
 
 
 def _steps(
@@ -144,8 +145,9 @@ def _steps(
             report.done.append("sparse on the files of the series, against the base")
         for patch, text in steps.walk(f"building each patch, {what}", full=full):
             report.complaints.append(Complaint(patch, f"build, {what}", text))
-    scope = "the whole kernel" if full else f"{len(steps.objects)} objects of the series"
-    report.done.append(f"{scope}, after each of {len(request.patches)} patches, {what}")
+    scope = "the whole kernel" if full else f"{counted(len(steps.objects), 'object')} of the series"
+    after = f"each of {counted(len(request.patches), 'patch')}"
+    report.done.append(f"{scope}, after {after}, {what}")
     if not sparse.present() and not request.variant:
         report.done.append("sparse is not installed: not run")
 

@@ -70,8 +70,15 @@ ELSEWHERE = {
     "make setup": "installs packages; whoever runs the tests has done it",
     "make test": "whoever runs the tests is doing it",
     "make experiment": "tests/guest/test_main_job.py::test_the_quick_plan_holds",
+    "make experiments-all": (
+        "tests/guest/test_costs.py::test_the_quick_plan_of_an_experiment_holds"
+    ),
     "python -m analysis.render results/latest": (
         "tests/unit/test_analysis.py::test_rendering_writes_pictures_and_the_answers"
+    ),
+    "python -m analysis.sample results/latest": (
+        "tests/unit/test_samples.py"
+        "::test_a_sample_is_the_tables_of_a_run_and_takes_the_place_of_the_last"
     ),
     "driver build --source ~/linux": (
         "tests/unit/kernel/test_kernel_build.py::test_is_built_as_it_stands_and_not_touched"
@@ -152,6 +159,31 @@ def test_what_is_typed_is_understood(block: Block, parse_only: Any) -> None:
             assert program in KNOWN, f"{block}: {program}"
         if program == "make":
             assert set(arguments) <= targets, f"{block}: {arguments}"
+
+
+# What stands for something else in a command that a sentence quotes.
+_ELIDED = re.compile(r"\.\.\.|\bNAME=|\u2026")
+
+
+def quoted() -> list[tuple[str, str]]:
+    """Every command of the driver that a sentence quotes, and the page."""
+    found = []
+    for page in documents():
+        prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+        for text in re.findall(r"`(driver [^`]+)`", prose):
+            if not _ELIDED.search(text):
+                found.append((str(page.relative_to(ROOT)), " ".join(text.split())))
+    return found
+
+
+@pytest.mark.parametrize(("page", "text"), quoted())
+def test_what_a_sentence_quotes_is_understood(page: str, text: str, parse_only: Any) -> None:
+    words = shlex.split(text)[1:]
+    named = parse_only
+    while words and words[0] in getattr(named, "commands", {}):
+        named = named.commands[words.pop(0)]
+    if words:  # more than the name of a command
+        parse_only(args=shlex.split(text)[1:], prog_name="driver", standalone_mode=False)
 
 
 def command_of(line: list[str]) -> str:

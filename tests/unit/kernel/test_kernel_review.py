@@ -56,7 +56,7 @@ def test_a_good_series(store: Store, project: Project, tarball: str, no_sparse: 
         "the whole kernel builds, options off",
         "2 objects of the series, after each of 2 patches, options on",
         "sparse is not installed: not run",
-        "1 objects of the series, after each of 2 patches, options off",
+        "1 object of the series, after each of 2 patches, options off",
     ]
     off = next((store.root / "scratch/kernel-build").glob("*-6.12-options-off"))
     assert "CONFIG_FEATURE" not in (off / ".config").read_text()
@@ -124,7 +124,7 @@ def test_an_object_that_comes_with_a_later_patch_is_no_complaint(
     )
     report = check(store, project, tarball)
     assert report.complaints == []
-    assert any(line.startswith("1 objects of the series") for line in report.done)
+    assert any(line.startswith("1 object of the series") for line in report.done)
 
 
 def test_only_what_sparse_did_not_say_of_the_base_counts(
