@@ -60,7 +60,10 @@ def build(
         bool, typer.Option("--json", help="Print one JSON object; no progress.")
     ] = False,
 ) -> None:
-    """Build the kernel, the guest image, or both, and print where they are."""
+    """Build the kernel, the guest image, or both.
+
+    What is in the cache is not built again. Prints where everything is.
+    """
     if what is What.IMAGE:
         _refuse(ctx, what, "series", "source", "variant", "jobs")
     if what is What.KERNEL:

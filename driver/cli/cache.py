@@ -19,7 +19,7 @@ group = typer.Typer(help="Show what the cache holds, or make it smaller.", no_ar
 
 @group.command("list")
 def show() -> None:
-    """Show every artifact, the longest unused first, and how much room they take."""
+    """Show every artifact and its size, the longest unused first."""
     from driver import prune  # noqa: PLC0415
 
     root = Store().root
@@ -44,10 +44,10 @@ def make_smaller(
         bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")
     ] = False,
 ) -> None:
-    """Remove the artifacts that were unused for longest, but none that is in use.
+    """Remove the artifacts that were unused for longest.
 
-    Everything removed is made again when it is needed. The driver does this by itself, with the
-    limit that `driver cache list` shows, whenever it has made something new.
+    None that is in use. Everything removed is made again when it is needed. The driver does this by
+    itself, with the limit that `driver cache list` shows, whenever it has made something new.
     """
     from driver import prune  # noqa: PLC0415
 

@@ -59,11 +59,11 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one line per number.")] = False,
 ) -> None:
-    """Compare two runs of one experiment: every number, in every arm, before and after.
+    """Compare two runs of one experiment, number by number.
 
-    Numbers that repeat (counts, instructions of an exact run) are compared exactly. Numbers that
-    vary get a bootstrap confidence interval of their change. Runs of different plans are compared
-    on what they have in common, and the rest is said.
+    In every arm, before and after. Numbers that repeat (counts, instructions of an exact run) are
+    compared exactly. Numbers that vary get a bootstrap confidence interval of their change. Runs of
+    different plans are compared on what they have in common, and the rest is said.
     """
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")

@@ -9,7 +9,7 @@ import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from driver.errors import UserError
 from driver.project import Project
@@ -48,14 +48,19 @@ def verbose() -> bool:
 
 
 def colour() -> bool:
-    """Whether stderr may carry colour: a terminal, and nobody set NO_COLOR (no-color.org)."""
-    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    """Whether stderr may carry colour."""
+    return _may_be_coloured(sys.stderr)
 
 
 def style(text: str, code: str) -> str:
     """``text`` in an ANSI style (``"1;31"``) for standard output, if that may carry colour."""
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return f"\x1b[{code}m{text}\x1b[0m" if coloured else text
+    return f"\x1b[{code}m{text}\x1b[0m" if _may_be_coloured(sys.stdout) else text
+
+
+def _may_be_coloured(stream: TextIO) -> bool:
+    """A terminal that can do it, and nobody set NO_COLOR (no-color.org)."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not plain
 
 
 def given(ctx: typer.Context, *names: str) -> list[str]:

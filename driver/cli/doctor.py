@@ -26,10 +26,11 @@ def doctor(
         typer.Option("--json", help="Print one JSON object, with the commands for every system."),
     ] = False,
 ) -> None:
-    """Say what this machine lacks and how to get it; exits with 3 if it is needed.
+    """Say what this machine lacks and how to get it.
 
-    Looks at tools, disk, memory, the cache, the kernel source and KVM. KVM is believed only when a
-    guest boots and computes under it, which takes a built kernel; nothing is built for it.
+    Exits with 3 if it is needed. Looks at tools, disk, memory, the cache, the kernel source and
+    KVM. KVM is believed only when a guest boots and computes under it, which takes a built kernel;
+    nothing is built for it.
     """
     from driver.doctor import Verdict, examine  # noqa: PLC0415  (rich and pydantic: 0.2 s)
     from driver.doctor.systems import detect  # noqa: PLC0415

@@ -51,10 +51,11 @@ def logs(
         typer.Option("--console", help="Only the console, word for word; no source lines."),
     ] = False,
 ) -> None:
-    """Show the trials of a run; with TRIAL, its attempts and its guest's console.
+    """Show the trials of a run, or what the guest of one said.
 
-    Stack traces get source lines from the kernel that printed them, if it was built with debug
-    information. The console is that of the last attempt.
+    With TRIAL, its attempts and its guest's console. Stack traces get source lines from the kernel
+    that printed them, if it was built with debug information. The console is that of the last
+    attempt.
     """
     from driver.experiment.load import parse  # noqa: PLC0415  (pandas: half a second)
     from driver.results.manifest import read_manifest  # noqa: PLC0415

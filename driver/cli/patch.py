@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from driver.kernel.review import Report
 
 group = typer.Typer(
-    help="A series of patches as commits to work on, back, and checked.",
+    help="Work on a series of patches as commits, and check it.",
     no_args_is_help=True,
 )
 
@@ -62,9 +62,10 @@ def checkout(
         ),
     ] = None,
 ) -> None:
-    """Make a git tree of a kernel with a series as commits on the tag `base`.
+    """Make a git tree of a kernel with a series as commits.
 
-    Edit and commit there as in any kernel tree; `driver build --source DIR` builds it as it stands.
+    They are on the tag `base`. Edit and commit there as in any kernel tree; `driver build --source
+    DIR` builds it as it stands.
     """
     from driver.kernel import clone  # noqa: PLC0415  (pydantic: 0.2 s)
     from driver.kernel.obtain import obtain  # noqa: PLC0415
@@ -107,9 +108,10 @@ def export(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the commits since the tag `base` as the patches of a series; the same ones every time.
+    """Write the commits of a checkout as a series of patches.
 
-    The list in series.toml follows; cover letter and Kconfig fragments stay as they are.
+    Those since the tag `base`; the same files every time. The list in series.toml follows; cover
+    letter and Kconfig fragments stay as they are.
     """
     from driver.kernel import export as exports  # noqa: PLC0415
 
@@ -154,10 +156,11 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check every patch: checkpatch.pl --strict, sparse if it is installed, and that it builds.
+    """Check every patch of a series as a maintainer would.
 
-    The series is built with its options on and off, and each of its patches on top of those before
-    it. Exits with 1 if there is anything to complain of.
+    checkpatch.pl --strict, sparse if it is installed, and that everything builds: the series is
+    built with its options on and off, and each of its patches on top of those before it. Exits with
+    1 if there is anything to complain of.
     """
     from driver.kernel import review  # noqa: PLC0415
     from driver.kernel import series as patch_series  # noqa: PLC0415

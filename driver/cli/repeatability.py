@@ -30,7 +30,9 @@ def repeatability(
         ),
     ],
 ) -> None:
-    """Count in how many ways trials with the same factors came out, in one run or in several.
+    """Count in how many ways trials that are alike came out.
+
+    Those with the same factors, in one run or in several.
 
     One digest of everything and one set of counts is what --accel exact promises, whatever else
     the host was doing; status 1 if it is not kept. Trials of other accelerators are counted as

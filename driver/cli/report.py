@@ -35,10 +35,11 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write a run as one self-contained HTML page: question, numbers, verdicts, provenance.
+    """Write a run as one self-contained page of HTML.
 
-    The page loads nothing from anywhere, follows the reader's light or dark setting, and fits a
-    phone. It is made from the run's files alone and can be made again at any time.
+    Question, numbers, verdicts, charts, provenance, and how to repeat it. The page loads nothing
+    from anywhere, follows the reader's light or dark setting, and fits a phone. It is made from the
+    run's files alone and can be made again at any time.
     """
     from driver.cli.decoding import decode_trial, with_note  # noqa: PLC0415
     from driver.experiment.reading import read_conclusion  # noqa: PLC0415  (pandas: half a second)

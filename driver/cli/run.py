@@ -32,7 +32,7 @@ class Accel(enum.Enum):
     KVM = "kvm"
 
 
-group = typer.Typer(help="Run an experiment, or go on with a run that was interrupted.")
+group = typer.Typer(help="Run an experiment, or go on with an interrupted run.")
 
 
 @group.callback(invoke_without_command=True)
@@ -51,7 +51,7 @@ def resume(
         bool, typer.Option("--keep-guest", help="With --resume: as in `driver run experiment`.")
     ] = False,
 ) -> None:
-    """Run an experiment, or go on with a run that was interrupted."""
+    """Run an experiment, or go on with an interrupted run."""
     if keep_guest and run is None:
         raise UserError(
             "--keep-guest before the experiment goes with --resume",
@@ -128,7 +128,10 @@ def experiment(
         bool, typer.Option("--dry-run", help="Print the plan and what it may take; run nothing.")
     ] = False,
 ) -> None:
-    """Run all trials of an experiment and hold the results against what it expects."""
+    """Run all trials of an experiment and judge the results.
+
+    They are held against what the experiment expects.
+    """
     from driver.cli.guests import validity  # noqa: PLC0415
     from driver.experiment.lifecycle import new_manifest  # noqa: PLC0415  (pandas: half a second)
     from driver.experiment.load import load  # noqa: PLC0415

@@ -20,7 +20,7 @@ _PLAIN_WIDTH = 100
 
 
 def list_all() -> None:
-    """Show the experiments that can be run, and the runs there are."""
+    """Show the experiments and the runs that there are."""
     from driver.errors import UserError  # noqa: PLC0415
     from driver.experiment.load import available, load  # noqa: PLC0415
     from driver.results.directory import LATEST, RunDirectory  # noqa: PLC0415
@@ -57,7 +57,10 @@ def show(
         bool, typer.Option("--rebuild", help="Make the CSV files anew from the trials' records.")
     ] = False,
 ) -> None:
-    """Show what a run found, judged anew from its files; exits like the run did."""
+    """Show what a run found.
+
+    It is judged anew from its files. Exits like the run did.
+    """
     from driver.experiment.lifecycle import review  # noqa: PLC0415
 
     finish(review(find(name), rebuild=rebuild))

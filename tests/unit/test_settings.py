@@ -8,13 +8,13 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-import typer.main
 
 from driver import __version__
 from driver.cli import context, settings
-from driver.cli.main import app, main
+from driver.cli.main import command, main
 from driver.errors import HostError
 from driver.project import Project
 
@@ -38,6 +38,14 @@ def status_of(*arguments: str) -> int:
         main(arguments)
     assert isinstance(left.value.code, int)
     return left.value.code
+
+
+def every_command() -> list[Any]:
+    """The driver itself and all that is below it."""
+    found = [command()]
+    for each in found:
+        found += getattr(each, "commands", {}).values()
+    return found
 
 
 class TestDefaults:
@@ -118,19 +126,23 @@ class TestDefaults:
 
     def test_every_option_of_every_command_has_a_type(self) -> None:
         """Or it would be dropped from the schema, and its default refused."""
-        main_ = typer.main.get_command(app)
-        commands = [main_]
-        for command in commands:
-            commands += getattr(command, "commands", {}).values()
+        for each in every_command():
             declared = {
                 option.removeprefix("--")
-                for parameter in command.params
+                for parameter in each.params
                 for option in parameter.opts
                 if option.startswith("--")
             }
-            fields = settings.schema(command, "any").model_fields.values()
+            fields = settings.schema(each, "any").model_fields.values()
             known = {field.alias for field in fields}
-            assert declared <= known | {*settings.NO_DEFAULTS}, command.name
+            assert declared <= known | {*settings.NO_DEFAULTS}, each.name
+
+
+def test_every_command_is_summed_up_in_half_a_line() -> None:
+    """The lists of commands show no more of it on eighty columns; the rest would be cut off."""
+    _, *commands = every_command()
+    cut = [each.name for each in commands if each.get_short_help_str(59).endswith("...")]
+    assert cut == []
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,9 +177,14 @@ class TestTerminal:
         written, status = self.run("show", "nothing", terminal=True, NO_COLOR="")
         assert (b"\x1b[31m" in written, status) == (True, 2)
 
-    @pytest.mark.parametrize(("terminal", "no_color"), [(True, "1"), (False, "")])
-    def test_who_wants_no_colour_gets_none(self, terminal: bool, no_color: str) -> None:
-        written, status = self.run("show", "nothing", terminal=terminal, NO_COLOR=no_color)
+    @pytest.mark.parametrize(
+        ("terminal", "no_color", "term"),
+        [(True, "1", "xterm"), (True, "", "dumb"), (False, "", "xterm")],
+    )
+    def test_who_wants_no_colour_gets_none(self, terminal: bool, no_color: str, term: str) -> None:
+        written, status = self.run(
+            "show", "nothing", terminal=terminal, NO_COLOR=no_color, TERM=term
+        )
         assert (b"\x1b" in written, status) == (False, 2)
         assert written.startswith(b"error: ")
 
