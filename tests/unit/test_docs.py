@@ -76,6 +76,7 @@ ELSEWHERE = {
     "python -m analysis.render results/latest": (
         "tests/unit/test_analysis.py::test_rendering_writes_pictures_and_the_answers"
     ),
+    "python tests/guest/figures.py": "it measures for minutes, and asserts nothing",
     "python -m analysis.sample results/latest": (
         "tests/unit/test_samples.py"
         "::test_a_sample_is_the_tables_of_a_run_and_takes_the_place_of_the_last"
