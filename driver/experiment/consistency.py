@@ -15,9 +15,9 @@ from driver.counters import sources
 from driver.experiment import expression
 from driver.experiment.definition import Assertion, Command, Experiment, Fit, Prediction
 from driver.experiment.expression import Call
-from driver.experiment.lines import Path
 from driver.results.schema import RESERVED
 from driver.results.tidy import WORKLOAD_SOURCE
+from driver.tomllines import Path
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ValidationError
 from driver.errors import UserError
 from driver.experiment.consistency import Problem, problems
 from driver.experiment.definition import Experiment
-from driver.experiment.lines import Path as KeyPath
-from driver.experiment.lines import key_lines, nearest
+from driver.tomllines import Path as KeyPath
+from driver.tomllines import key_lines, nearest
 
 FILE_NAME = "experiment.toml"
 

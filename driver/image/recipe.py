@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from driver import tomlfile
 from driver.errors import UserError
 from driver.project import Project
 
@@ -56,26 +55,11 @@ def load(project: Project, name: str) -> Recipe:
     """Read the recipe of image ``name``; :class:`UserError` when absent or malformed."""
     path = project.images / name / RECIPE
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomlfile.read(path, Recipe)
     except (FileNotFoundError, NotADirectoryError):
         known = ", ".join(names(project)) or "none"
         raise UserError(
             f"there is no image {name!r}", hint=f"Name one of guest-images/: {known}."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}", hint="Mend the TOML syntax.") from None
-    try:
-        return Recipe.model_validate(data)
-    except ValidationError as error:
-        # An unknown key first: one that is missing is often its echo.
-        first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-        where = ".".join(str(part) for part in first["loc"])
-        unknown = first["type"] == "extra_forbidden"
-        close = difflib.get_close_matches(where, Recipe.model_fields, n=1) if unknown else []
-        meant = f"Did you mean `{close[0]}`? " if close else ""
-        raise UserError(
-            f"{path}: {where}: {'there is no such key' if unknown else first['msg']}",
-            hint=f"{meant}Known keys: {', '.join(Recipe.model_fields)}.",
         ) from None
 
 

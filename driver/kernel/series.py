@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from driver import tomlfile
 from driver.errors import UserError
 from driver.kernel import checkout
 from driver.kernel.fragment import Fragment
@@ -106,7 +106,7 @@ def load(project: Project, name: str) -> Series:
             f"there is no series `{name}` (no {path})",
             hint=f"Known: {', '.join([*known, NONE])}.{_meant(name, known)}",
         )
-    listed = _parse(path)
+    listed = tomlfile.read(path, SeriesFile)
     _check_files(path, listed)
     return Series(
         name=name,
@@ -116,23 +116,6 @@ def load(project: Project, name: str) -> Series:
         fragments=tuple(Fragment.read(folder / fragment) for fragment in listed.kconfig),
         folder=folder,
     )
-
-
-def _parse(path: Path) -> SeriesFile:
-    try:
-        return SeriesFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid TOML: {error}") from error
-    except ValidationError as error:
-        # An unknown key first: one that is missing is often its echo.
-        first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-        where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"]
-        hint = None
-        if first["type"] == "extra_forbidden":
-            message = "there is no such key"
-            hint = _meant(where, list(SeriesFile.model_fields)).strip() or None
-        raise UserError(f"{path}: `{where}`: {message}", hint=hint) from error
 
 
 def _check_files(path: Path, listed: SeriesFile) -> None:

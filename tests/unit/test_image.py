@@ -202,7 +202,10 @@ def test_a_recipe_that_asks_for_what_is_not_there(
     ("text", "message"),
     [
         ("suite = ", "Invalid value"),
-        (RECIPE.replace("description", "decription"), "decription: there is no such key"),
+        (
+            RECIPE.replace("description", "decription"),
+            r"recipe.toml:\d: `decription`: there is no such key",
+        ),
         (RECIPE + "\ncolour = 'red'", "colour"),
         (RECIPE.replace('["/bin/tool"]', '["bin/tool"]'), "not an absolute path"),
         (RECIPE.replace('["other"]', '["a/b"]'), "not a plain name"),

@@ -53,7 +53,7 @@ class TestFile:
     @pytest.mark.parametrize(
         ("changes", "message", "hint"),
         [
-            ({"patchs": []}, "`patchs`: there is no such key", "Did you mean `patches`?"),
+            ({"patchs": []}, "`patchs`: there is no such key", None),
             ({"base": None}, "`base`: Field required", None),
             ({"base": "six"}, "`base`: String should match pattern", None),
             ({"name": "Two Words"}, "`name`: String should match pattern", None),
