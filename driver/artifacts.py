@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from driver.store import Artifact
+
 
 @dataclass(frozen=True)
 class KernelArtifact:
@@ -22,6 +24,20 @@ class KernelArtifact:
     config: Path
     build_log: Path
     provenance: dict[str, object]
+
+    @classmethod
+    def stored(cls, artifact: Artifact, provenance: dict[str, object]) -> KernelArtifact:
+        """The kernel in an artifact of the store."""
+        folder = artifact.path
+        return cls(
+            digest=artifact.digest,
+            release=artifact.facts["release"],
+            vmlinux=folder / "vmlinux",
+            bzimage=folder / "bzImage",
+            config=folder / "config",
+            build_log=folder / "build.log",
+            provenance=provenance,
+        )
 
 
 @dataclass(frozen=True)

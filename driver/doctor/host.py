@@ -134,15 +134,7 @@ def _kvm(store: Store, reporter: Reporter) -> Finding:
     # A kernel without patches, if there is one: it is the least likely to be broken.
     made = min(kernels, key=lambda artifact: (len(artifact.inputs["patches"]), artifact.digest))
     image = images[-1]
-    kernel = KernelArtifact(
-        digest=made.digest,
-        release=made.facts["release"],
-        vmlinux=made.path / "vmlinux",
-        bzimage=made.path / "bzImage",
-        config=made.path / "config",
-        build_log=made.path / "build.log",
-        provenance={},
-    )
+    kernel = KernelArtifact.stored(made, {})
     booted = ImageArtifact(image.digest, "", next(image.path.glob("initramfs*")), {})
     try:
         choice = choose("auto", store, kernel, booted, notify=reporter.note)

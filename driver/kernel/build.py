@@ -25,7 +25,7 @@ from driver.kernel.worktree import WorkTree
 from driver.process import run
 from driver.project import Project
 from driver.report import Reporter
-from driver.store import Artifact, Store
+from driver.store import Store
 
 _KIND = "kernel"
 
@@ -58,7 +58,7 @@ def build_kernel(
     artifact = store.get(
         _KIND, request.inputs(), lambda work: _build(store, request, work, jobs, reporter)
     )
-    return _describe(artifact, request)
+    return KernelArtifact.stored(artifact, {**request.provenance(), **artifact.facts})
 
 
 def processors() -> int:
@@ -162,15 +162,3 @@ def _collect(make: Make, work: Path) -> bool:
     if debug_info:
         shutil.copyfile(whole, work / "vmlinux.debug")
     return debug_info
-
-
-def _describe(artifact: Artifact, request: Request) -> KernelArtifact:
-    return KernelArtifact(
-        digest=artifact.digest,
-        release=artifact.facts["release"],
-        vmlinux=artifact.path / "vmlinux",
-        bzimage=artifact.path / "bzImage",
-        config=artifact.path / "config",
-        build_log=artifact.path / "build.log",
-        provenance={**request.provenance(), **artifact.facts},
-    )
