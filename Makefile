@@ -8,12 +8,12 @@ PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 
 # What the reply is about, in the order in which the thread raised it.
-EXPERIMENTS := pagetable-footprint five-cases fault-saving lookup-cost unshare-cost \
+EXPERIMENTS := pagetable-footprint fault-saving lookup-cost unshare-cost five-cases \
                disabled-cost contention reverse-unmap alignment scale
 # `make experiments-all PLAN=--quick` runs the plans that are small enough for CI.
 PLAN :=
 
-.PHONY: experiment experiments-all test test-unit test-guest docs lint setup clean help
+.PHONY: experiment experiments-all reply test test-unit test-guest docs lint setup clean help
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -27,6 +27,10 @@ experiments-all: $(STAMP)  ## Every experiment of the reply, then notebooks and 
 	for name in $(EXPERIMENTS); do $(DRIVER) run experiment $$name $(PLAN) || exit; done
 	$(PYTHON) -m analysis.render
 	$(PYTHON) -m analysis.reply --newest
+
+reply: $(STAMP)  ## Make the reply and its pictures anew from the samples
+	$(PYTHON) -m analysis.illustrate
+	$(PYTHON) -m analysis.reply
 
 test: $(STAMP) lint test-unit test-guest  ## Everything: lint, types, unit tests, guest tests
 

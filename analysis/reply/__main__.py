@@ -16,6 +16,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from analysis.illustrate import PICTURES
 from analysis.load import RESULTS, ROOT, SAMPLES, NoRun, find_run, load_run
 from analysis.reply.breakeven import break_even
 from analysis.reply.changing import changing
@@ -35,10 +36,10 @@ REPLY = ROOT / "analysis" / "reply.md"
 # In the order of the thread.
 EXPERIMENTS = (
     "pagetable-footprint",
-    "five-cases",
     "fault-saving",
     "lookup-cost",
     "unshare-cost",
+    "five-cases",
     "disabled-cost",
     "contention",
     "reverse-unmap",
@@ -59,8 +60,10 @@ def gather(given: Sequence[Path] = (), results: Path = SAMPLES) -> dict[str, Pat
     return {name: places.get(name) or find_run(name, results, results) for name in EXPERIMENTS}
 
 
-def compose(places: Mapping[str, Path], folder: Path = REPLY.parent) -> str:
-    """The reply, as Markdown, with links for a file in ``folder``."""
+def compose(
+    places: Mapping[str, Path], folder: Path = REPLY.parent, pictures: Path = PICTURES
+) -> str:
+    """The reply, as Markdown, with links for a file in ``folder`` and to its ``pictures``."""
     runs = {name: load_run(place, experiment=name) for name, place in places.items()}
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -77,6 +80,7 @@ def compose(places: Mapping[str, Path], folder: Path = REPLY.parent) -> str:
     return environment.get_template("reply.md.j2").render(
         root=ROOT,
         places=places,
+        pictures=pictures,
         runs=runs,
         commands={name: command(run) for name, run in runs.items()},
         tables=saved,
@@ -102,9 +106,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--newest", action="store_true", help="the newest runs instead, into results/reply.md"
     )
     chosen = parser.parse_args(arguments)
-    source, output = (RESULTS, RESULTS / REPLY.name) if chosen.newest else (SAMPLES, REPLY)
+    source, output, pictures = SAMPLES, REPLY, PICTURES
+    if chosen.newest:
+        source, output, pictures = RESULTS, RESULTS / REPLY.name, RESULTS / "notebooks"
     try:
-        text = compose(gather(chosen.runs, source), output.parent)
+        text = compose(gather(chosen.runs, source), output.parent, pictures)
     except (NoRun, UserError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

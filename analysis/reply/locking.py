@@ -19,13 +19,16 @@ ARMS = {"unpatched": ("baseline", "off"), "off": ("patched", "off"), "on": ("pat
 
 @dataclass(frozen=True)
 class Load:
-    """One load on most processors: per 100 operations, semaphores not free; per one, faults."""
+    """One load on most processors.
+
+    Per 100 operations sleeps for semaphores, and semaphores not had at the first attempt; per one
+    operation faults.
+    """
 
     name: str
     contended: dict[str, Interval]
     sleeps: dict[str, Interval]
     faults: dict[str, Interval]
-    shootdowns: dict[str, Interval]
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,18 @@ class Locking:
     rounds: int
     loads: list[Load]
     added: float
+
+    @property
+    def apart(self) -> list[str]:
+        """Loads for which the interval of sleeps with sharing on overlaps neither of the others."""
+        return [
+            f"*{load.name}*"
+            for load in self.loads
+            if all(
+                load.sleeps["on"].low > other.high or load.sleeps["on"].high < other.low
+                for other in (load.sleeps["off"], load.sleeps["unpatched"])
+            )
+        ]
 
 
 def locking(run: Run) -> Locking:
@@ -59,7 +74,8 @@ def locking(run: Run) -> Locking:
         tidy.change(run, "vmstat", f"dax_pt_share_{what}", "ready", "worked")
         for what in ("attach", "detach")
     ]
-    taken = (changes[0]["change"] + changes[1]["change"]) / operations
+    changes = [change[change["sharing"] == "on"] for change in changes]
+    taken = (changes[0]["change"] + changes[1]["change"]) / operations[changes[0].index]
     return Locking(
         processors=most,
         workers=int(tidy.number(run, "workers", "worked")),
@@ -70,10 +86,9 @@ def locking(run: Run) -> Locking:
                 per_operation(load, 100, "contended-writes", "contended-reads"),
                 per_operation(load, 100, "sleeps"),
                 per_operation(load, 1, "minor-faults"),
-                per_operation(load, 1, "shootdowns"),
             )
             for load, name in LOADS.items()
             if load in set(run.finished["load"])
         ],
-        added=float(taken[changes[0]["sharing"] == "on"].median()),
+        added=float(taken.median()),
     )

@@ -1,0 +1,161 @@
+# ---
+# jupyter:
+#   experiment: contention
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Do processes that share page tables wait for each other?
+#
+# Eight processes work on the same GiB of a file at the same time, on one, two and four processors.
+# Counted is how often somebody slept for a semaphore, how often one was not had at the first attempt,
+# faults, and TLB shootdowns. These are counts and valid under emulation, but who meets whom depends on
+# how the host runs the guest's processors: each combination is run several times, and shown as the
+# median with its 95 % bootstrap interval. How *long* anybody waited cannot be said here.
+
+# %% tags=["parameters"]
+run_path = None  # the newest run, unless analysis.render says which
+
+# %%
+import pandas as pd
+from IPython.display import Markdown, display
+
+from analysis import charts, plots, stats, tidy
+from analysis.load import load_runs
+
+plots.use_style()
+run = load_runs(["contention"], run_path)["contention"]
+OWN, SHARED = plots.VERMILLION, plots.BLUE
+ARMS = [
+    ("baseline", "off", plots.GREY, "unpatched"),
+    ("patched", "off", OWN, "sharing off"),
+    ("patched", "on", SHARED, "sharing on"),
+]
+LOADS = {"fault": "map, touch 16 places, unmap", "fork": "fork; the child touches", "mixed": "half and half"}
+rounds = run.trials["repeat"].nunique()
+display(
+    Markdown(
+        f"Run `{run.name}`: {len(run.finished)} of {len(run.trials)} trials in {rounds} rounds, "
+        f"accelerator `{run.manifest.accelerator}`; counts {run.manifest.valid['counts']}, "
+        f"time {run.manifest.valid['time']}."
+    )
+)
+
+
+def per_operation(*metrics):
+    frames = [tidy.at_phase(run, "value", metric, "worked") for metric in metrics]
+    made = frames[0].copy()
+    made["value"] = sum(frame["value"] for frame in frames)
+    made["value"] /= tidy.at_phase(run, "value", "operations", "worked")["value"]
+    return made
+
+
+# %% [markdown]
+# ## Semaphores
+# Attaching to a table and letting go of it hold the lock of the file's mappings (`i_mmap_rwsem`) for
+# writing. So do mmap, munmap, fork and exit, without sharing too. Who sleeps has waited. Who does
+# not get a semaphore at the first attempt may have waited by spinning; or it was free, but somebody
+# queues for it who has not run yet. That is all it can be on one processor, where nobody spins.
+
+# %%
+first_attempts = per_operation("contended-writes", "contended-reads")
+ROWS = {
+    "sleeps\nper 100 operations": per_operation("sleeps"),
+    "not at the first attempt\nper 100 operations": first_attempts,
+}
+loads = [load for load in LOADS if load in set(first_attempts["load"])]
+
+
+def of(frame, load, kernel, sharing):
+    rows = frame[frame["load"] == load]
+    return rows[(rows["kernel"] == kernel) & (rows["sharing"] == sharing)]
+
+
+panels = []
+figure = plots.grid(len(ROWS), len(loads), height=6.4)
+for row, (name, frame) in enumerate(ROWS.items()):
+    highest = 0
+    for column, load in enumerate(loads):
+        axis = figure.axes[row * len(loads) + column]
+        panel = charts.Panel(
+            axis,
+            LOADS[load] if row == 0 else "",
+            "processors" if row == len(ROWS) - 1 else "",
+            show=lambda y: f"{y:,.0f}",
+            log_y=False,
+        )
+        for place, (kernel, sharing, colour, arm) in enumerate(ARMS):
+            groups = of(frame, load, kernel, sharing).groupby("processors")["value"]
+            found = {number: stats.median_interval(100 * values) for number, values in groups}
+            panel.curve(
+                f"{arm} {list(found.values())[-1].estimate:,.1f}",
+                colour,
+                # Side by side, or the intervals would hide each other.
+                [number * 1.06 ** (place - 1) for number in found],
+                [each.estimate for each in found.values()],
+                spread=(
+                    [each.low for each in found.values()],
+                    [each.high for each in found.values()],
+                ),
+            )
+            highest = max(highest, *(each.high for each in found.values()))
+        panels.append(panel)
+    axis.set_ylim(0, 1.05 * highest)
+    figure.axes[row * len(loads)].set_ylabel(name)
+processors = sorted(set(first_attempts["processors"]))
+for panel in panels:
+    panel.close()
+    panel.axes.set_xticks(processors, [str(number) for number in processors])
+plots.picture(
+    figure,
+    alt="Sleeps for a semaphore, and first attempts at one that failed, per 100 operations, against "
+    "the number of processors, for three loads, on the unpatched kernel and with sharing off and on.",
+)
+
+# %%
+COUNTS = {
+    "sleeps for a semaphore, per 100": (100, per_operation("sleeps")),
+    "semaphores not at the first attempt, per 100": (100, first_attempts),
+    "spinlocks not free, per 100": (100, per_operation("contended-spins")),
+    "faults": (1, per_operation("minor-faults")),
+    "TLB shootdowns": (1, per_operation("shootdowns")),
+}
+most = max(first_attempts["processors"])
+
+
+def cell(scale, frame, load, kernel, sharing):
+    rows = of(frame, load, kernel, sharing)
+    found = stats.median_interval(scale * rows[rows["processors"] == most]["value"])
+    if found.low == found.high:
+        return f"{found.estimate:,.1f}"
+    return f"{found.estimate:,.1f} ({found.low:,.1f} to {found.high:,.1f})"
+
+
+table = pd.DataFrame(
+    {
+        (load, name): {
+            what: cell(scale, frame, load, kernel, sharing)
+            for what, (scale, frame) in COUNTS.items()
+        }
+        for load in loads
+        for kernel, sharing, _, name in ARMS
+    }
+).T
+display(Markdown(f"Per operation, on {most} processors: the median of {rounds}, and its interval."))
+table
+
+# %% [markdown]
+# ## Lock acquisitions that sharing adds
+# One to attach and one to let go: counted by the kernel.
+
+# %%
+attached = tidy.change(run, "vmstat", "dax_pt_share_attach", since="ready", until="worked")
+released = tidy.change(run, "vmstat", "dax_pt_share_detach", since="ready", until="worked")
+operations = tidy.at_phase(run, "value", "operations", "worked")["value"]
+attached["added"] = (attached["change"] + released["change"]) / operations
+attached.query("kernel == 'patched'").groupby(["sharing", "load"])["added"].median().unstack().map(
+    "{:.2f}".format
+)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reply is what the committed samples make of its template, and leads to where it says."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from runs import FOOTPRINT, Bench
+
+from analysis.illustrate import ORIGINS, PICTURES, origins
+from analysis.load import ROOT, NoRun, load_run
+from analysis.reply.__main__ import EXPERIMENTS, REPLY, compose, gather, main
+from analysis.reply.reach import Scale
+from analysis.reply.saving import Filling
+from analysis.reply.verdicts import command, verdicts
+from analysis.stats import Line
+from driver.experiment.load import load
+
+
+@pytest.fixture(scope="module")
+def reply() -> str:
+    return compose(gather())
+
+
+def test_the_reply_is_made_from_the_samples(reply: str) -> None:
+    assert REPLY.read_text(encoding="utf-8") == reply, "make it anew: make reply"
+
+
+def test_the_pictures_are_those_of_the_notebooks_and_samples() -> None:
+    written = json.loads((PICTURES / ORIGINS).read_text(encoding="utf-8"))
+    assert written == origins(), "make them anew: make reply"
+
+
+def test_every_picture_is_shown(reply: str) -> None:
+    shown = re.findall(r"^!\[[^\]]+\]\(([^)]+)\)$", reply, re.MULTILINE)
+    assert {REPLY.parent / link for link in shown} == set(PICTURES.glob("*.png"))
+
+
+def test_every_link_leads_somewhere(reply: str) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", reply)
+    assert len(links) > 3 * len(EXPERIMENTS)
+    assert [link for link in links if not (REPLY.parent / link).exists()] == []
+
+
+def test_every_experiment_stands_with_its_command_in_the_order_of_the_thread(reply: str) -> None:
+    places = [reply.index(f"> `{command(load_run(place))}`") for place in gather().values()]
+    assert places == sorted(places)
+
+
+def test_every_experiment_of_the_reply_is_made_by_one_command() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    listed = re.search(r"^EXPERIMENTS := (.*)$", makefile, re.MULTILINE)
+    assert listed
+    assert tuple(listed[1].split()) == EXPERIMENTS
+
+
+def test_samples_answer_the_questions_that_the_experiments_ask_today() -> None:
+    """A sample may be older than a finding, but not than a claim."""
+    for name, place in gather().items():
+        current = load(ROOT / "experiments", name).experiment
+        claims = [verdict.claim for verdict in verdicts(load_run(place))]
+        assert claims == [prediction.claim for prediction in current.predictions], name
+
+
+def test_what_is_refuted_has_a_finding() -> None:
+    bare = [
+        (verdict.experiment, verdict.claim)
+        for place in gather().values()
+        for verdict in verdicts(load_run(place))
+        if verdict.verdict == "refuted" and not verdict.finding
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "processes"),
+    [(-5, 2), (0, 2), (100, 2), (101, 3), (250, 4)],
+)
+def test_from_how_many_processes_on_it_pays(extra: float, processes: int) -> None:
+    """The first one pays ``extra`` more, each later one saves 100."""
+    filling = Filling("2M", 512, 9, 9, 9, 500, 500 + extra, 500, 400, 1, 2, 3)
+    assert filling.pays_from == processes
+    assert (processes - 1) * filling.saved >= filling.extra
+    assert processes == 2 or (processes - 2) * filling.saved < filling.extra
+
+
+def test_a_projection_states_what_one_page_in_its_largest_count_would_change() -> None:
+    line = Line(slope=4096, intercept=0, error=0, points=5, worst=0)
+    scale = Scale(line, line, 10_000, 16, 0, 0, 0, 0, 0)
+    assert scale.own_at(10_000, 6144) == 10_000 * 6144 * 4096
+    assert scale.resolution(10_000, 16) == 4096
+    assert scale.resolution(10_000, 6144) == 6144 / 16 * 4096
+    assert scale.above(10_000, 6144) == 10_000 * 12 * 4096
+    assert scale.above(1, 1) == 4096
+
+
+def test_a_run_takes_the_place_of_the_sample_of_its_experiment(tmp_path: Path) -> None:
+    only = {"processes": ["1", "2", "8"], "gib": ["1"]}
+    bench = Bench(tmp_path, only=only)
+    for factory in bench.factories.values():
+        factory.collisions = 40
+    run = bench.run().directory.path
+    places = gather([run])
+    assert places[FOOTPRINT] == run
+    text = compose(places, tmp_path)
+    assert f"]({run.name}/)" in text
+    assert "--only processes=1,2,8 --only gib=1" in text
+    assert "up to 8 processes" in text
+
+
+def test_a_run_that_the_reply_is_not_about_is_one_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    with pytest.raises(NoRun, match="driver run experiment"):
+        gather(results=tmp_path)
