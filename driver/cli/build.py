@@ -43,7 +43,10 @@ def build(
         ),
     ] = None,
     variant: Annotated[
-        str | None, typer.Option(help="More kernel configuration, e.g. `debug`.")
+        str | None,
+        typer.Option(
+            help="More kernel configuration, e.g. `debug`.", autocompletion=complete.variants
+        ),
     ] = None,
     jobs: Annotated[
         int | None,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 import tempfile
 import threading
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driver.cli import context
+from driver.cli import complete, context
 from driver.cli.debugger import how_to_debug
 from driver.cli.decoding import WITH_LINES, decode_from, with_note
 from driver.errors import GuestError, GuestSplat, UserError, WorkloadFailed
 
 if TYPE_CHECKING:
     from driver.guest.session import Guest
+    from driver.store import Store
 
 _PROVISION_SECONDS = 180.0
 
@@ -32,13 +34,23 @@ def shell(
     *,
     series: Annotated[
         str | None,
-        typer.Option(help="Patch series, or `none`; as in `driver build`."),
+        typer.Option(
+            help="Patch series, or `none`; as in `driver build`.", autocompletion=complete.series
+        ),
     ] = None,
     source: Annotated[str | None, typer.Option(help="Kernel source; as in `driver build`.")] = None,
     variant: Annotated[
-        str | None, typer.Option(help="Kernel variant; as in `driver build`.")
+        str | None,
+        typer.Option(
+            help="Kernel variant; as in `driver build`.", autocompletion=complete.variants
+        ),
     ] = None,
-    image: Annotated[str, typer.Option(help="Guest image: a folder of guest-images/.")] = "dax",
+    image: Annotated[
+        str,
+        typer.Option(
+            help="Guest image: a folder of guest-images/.", autocompletion=complete.images
+        ),
+    ] = "dax",
     memory: Annotated[int, typer.Option(metavar="MIB", help="Memory of the guest.")] = 1024,
     vcpus: Annotated[int, typer.Option(help="Processors of the guest.")] = 2,
     nvdimm: Annotated[int, typer.Option(metavar="MIB", help="Size of the NVDIMM.")] = 2304,
@@ -68,6 +80,7 @@ def shell(
     from driver.guest.session import boot  # noqa: PLC0415
     from driver.image import build_image  # noqa: PLC0415
     from driver.kernel import build_kernel  # noqa: PLC0415
+    from driver.kernel.series import default_series  # noqa: PLC0415
 
     if attach is not None:
         others = {name for name in ctx.params if name not in ("attach", "command")}
@@ -101,12 +114,22 @@ def shell(
                 if socket is not None:
                     _say(how_to_debug(kernel.vmlinux.parent, socket))
                 status = _inside(guest, command or [], console=console)
-        except GuestSplat as error:
-            if error.excerpt:
-                found = decode_from(error.excerpt, kernel.vmlinux.parent, series or "none")
+        except GuestError as error:
+            if isinstance(error, GuestSplat) and error.excerpt:
+                named = series or default_series(source)
+                found = decode_from(error.excerpt, kernel.vmlinux.parent, named)
                 error.excerpt = with_note(found)
+            _keep_log(error, store)
             raise
     raise typer.Exit(status)
+
+
+def _keep_log(error: GuestError, store: Store) -> None:
+    """Save the console from the directory of the guest, which goes with it."""
+    if error.log is not None and error.log.exists():
+        kept = store.scratch("logs") / "shell-console.log"
+        shutil.copyfile(error.log, kept)
+        error.log = kept
 
 
 def _inside(guest: Guest, command: list[str], *, console: bool) -> int:

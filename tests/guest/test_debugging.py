@@ -128,6 +128,9 @@ def test_a_panic_in_the_shell_is_told_with_its_trace(plain: KernelArtifact) -> N
     bare = re.sub(r" \(.*\)$", "", text.removeprefix("  | "))
     expected = decode(bare, symbols)
     assert expected.text in text
+    log = re.search(r"^log: (.*)$", done.stderr, re.M)
+    assert log is not None
+    assert "sysrq_handle_crash+" in Path(log[1]).read_text(errors="replace")
     if symbols.has_lines:
         assert "drivers/tty/sysrq.c:" in text
     else:

@@ -229,6 +229,7 @@ class TestCompletion:
             ("driver do", ["doctor"]),
             ("driver run experiment five", ["five-cases"]),
             ("driver build --series smaps", ["smaps-dax"]),
+            ("driver shell --variant debug-", ["debug-info"]),
         ],
     )
     def test_offers_commands_and_names(self, line: str, offered: list[str]) -> None:
