@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from matrix import HEADING, PROPERTY, table
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.image import build_image
@@ -28,6 +29,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.guest)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The faults that were injected, and what each cost, as the tests report them."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    rows = [
+        row
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, row in report.user_properties
+        if name == PROPERTY
+    ]
+    if rows:
+        terminalreporter.section("faults")
+        terminalreporter.write_line(table([HEADING, *rows]))
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -103,6 +103,7 @@ class Bench:
 
     root: Path
     cache: Path | None = None
+    drivers: list[Driver] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         folder = self.root / "experiments" / NAME
@@ -141,7 +142,8 @@ class Bench:
                 stderr=sink,
                 env={**os.environ, **environment},
             )
-        return Driver(child, log)
+        self.drivers.append(Driver(child, log))
+        return self.drivers[-1]
 
     def run(self, *arguments: str) -> tuple[int, str]:
         """A driver from start to end: its exit status and what it said on standard error."""
@@ -187,10 +189,15 @@ class Bench:
         return found | processes_of(self.cache) if self.cache else found
 
     def guest(self, trial: str, *, besides: int = 0) -> int:
-        """Wait until a trial's workload runs; returns its QEMU, another one than ``besides``."""
+        """Wait until a trial's workload runs; returns its QEMU, another one than ``besides``.
+
+        Of a trial that will not run, because no driver does, the last driver tells why.
+        """
         console = self.results / "latest" / "scratch" / trial / "console.log"
 
         def look() -> int | None:
+            at_work = any(driver.child.poll() is None for driver in self.drivers)
+            assert at_work, f"{trial} has been missed: {self.drivers[-1].said()}"
             log = str(console.resolve())
             pids = [pid for pid, words in self.processes().items() if log in words]
             begun = console.is_file() and "trial has begun" in console.read_text(errors="replace")

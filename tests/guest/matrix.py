@@ -4,40 +4,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from disturbed import Bench, Row
 
+# What a test's report calls a row of the table. Reports come from workers too; print() does not.
+PROPERTY = "fault"
+HEADING = ("fault", "injected how", "rows lost", "rows duplicated", "verdict recorded")
+
 
 @dataclass(frozen=True)
-class Line:
-    """A row of the table at the end."""
+class Matrix:
+    """Holds mended runs against undisturbed ones; ``record`` is pytest's ``record_property``."""
 
-    fault: str
-    injected: str
-    lost: int
-    twice: int
-    verdict: str
-
-
-class Matrix(list[Line]):
-    """What became of each fault."""
+    record: Callable[[str, object], None]
 
     def add(
         self, fault: str, injected: str, bench: Bench, expected: list[Row], verdict: str
     ) -> None:
-        """Hold a mended run against what an undisturbed one came to."""
+        """One row: what became of a run, and what an undisturbed one came to."""
         found, wanted = Counter(bench.numbers()), Counter(expected)
         lost, twice = wanted - found, found - wanted
-        self.append(Line(fault, injected, lost.total(), twice.total(), verdict))
+        counts = (str(lost.total()), str(twice.total()))
+        self.record(PROPERTY, (fault, injected, *counts, verdict))
         assert not lost, f"lost: {sorted(lost)}"
         assert not twice, f"twice or never planned: {sorted(twice)}"
-
-    def __str__(self) -> str:
-        rows = [("fault", "injected how", "rows lost", "rows duplicated", "verdict recorded")]
-        rows += [(a.fault, a.injected, str(a.lost), str(a.twice), a.verdict) for a in self]
-        return table(rows)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

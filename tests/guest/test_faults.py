@@ -27,13 +27,9 @@ from driver.store import Store
 CALM = [f"plain_calm_{turn}_r1" for turn in (1, 2, 3)]
 
 
-@pytest.fixture(scope="module")
-def matrix(request: pytest.FixtureRequest) -> Iterator[Matrix]:
-    table = Matrix()
-    yield table
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        print(f"\n{table}")
+@pytest.fixture
+def matrix(record_property: Callable[[str, object], None]) -> Matrix:
+    return Matrix(record_property)
 
 
 @pytest.fixture
