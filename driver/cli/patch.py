@@ -196,7 +196,7 @@ def check(
     else:
         _print(report)
     if report.complaints:
-        raise CheckFailed(f"{len(report.complaints)} complaints about series {name}")
+        raise CheckFailed(f"{counted(len(report.complaints), 'complaint')} about series {name}")
 
 
 def _print(report: Report) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from driver.doctor.finding import Finding, Verdict, everywhere
 from driver.doctor.systems import System
-from driver.errors import DriverError
+from driver.errors import DriverError, HostError
 from driver.kernel import debian, pristine
 from driver.kernel.source import DEFAULT_BASE
+from driver.process import run
 from driver.prune import MANIFEST
 from driver.report import Reporter
 from driver.store import Artifact, Store
@@ -54,7 +55,7 @@ def _cache(store: Store) -> list[Finding]:
     except OSError as error:
         told = f"no: {error.strerror}"
         return [*findings, Finding("cache", "writable", Verdict.LACK, told, remedy=elsewhere)]
-    sizes = {path.name: _size(path) for path in sorted(root.iterdir()) if path.is_dir()}
+    sizes = _sizes(root)
     large = ", ".join(f"{name} {_gib(size)}" for name, size in sizes.items() if size > GIB // 10)
     total = _gib(sum(sizes.values())) + (f" ({large})" if large else "")
     return [
@@ -64,20 +65,22 @@ def _cache(store: Store) -> list[Finding]:
     ]
 
 
-def _size(folder: Path) -> int:
-    """Bytes on disk below a folder: holes cost nothing, a file with two names is counted once."""
-    seen: set[tuple[int, int]] = set()
-    total = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            try:
-                status = os.lstat(Path(where, name))
-            except OSError:  # gone meanwhile: another driver is at work
-                continue
-            if (status.st_dev, status.st_ino) not in seen:
-                seen.add((status.st_dev, status.st_ino))
-                total += status.st_blocks * 512
-    return total
+def _sizes(root: Path) -> dict[str, int]:
+    """Bytes on disk below each folder: holes cost nothing, a file with two names is counted once.
+
+    By ``du``, which is through a million files of kernel trees in half the time that Python takes.
+    """
+    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    # It complains of what goes while it looks: another driver is at work.
+    command = ["du", "--summarize", "--block-size=1", "--", *folders]
+    if not folders:  # it would look at the current directory
+        return {}
+    try:
+        told = run(command, check=False).stdout
+    except HostError:  # the size is nothing that anybody needs
+        return {}
+    lines = (line.split("\t", 1) for line in told.splitlines() if "\t" in line)
+    return {Path(path).name: int(size) for size, path in lines}
 
 
 def _disk(root: Path) -> Finding:

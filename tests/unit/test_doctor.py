@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -182,6 +183,18 @@ class TestHost:
         assert found["size"].found == "0.0 GiB"
         assert "has no" in found["proof"].found
         assert found["linux-source-6.12"].verdict is Verdict.LACK
+
+    def test_the_size_of_a_cache(self, tmp_path: Path) -> None:
+        """What has two names takes room once, and a hole takes none."""
+        cache = tmp_path / "cache"
+        for folder in ("scratch", "sources", "template"):
+            (cache / folder).mkdir(parents=True)
+        with (cache / "scratch/file").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, 128 << 20)
+        (cache / "sources/file").hardlink_to(cache / "scratch/file")
+        with (cache / "template/ram").open("wb") as file:
+            file.truncate(1 << 30)
+        assert self.at(cache)["size"].found == "0.1 GiB (scratch 0.1 GiB)"
 
     def test_kvm_is_not_believed_and_nothing_is_built_for_it(self, tmp_path: Path) -> None:
         (tmp_path / "kvm").touch()
