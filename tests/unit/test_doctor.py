@@ -42,7 +42,8 @@ def bin_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder / "gcc",
         COMPILER.format(header="echo '# 1 \"/usr/include/libelf.h\"'", library="/l.a"),
     )
-    put(folder / "cat", f"#!/bin/sh\nexec {shutil.which('cat')}\n")
+    for name in ("cat", "du"):
+        put(folder / name, f'#!/bin/sh\nexec {shutil.which(name)} "$@"\n')
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("DRIVER_CACHE", str(tmp_path / "cache"))
     # Debian's own places are not part of this machine.
