@@ -72,7 +72,7 @@ def _sizes(root: Path) -> dict[str, int]:
     """
     folders = sorted(path for path in root.iterdir() if path.is_dir())
     # It complains of what goes while it looks: another driver is at work.
-    command = ["du", "--summarize", "--block-size=1", "--", *folders]
+    command: list[str | Path] = ["du", "--summarize", "--block-size=1", "--", *folders]
     if not folders:  # it would look at the current directory
         return {}
     try:
