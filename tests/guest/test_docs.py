@@ -75,7 +75,8 @@ def clone(tmp_path: Path) -> Iterator[Path]:
     (binaries / "driver").write_text(f'#!/bin/sh\nexec {sys.executable} -m driver.cli.main "$@"\n')
     (binaries / "driver").chmod(0o755)
     yield tmp_path
-    shutil.rmtree(tmp_path)
+    # A kernel tree has 87,000 files, which takes Python three times as long.
+    subprocess.run(["rm", "-rf", tmp_path], check=True)
 
 
 @pytest.mark.usefixtures("kernels")
