@@ -7,10 +7,14 @@ import math
 
 
 def quantity(value: float | None, unit: str) -> str:
-    """A number for reading: thousands apart, whole if it is whole, with its unit."""
+    """A number for reading: thousands apart, whole if it is whole, with its unit.
+
+    Whole up to the rounding of the arithmetic: a slope through whole numbers seldom is to the bit.
+    """
     if value is None:
         return "none"
-    text = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
+    whole = math.isfinite(value) and math.isclose(value, round(value), rel_tol=1e-12)
+    text = f"{value:,.0f}" if whole else f"{value:,.2f}"
     return f"{text} {unit}".rstrip()
 
 

@@ -27,6 +27,8 @@ def text_of(conclusion: Conclusion, width: int = 80) -> str:
     ("value", "unit", "text"),
     [
         (2101248, "B", "2,101,248 B"),
+        (2101247.9999999995, "B", "2,101,248 B"),
+        (2101247.99, "B", "2,101,247.99 B"),
         (0.5, "faults", "0.50 faults"),
         (0.0, "B", "0 B"),
         (None, "B", "none"),
@@ -36,8 +38,8 @@ def test_quantities(value: float | None, unit: str, text: str) -> None:
     assert quantity(value, unit) == text
 
 
-def test_the_whole_footprint_table_fits_eighty_columns(tmp_path: Path) -> None:
-    text = text_of(Bench(tmp_path).run())
+def test_the_widest_footprint_table_fits_eighty_columns(tmp_path: Path) -> None:
+    text = text_of(Bench(tmp_path, only={"gib": ["1", "8"]}).run())
     assert "…" not in text
     rows = [line.split() for line in text.splitlines()]
     assert ["4K", "1", "baseline", "off", "2,052", "4,104", "8,208", "16,416", "32,832",
@@ -45,7 +47,7 @@ def test_the_whole_footprint_table_fits_eighty_columns(tmp_path: Path) -> None:
     assert ["4K", "1", "patched", "on", *["2,052"] * 7] in rows
     assert ["4K", "patched", "off", "2,101,248", "B", "2,101,248", "B", "holds"] in rows
     assert ["2M", "patched", "on", "0", "B", "0", "B", "holds"] in rows
-    assert "114 of 114 trials finished" in text
+    assert "60 of 60 trials finished" in text
 
 
 def test_failing_rows_are_shown_and_counted(tmp_path: Path) -> None:
