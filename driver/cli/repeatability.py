@@ -66,10 +66,10 @@ def _table(groups: Sequence[Group]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     factors = list(groups[0].factors) if groups else []
     for heading in (*factors, "accel"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     headings = (
         "trials",
-        *(f"{name}s" for name in _DIGESTS),
+        "digests",
         "counts",
         "again",
         "s/trial",
@@ -83,15 +83,17 @@ def _table(groups: Sequence[Group]) -> Table:
             *(str(group.factors[name]) for name in factors),
             group.accelerator.value,
             str(group.trials),
-            *(str(len(group.digests[name])) if name in group.digests else "-" for name in _DIGESTS),
+            " ".join(
+                str(len(group.digests[name])) if name in group.digests else "-" for name in _DIGESTS
+            ),
             str(len(group.counts)),
             str(group.disturbed),
             "-" if seconds is None else f"{seconds:.2f}",
             "-" if factor is None else f"{factor:.2f}x",
         )
     table.caption = (
-        "digests and counts: how many different ones; again: run again, being unlike other rounds; "
-        "s/trial: median, run alone"
+        f"digests: how many different ones, of {', '.join(_DIGESTS)}; counts: likewise; "
+        "again: run again, being unlike other rounds; s/trial: median, run alone"
     )
     table.caption_justify = "left"
     return table
