@@ -123,6 +123,7 @@ def _tree(
         return WorkTree(source.tree, ""), None
     commit = worktree.apply(store, source, series, reporter)
     seed.forget_lost(store, pair.build.parent)
+    seed.forget_unused(pair)
     with seed.sibling(store, pair, commit) as found:
         like = found.tree if found else None
         tree = worktree.prepare(store, source, series, commit, reporter, like=like)

@@ -103,6 +103,17 @@ def forget_lost(store: Store, folder: Path) -> None:
                 shutil.rmtree(pair.tree, ignore_errors=True)
 
 
+def forget_unused(pair: Pair) -> None:
+    """Remove a work tree, held by the caller, of which nothing was built, so as to make it anew.
+
+    Whoever made it was interrupted before anything was copied; objects of a sibling would be of no
+    use to it any more, since its files have other times.
+    """
+    used = any(other.tree == pair.tree for other in _recorded(pair.build.parent))
+    if pair.moving and not used and not any(_content(pair.build)):
+        shutil.rmtree(pair.tree, ignore_errors=True)
+
+
 def copy_objects(old: Pair, new: Pair) -> None:
     """Make the build directory of ``new`` a copy of that of ``old``."""
     partial = new.build.with_name(f".{new.build.name}.{os.getpid()}")

@@ -109,6 +109,24 @@ def test_debug_information_names_files_and_is_not_copied(
     assert build(tarball).provenance["seeded_from"] is None
 
 
+def test_an_interrupt_before_anything_was_copied_costs_nothing(
+    build: Builder, tarball: str, project: Project, patches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tarball, "none")
+    add_series(project, "seven", "sed -i 's/pages = 0/pages = 7/' mm/memory.c", patches)
+
+    def interrupted(*_pairs: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("driver.kernel.seed.copy_objects", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            build(tarball, "seven")
+    kernel = build(tarball, "seven")
+    assert str(kernel.provenance["seeded_from"]).endswith("-none")
+    assert build.compiled == ["memory.o"]
+
+
 def test_another_variant_at_work_is_in_nobodys_way(
     build: Builder, store: Store, tarball: str, project: Project, patches: Path
 ) -> None:
