@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analysis import tidy
+from analysis.reply.saving import NAMES as NAMES_OF_ENTRIES
 from driver.results.reader import Run
 
 NAMES = {
@@ -45,13 +46,18 @@ class Operation:
 
 @dataclass(frozen=True)
 class Leaving:
-    """All operations, for one number of processes that share a GiB mapped by 2 MiB entries."""
+    """All operations, for one number of processes that share a GiB mapped by 2 MiB entries.
+
+    ``alone`` is the munmap of a part by the only user of a table, by size of entry: instructions of
+    the call with sharing off and on.
+    """
 
     sharers: int
     samples: int
     operations: dict[str, Operation]
     fill_off: float
     fill_on: float
+    alone: dict[str, tuple[float, float]]
 
     @property
     def saved(self) -> float:
@@ -73,9 +79,9 @@ def leaving(run: Run, sharers: int = 16) -> Leaving:
     several = run.finished["processors"].max() > 1
 
     def both(metric: str, phase: str, **levels: tidy.Level) -> tuple[float, float]:
+        arm: dict[str, tidy.Level] = {"kernel": "patched", "entry": "2M", **levels}
         off, on = (
-            tidy.number(run, metric, phase, kernel="patched", sharing=sharing, entry="2M", **levels)
-            for sharing in ("off", "on")
+            tidy.number(run, metric, phase, sharing=sharing, **arm) for sharing in ("off", "on")
         )
         return off, on
 
@@ -92,4 +98,9 @@ def leaving(run: Run, sharers: int = 16) -> Leaving:
         operations[phase] = Operation(name, *call, *after, *faults, interrupts)
     fill = both("fill", "munmap-part", sharers=chosen, processors=1)
     samples = int(tidy.number(run, "samples", "joined"))
-    return Leaving(int(chosen), samples, operations, *fill)
+    alone = {
+        NAMES_OF_ENTRIES[entry]: both("call", "munmap-part", entry=entry, sharers=1, processors=1)
+        for entry in NAMES_OF_ENTRIES
+        if entry in set(run.finished["entry"])
+    }
+    return Leaving(int(chosen), samples, operations, *fill, alone)
