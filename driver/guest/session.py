@@ -165,7 +165,8 @@ class Guest:
         if self._setup.login is None:
             raise UserError("this guest has no SSH server", hint="Start it with ssh=True.")
         deadline = deadline or Deadline.after(BOOT_SECONDS, "the SSH server of the guest")
-        return Ssh(self.ssh_port(), self._setup.login, deadline)
+        with self._watch.explaining("while waiting for its SSH server"):
+            return Ssh(self.ssh_port(), self._setup.login, deadline, watch=self._watch.look)
 
     def ssh_port(self) -> int:
         """The port on 127.0.0.1 behind which the guest's SSH server is."""

@@ -10,7 +10,7 @@ import select
 import shlex
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,11 @@ USER = "root"
 
 _CHUNK = 1 << 16
 
+# Seconds that the server gets to say who it is, twice as many with each connection. QEMU accepts a
+# connection whether or not the guest's network is up; if it is not, QEMU knocks there again only
+# after 6 s, so that it is quicker to connect anew.
+_FIRST_PATIENCE = 0.5
+
 
 @dataclass(frozen=True)
 class Completed:
@@ -43,25 +48,34 @@ class Completed:
 class Ssh:
     """A connection. The guest must present exactly the host key its template was given.
 
-    Retries while the server starts; raises :class:`GuestTimeout` at the deadline.
+    Retries while the server starts; raises :class:`GuestTimeout` at the deadline. ``watch`` is
+    called before every try, to raise when there is no more reason to wait (a dead QEMU).
     """
 
-    def __init__(self, port: int, login: Login, deadline: Deadline) -> None:
+    def __init__(
+        self,
+        port: int,
+        login: Login,
+        deadline: Deadline,
+        *,
+        watch: Callable[[], None] = lambda: None,
+    ) -> None:
         self.port = port
         host_key = paramiko.Ed25519Key(data=base64.b64decode(login.host_key))
         user_key = paramiko.Ed25519Key.from_private_key(login.key_file())
+        patience = _FIRST_PATIENCE
         while True:
+            watch()
             try:
-                self._transport = _connect(port, host_key, user_key, deadline)
+                self._transport = _connect(port, host_key, user_key, deadline, patience)
             except (OSError, EOFError, paramiko.SSHException) as error:
-                if isinstance(error, paramiko.BadHostKeyException):
-                    raise GuestLost("another server than the guest's answered") from error
                 if deadline.expired:
                     raise GuestTimeout(
                         f"the guest's SSH server did not answer within {deadline.seconds:.0f} s"
                         f" ({error})",
                         hint="The console log shows whether it started.",
                     ) from error
+                patience *= 2
                 time.sleep(0.1)
             else:
                 return
@@ -186,15 +200,27 @@ def _pump(
 
 
 def _connect(
-    port: int, host_key: paramiko.PKey, user_key: paramiko.PKey, deadline: Deadline
+    port: int,
+    host_key: paramiko.PKey,
+    user_key: paramiko.PKey,
+    deadline: Deadline,
+    patience: float,
 ) -> paramiko.Transport:
     seconds = max(0.1, deadline.remaining())
     transport = paramiko.Transport(socket.create_connection((HOST, port), timeout=seconds))
-    # QEMU accepts at once, whether or not anybody listens in the guest.
-    transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = seconds
+    transport.handshake_timeout = transport.auth_timeout = seconds
+    transport.banner_timeout = min(patience, seconds)
     try:
-        transport.connect(host_key, USER, pkey=user_key)
+        transport.start_client()
+        _recognise(transport, host_key)
+        transport.auth_publickey(USER, user_key)
     except BaseException:
         transport.close()
         raise
     return transport
+
+
+def _recognise(transport: paramiko.Transport, host_key: paramiko.PKey) -> None:
+    """Not left to Transport.connect(), which tells another key by the words of its error only."""
+    if transport.get_remote_server_key().asbytes() != host_key.asbytes():
+        raise GuestLost("another server than the guest's answered")
