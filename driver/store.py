@@ -10,9 +10,9 @@ Layout under the root (the user's cache directory unless ``DRIVER_CACHE`` says o
 
 An artifact is complete or absent: nothing half-made ever carries its final name. On every use
 its files are held against the recorded digests, so that a corrupted cache rebuilds itself
-instead of poisoning results. What has been handed out stays locked until the process ends, and its
-directory's time of modification says when that was: :mod:`driver.prune` removes what nobody has
-used for longest when there is too much.
+instead of poisoning results. What has been handed out stays locked for as long as the
+:class:`Store` that handed it out is there, and its directory's time of modification says when that
+was: :mod:`driver.prune` removes what nobody has used for longest when there is too much.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ class Artifact:
 
 
 class Store:
-    """Artifacts by kind and digest below one root directory."""
+    """Artifacts by kind and digest below one root directory.
+
+    Keep it for as long as you use what it gave you.
+    """
 
     def __init__(self, root: Path | None = None, *, notify: Callable[[str], None] | None = None):
         override = os.environ.get("DRIVER_CACHE")

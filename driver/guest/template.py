@@ -61,17 +61,22 @@ class Templates:
         artifact = self._store.get(
             KIND, recipe.inputs(), lambda folder: make(recipe, folder, boot_seconds)
         )
-        return Template(recipe, artifact, self._notify, boot_seconds)
+        return Template(recipe, artifact, self._notify, boot_seconds, self._store)
 
 
 @dataclass(frozen=True)
 class Template:
-    """A saved guest. ``artifact.facts`` tell how long making it took and what booted."""
+    """A saved guest. ``artifact.facts`` tell how long making it took and what booted.
+
+    ``store`` is where it came from, and as a rule its kernel and image too: while that lives, none
+    of them is pruned.
+    """
 
     recipe: Recipe
     artifact: Artifact
     notify: Callable[[str], None]
     boot_seconds: float = BOOT_SECONDS
+    store: Store | None = None
 
     @property
     def path(self) -> Path:

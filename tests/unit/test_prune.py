@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 
 from driver import prune
+from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.errors import UserError
+from driver.guest import recipe, template
+from driver.guest.machine import Machine
+from driver.guest.template import Template, Templates
 from driver.store import Store
 
 MIB = 1 << 20
@@ -64,6 +68,29 @@ def test_what_is_used_stays(root: Path) -> None:
     assert paths["old"].exists()
     del store
     assert [entry.about for entry in prune.prune(root, 0)] == ["old"]
+
+
+def test_what_guests_are_forked_from_stays(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that the trials of a run know is its templates, which need a kernel and an image too."""
+    monkeypatch.setattr(recipe, "qemu_version", lambda: "QEMU emulator version 7.2.22")
+    monkeypatch.setattr(template, "make", lambda _recipe, folder, _seconds: writing(1)(folder))
+
+    def prepared() -> Template:
+        store = Store(root)
+        kernel = store.get("kernel", {}, lambda _work: {"release": "6.12.117"})
+        image = store.get("image", {}, writing(1))
+        return Templates(store).get(
+            Machine(),
+            KernelArtifact.stored(kernel, {}),
+            ImageArtifact(image.digest, "dax", image.path / "data", {}),
+        )
+
+    found = prepared()
+    assert prune.prune(root, 0) == []
+    assert found.recipe.image.initramfs.exists()
+    del found
+    removed = {entry.kind for entry in prune.prune(root, 0)}
+    assert removed == {"kernel", "image", "template"}
 
 
 def test_a_dry_run_removes_nothing(root: Path) -> None:
