@@ -137,16 +137,17 @@ class Store:
             return None
         try:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            files, inputs, facts = (dict(manifest[key]) for key in ("files", "inputs", "facts"))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError, KeyError):
             self._discard(kind, path, "its manifest is unreadable")
             return None
-        for name, recorded in manifest["files"].items():
+        for name, recorded in files.items():
             if not (path / name).is_file() or file_digest(path / name) != recorded:
                 self._discard(kind, path, f"{name} is not what was stored")
                 return None
-        return Artifact(kind, digest, path, manifest["inputs"], manifest["facts"])
+        return Artifact(kind, digest, path, inputs, facts)
 
     def _hold(self, path: Path) -> bool:
         """Keep an artifact from being pruned, and note that it was used; False if it is absent."""

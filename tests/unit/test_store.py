@@ -68,7 +68,9 @@ def test_damaged_file_is_noticed_and_made_again(store: Store, notes: list[str]) 
     assert (repaired.path / "greeting").read_text() == "hello"
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"files": '])
+@pytest.mark.parametrize(
+    "content", ["", "{", '{"files": ', "{}", "[1]", '{"files": 3, "inputs": {}, "facts": {}}']
+)
 def test_damaged_manifest_is_noticed(store: Store, content: str) -> None:
     artifact = store.get("text", {}, make_greeting)
     (artifact.path / "artifact.json").write_text(content)
