@@ -62,11 +62,12 @@ class Entry:
 
 def entries(root: Path) -> list[Entry]:
     """Everything that has been stored, the longest unused first."""
-    found = [
-        Entry(path.parent.name, path, occupied(path), path.stat().st_mtime, _about(path))
-        for path in root.glob("*/*")
-        if _NAME.fullmatch(path.name) and path.is_dir()
-    ]
+    found = []
+    for path in root.glob("*/*"):
+        if _NAME.fullmatch(path.name) and path.is_dir():
+            with contextlib.suppress(FileNotFoundError):  # somebody else has just removed it
+                used = path.stat().st_mtime
+                found.append(Entry(path.parent.name, path, occupied(path), used, _about(path)))
     return sorted(found, key=lambda entry: (entry.used, entry.path))
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,20 @@ def test_what_guests_are_forked_from_stays(root: Path, monkeypatch: pytest.Monke
     del found
     removed = {entry.kind for entry in prune.prune(root, 0)}
     assert removed == {"kernel", "image", "template"}
+
+
+def test_two_may_make_room_at_the_same_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each looks at what the other is about to remove."""
+    paths = filled(root, "old", "new")
+    measure = prune.occupied
+
+    def overtaken(path: Path) -> int:
+        if path == paths["old"]:
+            shutil.rmtree(path)
+        return measure(path)
+
+    monkeypatch.setattr(prune, "occupied", overtaken)
+    assert [entry.about for entry in prune.prune(root, 0)] == ["new"]
 
 
 def test_a_dry_run_removes_nothing(root: Path) -> None:
