@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
 import tempfile
 import threading
@@ -20,7 +19,6 @@ from driver.errors import GuestError, GuestSplat, UserError, WorkloadFailed
 
 if TYPE_CHECKING:
     from driver.guest.session import Guest
-    from driver.store import Store
 
 _PROVISION_SECONDS = 180.0
 
@@ -77,6 +75,7 @@ def shell(
 ) -> None:
     """Open a shell in a guest with XFS mounted DAX at /mnt/dax."""
     from driver.guest.machine import Machine  # noqa: PLC0415  (what follows takes half a second)
+    from driver.guest.remains import console_kept  # noqa: PLC0415
     from driver.guest.session import boot  # noqa: PLC0415
     from driver.image import build_image  # noqa: PLC0415
     from driver.kernel import build_kernel  # noqa: PLC0415
@@ -108,9 +107,12 @@ def shell(
     with tempfile.TemporaryDirectory(prefix="driver-shell-") as directory:
         socket = Path(directory) / "gdb" if gdb else None
         try:
-            with boot(
-                machine, kernel, initramfs, Path(directory), console=console, gdb=socket
-            ) as guest:
+            with (
+                console_kept(store, "shell-console"),
+                boot(
+                    machine, kernel, initramfs, Path(directory), console=console, gdb=socket
+                ) as guest,
+            ):
                 if socket is not None:
                     _say(how_to_debug(kernel.vmlinux.parent, socket))
                 status = _inside(guest, command or [], console=console)
@@ -119,17 +121,8 @@ def shell(
                 named = series or default_series(source)
                 found = decode_from(error.excerpt, kernel.vmlinux.parent, named)
                 error.excerpt = with_note(found)
-            _keep_log(error, store)
             raise
     raise typer.Exit(status)
-
-
-def _keep_log(error: GuestError, store: Store) -> None:
-    """Save the console from the directory of the guest, which goes with it."""
-    if error.log is not None and error.log.exists():
-        kept = store.scratch("logs") / "shell-console.log"
-        shutil.copyfile(error.log, kept)
-        error.log = kept
 
 
 def _inside(guest: Guest, command: list[str], *, console: bool) -> int:

@@ -26,6 +26,7 @@ from driver.errors import DriverError, GuestError, HostError
 from driver.guest.job import Job
 from driver.guest.machine import Accel, Machine
 from driver.guest.recipe import processor, qemu_version
+from driver.guest.remains import console_kept
 from driver.guest.session import BOOT_SECONDS, boot
 from driver.store import Store, digest_of, write_atomically
 
@@ -87,7 +88,8 @@ def choose(
     obstacle = _obstacle()
     if obstacle is None:
         proof = _remembered(store, kernel, image, notify)
-        seconds = max(_LEAST_BOOT_SECONDS, _PATIENCE * (proof.kvm_seconds or proof.tcg_seconds))
+        chosen = proof.kvm_seconds if proof.works else None
+        seconds = max(_LEAST_BOOT_SECONDS, _PATIENCE * (chosen or proof.tcg_seconds))
         if proof.works:
             return Choice("kvm", proof.sentence, seconds)
         if requested == "auto":
@@ -124,7 +126,11 @@ def _remembered(
             return Proof(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             notify("trying whether KVM works here (once per boot of this host)")
-        proof = prove(kernel, image)
+        with (
+            tempfile.TemporaryDirectory(prefix="driver-") as folder,
+            console_kept(store, "kvm-try"),
+        ):
+            proof = prove(kernel, image, Path(folder))
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(asdict(proof), indent=2))
         notify(f"KVM works: {proof.sentence}" if proof.works else f"no KVM: {proof.sentence}")
@@ -144,15 +150,16 @@ def _host(kernel: KernelArtifact) -> dict[str, str]:
     }
 
 
-def prove(kernel: KernelArtifact, image: ImageArtifact) -> Proof:
+def prove(kernel: KernelArtifact, image: ImageArtifact, directory: Path) -> Proof:
     """Boot under emulation, then under KVM, and compare answers and seconds.
 
-    Raises whatever keeps a guest from running under emulation.
+    ``directory`` receives the console log of each. Raises whatever keeps a guest from running under
+    emulation.
     """
-    tcg_seconds, expected = _try("tcg", kernel, image, BOOT_SECONDS)
+    tcg_seconds, expected = _try("tcg", kernel, image, BOOT_SECONDS, directory)
     limit = min(_MOST_PROOF, max(_LEAST_PROOF, tcg_seconds))
     try:
-        kvm_seconds, answer = _try("kvm", kernel, image, limit)
+        kvm_seconds, answer = _try("kvm", kernel, image, limit, directory)
     except GuestError as error:
         sentence = f"a guest does not work under KVM on this host: {_first_line(error)}"
         return Proof(False, sentence, tcg_seconds, None)
@@ -166,16 +173,13 @@ def prove(kernel: KernelArtifact, image: ImageArtifact) -> Proof:
 
 
 def _try(
-    accel: Accel, kernel: KernelArtifact, image: ImageArtifact, seconds: float
+    accel: Accel, kernel: KernelArtifact, image: ImageArtifact, seconds: float, directory: Path
 ) -> tuple[float, str]:
     """Seconds from start to answer, and the answer."""
     deadline = Deadline.after(seconds, f"a guest under {accel}")
     began = time.monotonic()
     machine = Machine(memory_mib=512, vcpus=2, nvdimm_mib=0, accel=accel)
-    with (
-        tempfile.TemporaryDirectory(prefix="driver-") as directory,
-        boot(machine, kernel, image, Path(directory), deadline=deadline) as guest,
-    ):
+    with boot(machine, kernel, image, directory / accel, deadline=deadline) as guest:
         output = guest.run(_PROOF, deadline).output
         return round(time.monotonic() - began, 3), output
 

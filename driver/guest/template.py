@@ -29,6 +29,7 @@ from driver.guest.machine import Machine
 from driver.guest.pace import slowness
 from driver.guest.qemu import Files
 from driver.guest.recipe import SAVE_SECONDS, Recipe, files_of, make, provision
+from driver.guest.remains import console_kept
 from driver.guest.session import BOOT_SECONDS, Guest, ready, start
 from driver.guest.setup import NO_KINDS, Setup
 from driver.store import Artifact, Store
@@ -58,9 +59,12 @@ class Templates:
         booting within ``boot_seconds`` of host time.
         """
         recipe = Recipe(machine, kernel, image, provision)
-        artifact = self._store.get(
-            KIND, recipe.inputs(), lambda folder: make(recipe, folder, boot_seconds)
-        )
+
+        def make_it(folder: Path) -> Mapping[str, Any]:
+            with console_kept(self._store, "template-console"):
+                return make(recipe, folder, boot_seconds)
+
+        artifact = self._store.get(KIND, recipe.inputs(), make_it)
         return Template(recipe, artifact, self._notify, boot_seconds, self._store)
 
 

@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 
 from driver.artifacts import ImageArtifact, KernelArtifact
-from driver.errors import GuestLost, GuestTimeout, HostError
+from driver.errors import GuestError, GuestLost, GuestSplat, GuestTimeout, HostError
 from driver.guest import accel
 from driver.guest.accel import choose
 from driver.guest.machine import Accel
 from driver.store import Store
-
-Try = Callable[[Accel, KernelArtifact, ImageArtifact, float], tuple[float, str]]
 
 NOWHERE = Path("/nowhere")
 KERNEL = KernelArtifact("k", "6.12.117", NOWHERE, NOWHERE, NOWHERE, NOWHERE, {})
@@ -25,15 +23,24 @@ IMAGE = ImageArtifact("i", "dax", NOWHERE, {})
 class Host:
     """A host on which a guest takes so many seconds, or fails."""
 
-    def __init__(self, tcg: float, kvm: float | Exception, answer: str = "42") -> None:
+    def __init__(self, tcg: float | GuestError, kvm: float | Exception, answer: str = "42") -> None:
         self.tcg, self.kvm, self.answer = tcg, kvm, answer
         self.tried: list[tuple[Accel, float]] = []
 
     def run(
-        self, kind: Accel, _kernel: KernelArtifact, _image: ImageArtifact, seconds: float
+        self,
+        kind: Accel,
+        _kernel: KernelArtifact,
+        _image: ImageArtifact,
+        seconds: float,
+        directory: Path,
     ) -> tuple[float, str]:
         self.tried.append((kind, seconds))
         if kind == "tcg":
+            if isinstance(self.tcg, GuestError):
+                self.tcg.log = directory / "console.log"
+                self.tcg.log.write_text("what it said")
+                raise self.tcg
             return self.tcg, "42"
         if isinstance(self.kvm, Exception):
             raise self.kvm
@@ -136,3 +143,20 @@ def test_the_deadline_of_a_boot_follows_the_host(
 ) -> None:
     host(Host(tcg=10.0, kvm=GuestLost("no")))
     assert choose("auto", Store(tmp_path), KERNEL, IMAGE).boot_seconds == pytest.approx(200)
+
+
+def test_that_of_emulation_does_not_follow_a_kvm_that_is_not_used(
+    host: Callable[[Host], Host], tmp_path: Path
+) -> None:
+    host(Host(tcg=10.0, kvm=0.5, answer="wrong"))
+    assert choose("auto", Store(tmp_path), KERNEL, IMAGE).boot_seconds == pytest.approx(200)
+
+
+def test_a_kernel_that_does_not_boot_leaves_its_console(
+    host: Callable[[Host], Host], tmp_path: Path
+) -> None:
+    host(Host(tcg=GuestSplat("the guest's kernel reported panic", kind="panic"), kvm=0.5))
+    with pytest.raises(GuestSplat) as caught:
+        choose("auto", Store(tmp_path), KERNEL, IMAGE)
+    assert caught.value.log is not None
+    assert caught.value.log.read_text() == "what it said"

@@ -214,7 +214,7 @@ class TestHost:
         store.get("image", {}, lambda work: made(work, "initramfs.cpio.gz"))
         booted = []
 
-        def boot(kind: str, kernel: object, _image: object, _seconds: float) -> tuple[float, str]:
+        def boot(kind: str, kernel: object, *_how: object) -> tuple[float, str]:
             booted.append(kernel)
             return (1.0 if kind == "kvm" else 3.0), "42"
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from driver.artifacts import ImageArtifact, KernelArtifact
-from driver.guest import recipe
+from driver.errors import GuestSplat
+from driver.guest import recipe, template
 from driver.guest.job import Job
 from driver.guest.machine import Machine
 from driver.guest.recipe import Recipe
-from driver.store import digest_of
+from driver.guest.template import Templates
+from driver.store import Store, digest_of
 
 NOWHERE = Path("/nowhere")
 RECIPE = Recipe(
@@ -69,3 +71,20 @@ def test_where_files_happen_to_be_does_not() -> None:
         image=replace(RECIPE.image, initramfs=Path("/elsewhere/initramfs")),
     )
     assert digest_of(elsewhere.inputs()) == digest_of(RECIPE.inputs())
+
+
+def test_one_that_cannot_be_made_leaves_its_console(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def panic(_recipe: Recipe, folder: Path, _seconds: float) -> None:
+        log = folder / "console.log"
+        log.write_text("Kernel panic - not syncing: Attempted to kill init!")
+        raise GuestSplat("the guest's kernel reported panic", kind="panic", log=log)
+
+    monkeypatch.setattr(template, "make", panic)
+    store = Store(tmp_path)
+    with pytest.raises(GuestSplat) as caught:
+        Templates(store).get(RECIPE.machine, RECIPE.kernel, RECIPE.image)
+    assert caught.value.log is not None
+    assert "Kernel panic" in caught.value.log.read_text()
+    assert list((tmp_path / "tmp").iterdir()) == []
