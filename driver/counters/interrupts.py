@@ -4,7 +4,8 @@
 On x86 ``TLB`` counts the flushes that a processor did because another one asked for it
 (irq_tlb_count, from flush_tlb_func() in arch/x86/mm/tlb.c), and ``CAL`` the function calls that it
 was interrupted for. Both need a second processor that has the address space loaded; with one
-there are none. ``LOC`` are timer ticks, and thus a clock, which means nothing under ``tcg``.
+there are none. ``LOC`` are timer ticks, and thus a clock, which means nothing under ``tcg``, where
+they are refused.
 
 All others are counts, and valid under every accelerator. How many processors an address space is
 loaded on when it is flushed is up to the scheduler, and thus repeats only in an exact run.
@@ -16,7 +17,9 @@ from driver.counters.source import Reading, Scope, Source, UnreadableSource
 
 
 def parse(text: str) -> list[Reading]:
-    """One reading in events for each line, called as the line is: ``TLB``, ``24``."""
+    """One reading for each line, called as the line is (``TLB``, ``24``): in events, ``LOC`` in
+    ticks.
+    """
     heading, _, body = text.partition("\n")
     processors = heading.split()
     if not processors or not all(name.startswith("CPU") for name in processors):
@@ -29,7 +32,8 @@ def parse(text: str) -> list[Reading]:
         numbers = [int(word) for word in counts if word.isdecimal()]
         if not colon or not numbers:
             raise UnreadableSource(f"interrupts: not `NAME: NUMBER ...`: {line!r}")
-        readings.append(Reading(name.strip(), "events", sum(numbers)))
+        name = name.strip()
+        readings.append(Reading(name, "ticks" if name == "LOC" else "events", sum(numbers)))
     return readings
 
 

@@ -56,6 +56,9 @@ INSTRUCTIONS = "instructions"
 # Units with a meaning fixed here. Anything else that looks like a plural noun is a count.
 UNITS = frozenset({"B", "boolean", "count", INSTRUCTIONS, *TIME_UNITS})
 _COUNT = re.compile(r"[a-z][a-z0-9_-]*s")
+# Plural nouns that count nothing: times in words (they have units above) and the beats of a clock.
+_TIME_IN_WORDS = re.compile(r"(?:[munp]|milli|micro|nano|pico)?sec(?:ond)?s|minutes|hours|days")
+_BEATS = re.compile(r"(?:[a-z-]+-)?(?:cycles|clocks|ticks|jiffies)")
 _NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
 
 
@@ -106,6 +109,14 @@ class Validity:
                 raise InvalidMeasurement(
                     f"instructions are counted only by an exact run, not under {self.accelerator}"
                 )
+        elif _TIME_IN_WORDS.fullmatch(unit):
+            raise InvalidMeasurement(
+                f"{unit!r} are no count: write a time in one of {', '.join(sorted(TIME_UNITS))}"
+            )
+        elif _BEATS.fullmatch(unit) and self.accelerator is Accelerator.TCG:
+            raise InvalidMeasurement(
+                f"{unit} under {self.accelerator} are a time by another name, and not valid"
+            )
         elif unit not in UNITS and not _COUNT.fullmatch(unit):
             raise InvalidMeasurement(
                 f"unknown unit {unit!r}: use one of {', '.join(sorted(UNITS))}, "

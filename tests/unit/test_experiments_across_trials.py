@@ -175,6 +175,7 @@ def test_interrupts_are_summed_over_processors() -> None:
     assert found["TLB"] == Reading("TLB", "events", 12)
     assert found["4"] == Reading("4", "events", 123)
     assert found["ERR"] == Reading("ERR", "events", 0)
+    assert found["LOC"] == Reading("LOC", "ticks", 3000), "no count under emulation"
     assert len(found) == 5
 
 
