@@ -51,18 +51,13 @@ class Preparation:
         """A template for the request; building what it needs may take minutes the first time."""
         kernel, image = self._kernel(request.kernel), self._image(request.image)
         choice = self._choose(kernel, image)
-        wanted = request.machine
-        machine = Machine(
-            memory_mib=wanted.memory_mib,
-            vcpus=wanted.vcpus,
-            nvdimm_mib=wanted.nvdimm_mib,
-            accel=choice.accel,
-            kernel_args=wanted.kernel_args,
-            la57=wanted.la57,
-        )
         self._reporter.step(f"Booting the guest: {kernel.release}, series {request.kernel.series}")
         template = self._templates.get(
-            machine, kernel, image, request.provision, boot_seconds=choice.boot_seconds
+            request.machine.machine(choice.accel),
+            kernel,
+            image,
+            request.provision,
+            boot_seconds=choice.boot_seconds,
         )
         return Prepared(template, _record(request, template))
 

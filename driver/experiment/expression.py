@@ -120,7 +120,7 @@ def evaluate(expression: str, names: Mapping[str, Any]) -> Any:
         return _compile(expression)(**CONSTANTS, **names)
     except NoData:
         raise
-    except (UndefinedError, TypeError, ZeroDivisionError, ValueError, TemplateError) as error:
+    except (UndefinedError, TypeError, ArithmeticError, ValueError, TemplateError) as error:
         raise ExpressionError(f"`{expression}`: {error}") from error
 
 

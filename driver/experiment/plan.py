@@ -21,19 +21,37 @@ from driver.experiment import expression
 from driver.experiment.definition import Arm, Command, Experiment, Kernel, Level
 from driver.experiment.expression import ExpressionError
 from driver.guest.job import Job, Write
+from driver.guest.machine import Accel, Machine
 
 Factors = Mapping[str, Level]
 
 
 @dataclass(frozen=True)
 class MachineRequest:
-    """The machine a trial asks for; sizes in MiB."""
+    """The machine a trial asks for; sizes in MiB.
+
+    Raises :class:`UserError` for one that cannot be built, before a kernel is built for it.
+    """
 
     memory_mib: int
     nvdimm_mib: int
     vcpus: int
     kernel_args: tuple[str, ...]
     la57: bool
+
+    def __post_init__(self) -> None:
+        self.machine("tcg")
+
+    def machine(self, accel: Accel) -> Machine:
+        """The machine itself, once it is known what executes it."""
+        return Machine(
+            memory_mib=self.memory_mib,
+            vcpus=self.vcpus,
+            nvdimm_mib=self.nvdimm_mib,
+            accel=accel,
+            kernel_args=self.kernel_args,
+            la57=self.la57,
+        )
 
 
 @dataclass(frozen=True)
@@ -168,6 +186,7 @@ def _trial(experiment: Experiment, factors: Factors, repeat: int, sequence: int)
         if experiment.factors[name].arms
     ]
     try:
+        _check_conditions(experiment, factors)
         return Trial(
             id=trial_id(factors, repeat),
             sequence=sequence,
@@ -183,6 +202,12 @@ def _trial(experiment: Experiment, factors: Factors, repeat: int, sequence: int)
         )
     except ExpressionError as error:
         raise UserError(f"trial {trial_id(factors, repeat)}: {error}") from error
+
+
+def _check_conditions(experiment: Experiment, factors: Factors) -> None:
+    """What an assertion is made for is asked after the last trial; a mistake in it is told now."""
+    for item in (*experiment.checks, *experiment.fits, *experiment.predictions):
+        expression.truth(item.where, factors)
 
 
 def _guest(
@@ -210,9 +235,13 @@ def _guest(
 
 
 def _command(command: Command, factors: Factors) -> Job:
+    timeout = float(expression.number(command.timeout, factors))
+    if not timeout > 0:
+        raise ExpressionError(
+            f"`{command.timeout}` is {timeout:g}: no time for `{command.argv[0]}`"
+        )
     return Job(
-        argv=tuple(expression.render(word, factors) for word in command.argv),
-        timeout=float(expression.number(command.timeout, factors)),
+        argv=tuple(expression.render(word, factors) for word in command.argv), timeout=timeout
     )
 
 

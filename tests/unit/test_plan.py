@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from driver.errors import UserError
 from driver.experiment.definition import Experiment
-from driver.experiment.load import load
+from driver.experiment.load import load, parse
 from driver.experiment.plan import Selection, guests, make_plan
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
@@ -103,3 +104,28 @@ def test_a_selection_that_means_nothing(
     with pytest.raises(UserError, match=message) as caught:
         make_plan(footprint, Selection(only=only))
     assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("nvdimm_mib = 16640", "nvdimm_mib = 16641", "an NVDIMM of 16641 MiB is not possible"),
+        ("[machine]", '[machine]\nvcpus = "3 * processes"', "a guest with 12 processors"),
+        ("timeout = 180", 'timeout = "180 - 100 * gib"', "no time for `provision-dax`"),
+        ("[machine]", '[machine]\nvcpus = "10.0 ** 400"', "Numerical result out of range"),
+        (
+            "where = \"sharing == 'on'\"",
+            'where = "processes - 1"',
+            "`processes - 1` is 0, neither true nor false",
+        ),
+    ],
+)
+def test_a_mistake_that_only_shows_in_a_trial_is_told_before_anything_is_built(
+    old: str, new: str, message: str
+) -> None:
+    path = EXPERIMENTS / "pagetable-footprint" / "experiment.toml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text, "the experiment changed; so must this test"
+    experiment = parse("x", path, text.replace(old, new)).experiment
+    with pytest.raises(UserError, match=re.escape(message)):
+        make_plan(experiment, EVERYTHING)
