@@ -173,8 +173,9 @@ def _round(
 
 
 def _excluded(experiment: Experiment, factors: Factors) -> bool:
+    """Levels are held against each other as text: that is how they are checked, and chosen."""
     return any(
-        all(factors[name] in levels for name, levels in item.levels.items())
+        all(_text(factors[name]) in map(_text, levels) for name, levels in item.levels.items())
         for item in experiment.exclude
     )
 

@@ -129,3 +129,12 @@ def test_a_mistake_that_only_shows_in_a_trial_is_told_before_anything_is_built(
     experiment = parse("x", path, text.replace(old, new)).experiment
     with pytest.raises(UserError, match=re.escape(message)):
         make_plan(experiment, EVERYTHING)
+
+
+def test_a_level_may_be_excluded_as_text(footprint: Experiment) -> None:
+    path = EXPERIMENTS / "pagetable-footprint" / "experiment.toml"
+    table = '\n[[exclude]]\nreason = "too many"\nlevels = { processes = ["64", "256"] }\n'
+    found = parse("x", path, path.read_text(encoding="utf-8") + table).experiment
+    everything = {trial.id for trial in make_plan(footprint, EVERYTHING)}
+    fewer = {trial.id for trial in make_plan(found, EVERYTHING)}
+    assert fewer == {name for name in everything if not {"64", "256"} & set(name.split("_"))}
