@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from driver.experiment import expression
@@ -28,7 +28,8 @@ class Row:
     """One assertion about one subject (a trial or a group of trials): a row of ``checks.csv``.
 
     ``allowed`` is the difference that would still be accepted, in ``unit``; ``reason`` says why
-    there is nothing to compare when the verdict is "no data".
+    there is nothing to compare when the verdict is "no data". ``asked`` is False if that is because
+    the plan was too small for the question, as for a slope through a single point.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Row:
     unit: str
     verdict: str
     reason: str = ""
+    asked: bool = True
 
     def as_record(self) -> dict[str, Any]:
         keys = ("kind", "name", "subject", "measured", "expected", "allowed", "unit", "verdict")
@@ -58,24 +60,15 @@ class Verdicts:
     def failures(self) -> list[Row]:
         """Rows that make the run's exit status 1.
 
-        Those are checks and fits that do not hold, and checks of finished trials for which a
+        Those are checks and fits that do not hold, and those of finished trials for which a
         number was missing: what cannot be checked has not passed.
         """
-        return [
-            row
-            for row in self.rows
-            if (row.kind != "prediction" and row.verdict == FAILS)
-            or (row.kind == "check" and row.verdict == NO_DATA)
-        ]
+        return [row for row in self.asserted if row.verdict in (FAILS, NO_DATA)]
 
     @property
     def asserted(self) -> list[Row]:
         """Rows that could have failed: every check, and every fit with enough points."""
-        return [
-            row
-            for row in self.rows
-            if row.kind == "check" or (row.kind == "fit" and row.verdict != NO_DATA)
-        ]
+        return [row for row in self.rows if row.kind != "prediction" and row.asked]
 
     def of(self, kind: str, name: str | None = None) -> list[Row]:
         return [row for row in self.rows if row.kind == kind and name in (None, row.name)]
@@ -120,16 +113,12 @@ class _Subject:
         }[self.item.relation]
         return self._row(measured, expected, allowed, HOLDS if holds else FAILS)
 
-    def no_data(self, reason: str) -> Row:
-        return self._row(None, None, None, NO_DATA, reason)
+    def no_data(self, reason: str, *, asked: bool = True) -> Row:
+        row = self._row(None, None, None, NO_DATA)
+        return replace(row, reason=reason, asked=asked)
 
     def _row(
-        self,
-        measured: float | None,
-        expected: float | None,
-        allowed: float | None,
-        verdict: str,
-        reason: str = "",
+        self, measured: float | None, expected: float | None, allowed: float | None, verdict: str
     ) -> Row:
         return Row(
             kind=self.kind,
@@ -141,7 +130,6 @@ class _Subject:
             allowed=allowed,
             unit=self.item.unit,
             verdict=verdict,
-            reason=reason,
         )
 
 
@@ -170,15 +158,19 @@ def _per_group(kind: str, fit: Fit | Prediction, trials: Sequence[MeasuredTrial]
         levels = dict(zip(fit.by, key, strict=True))
         name = " ".join(f"{factor}={level}" for factor, level in levels.items()) or "all"
         subject = _Subject(kind, fit, name, levels)
+        xs: list[float] = []
+        ys: list[float] = []
         try:
-            xs = [expression.number(fit.against, trial.names) for trial in members]
-            ys = [expression.number(fit.measured, trial.names) for trial in members]
+            for trial in members:
+                xs.append(expression.number(fit.against, trial.names))
+                ys.append(expression.number(fit.measured, trial.names))
             expected, allowed = _theory(fit, levels)
         except (NoData, ExpressionError) as error:
-            yield subject.no_data(str(error))
+            yield subject.no_data(_cause(error, fit, trial))
             continue
         if len(set(xs)) < 2:
-            yield subject.no_data(f"a slope needs two different values of `{fit.against}`")
+            reason = f"a slope needs two different values of `{fit.against}`"
+            yield subject.no_data(reason, asked=False)
         else:
             slope = statistics.linear_regression(xs, ys).slope
             yield subject.compare(slope, expected, allowed)

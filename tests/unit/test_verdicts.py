@@ -146,6 +146,27 @@ def test_a_slope_needs_two_points(tmp_path: Path) -> None:
     assert conclusion.complaint() is None
 
 
+@pytest.mark.parametrize(
+    ("quantity", "against", "reason"),
+    [
+        ("meminfo('SharedPageTables', 'touched')", "processes", "meminfo has no 'SharedPageT"),
+        ("growth", "entry", "`entry` is '2M', not a number"),
+    ],
+)
+def test_a_number_that_is_missing_fails_a_fit_and_says_which(
+    measured: tuple[Experiment, Run], quantity: str, against: str, reason: str
+) -> None:
+    fit = Fit(
+        name="probe", claim="x", where="kernel == 'baseline'", measured=quantity, against=against,
+        by=("entry",), expected="0", unit="B",
+    )  # fmt: skip
+    found = judge(with_assertion(measured[0], "fits", fit), measured[1])
+    rows = found.of("fit")
+    assert {row.verdict for row in rows} == {verdicts.NO_DATA}
+    assert found.failures == rows
+    assert reason in rows[0].reason
+
+
 def test_a_fit_groups_by_what_it_says(measured: tuple[Experiment, Run]) -> None:
     fit = Fit(
         name="all", claim="x", measured="growth", against="processes", by=(), expected="0",
