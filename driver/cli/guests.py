@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.experiment.definition import SERIES_NONE, Kernel
@@ -12,13 +13,26 @@ from driver.experiment.plan import GuestRequest
 from driver.guest.accel import Choice, Requested, choose
 from driver.guest.machine import Machine
 from driver.guest.template import Template, Templates
-from driver.image import build_image
-from driver.kernel import build_kernel
+from driver.image import build_image, recipe
+from driver.kernel import build_kernel, fragment, series
+from driver.kernel.request import OPTIONS_OFF
 from driver.project import Project
 from driver.report import Reporter
 from driver.results.manifest import GuestRecord
 from driver.results.schema import Accelerator, Validity
 from driver.store import Store
+
+
+def check(project: Project, requests: Iterable[GuestRequest]) -> None:
+    """Raise :class:`UserError` for a series, a variant or an image that nobody has.
+
+    Building finds out too, but only when it comes to the arm in question.
+    """
+    for request in requests:
+        series.load(project, request.kernel.series)
+        if request.kernel.variant not in (None, OPTIONS_OFF):
+            fragment.builtin(request.kernel.variant)
+        recipe.load(project, request.image)
 
 
 class Preparation:
@@ -102,23 +116,23 @@ def validity(choice: Choice) -> Validity:
 
 
 def _record(request: GuestRequest, template: Template) -> GuestRecord:
-    recipe = template.recipe
-    inputs = recipe.inputs()
+    made_from = template.recipe
+    inputs = made_from.inputs()
     return GuestRecord(
         kernel={
             "series": request.kernel.series,
             "variant": request.kernel.variant,
-            "digest": recipe.kernel.digest,
-            "release": recipe.kernel.release,
-            "provenance": recipe.kernel.provenance,
+            "digest": made_from.kernel.digest,
+            "release": made_from.kernel.release,
+            "provenance": made_from.kernel.provenance,
         },
         image={
-            "name": recipe.image.name,
-            "digest": recipe.image.digest,
-            "provenance": recipe.image.provenance,
+            "name": made_from.image.name,
+            "digest": made_from.image.digest,
+            "provenance": made_from.image.provenance,
         },
-        machine=dataclasses.asdict(recipe.machine),
-        provision=list(recipe.provision.argv) if recipe.provision else None,
+        machine=dataclasses.asdict(made_from.machine),
+        provision=list(made_from.provision.argv) if made_from.provision else None,
         # The argument list names files by their role, so it reads the same on every host.
         qemu={
             "version": inputs["qemu"],

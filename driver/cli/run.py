@@ -132,10 +132,10 @@ def experiment(
 
     They are held against what the experiment expects.
     """
-    from driver.cli.guests import validity  # noqa: PLC0415
+    from driver.cli.guests import check, validity  # noqa: PLC0415
     from driver.experiment.lifecycle import new_manifest  # noqa: PLC0415  (pandas: half a second)
     from driver.experiment.load import load  # noqa: PLC0415
-    from driver.experiment.plan import Selection, make_plan  # noqa: PLC0415
+    from driver.experiment.plan import Selection, guests, make_plan  # noqa: PLC0415
     from driver.results.directory import RunDirectory  # noqa: PLC0415
     from driver.results.manifest import Options  # noqa: PLC0415
 
@@ -156,6 +156,7 @@ def experiment(
     selection = Selection(only=options.only, repeat=repeat, quick=quick)
     plan = make_plan(definition.experiment, selection)
     if dry_run:
+        check(project, guests(plan))
         _print_plan(definition, plan, options)
         return
     with context.reporting() as reporter:
@@ -201,10 +202,16 @@ def _prepare(
 ) -> tuple[Work, Choice]:
     """Build what the plan needs and boot one template for each kind of guest."""
     from driver.cli import keep  # noqa: PLC0415
-    from driver.cli.guests import Preparation  # noqa: PLC0415
+    from driver.cli.guests import Preparation, check  # noqa: PLC0415
     from driver.experiment.lifecycle import Work  # noqa: PLC0415
     from driver.experiment.plan import guests  # noqa: PLC0415
+    from driver.guest.recipe import qemu_version  # noqa: PLC0415
 
+    # Before minutes are spent on kernels.
+    if options.keep_guest:
+        keep.check_possible(options.jobs)
+    check(context.project(), guests(plan))
+    qemu_version()
     preparation = Preparation(
         store=context.store(reporter),
         project=context.project(),
@@ -212,8 +219,6 @@ def _prepare(
         source=options.source,
         reporter=reporter,
     )
-    if options.keep_guest:
-        keep.check_possible(options.jobs)
     prepared = {request: preparation.guest(request) for request in guests(plan)}
     choice = preparation.choice
     if choice.accel == "kvm":

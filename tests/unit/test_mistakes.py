@@ -26,6 +26,7 @@ import pytest
 from pages import ROOT
 
 from driver.cli.main import main
+from driver.guest.recipe import qemu_version
 
 # Not all that is there: lists in messages stay as they are when somebody adds an experiment.
 COPIED = (
@@ -87,6 +88,7 @@ def desk() -> Iterator[Path]:
             mock.patch.dict(os.environ, environment, clear=True),
             contextlib.chdir(project),
         ):
+            qemu_version.cache_clear()  # a reader's driver has not asked before
             yield home
 
 

@@ -17,9 +17,8 @@ from driver.guest.job import Job
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "project"
-    for folder in ("kernel-patches", "guest-images"):
-        (root / folder).mkdir(parents=True)
-    shutil.copytree(PROJECT / "experiments", root / "experiments")
+    for folder in ("kernel-patches", "guest-images", "experiments"):
+        shutil.copytree(PROJECT / folder, root / folder, symlinks=True)
     monkeypatch.setenv("DRIVER_PROJECT", str(root))
     monkeypatch.setenv("DRIVER_CACHE", str(tmp_path / "cache"))
     return root
@@ -89,6 +88,37 @@ def test_a_typo_in_the_experiment_names_file_and_line(
     error = capsys.readouterr().err
     assert f"{path}:" in error
     assert "Did you mean 'image'?" in error
+
+
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('series = "6.12"', 'series = "6.21"', "Did you mean `6.12`?"),
+        ('series = "6.12"', 'series = "6.12", variant = "debgu"', "no kernel variant `debgu`"),
+        ('image = "dax"', 'image = "dacks"', "there is no image 'dacks'"),
+    ],
+)
+def test_what_nobody_has_is_told_before_anything_is_built(
+    project: Path,
+    old: str,
+    new: str,
+    message: str,
+    *,
+    dry: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def build(*_arguments: object, **_more: object) -> None:
+        raise AssertionError("something was built first")
+
+    monkeypatch.setattr("driver.cli.guests.build_kernel", build)
+    path = project / "experiments" / FOOTPRINT / "experiment.toml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    assert status_of("run", "experiment", FOOTPRINT, *(["--dry-run"] if dry else [])) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_list_shows_questions_and_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
