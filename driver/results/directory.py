@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ LATEST = "latest"
 # What must be free where guests keep their logs and records go: a boot prints some 20 kB and the
 # samples of a trial take as much again; with thousands of processes, a few MB.
 _LEAST_ROOM = 4 << 20
+# What publish() calls a file that it has not finished: its name to be, and who writes it.
+_UNFINISHED = re.compile(r"\..+\.[0-9]+")
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"  # sorts as text, needs no quoting in a shell
 
 
@@ -118,11 +121,15 @@ class RunDirectory:
             os.close(descriptor)
 
     def sweep(self) -> None:
-        """Remove what a killed driver left half done; the caller holds the lock."""
+        """Remove what a killed driver left half done; the caller holds the lock.
+
+        Nothing else: a person may keep notes in a run, and Jupyter keeps its checkpoints there.
+        """
         shutil.rmtree(self.scratch, ignore_errors=True)
         for folder in (self.path, self.trials, self.raw, self.consoles):
-            for unfinished in folder.glob(".*"):
-                unfinished.unlink(missing_ok=True)
+            for path in folder.glob(".*"):
+                if _UNFINISHED.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
 
     def point_latest(self) -> None:
         """Let ``results/latest`` name this run, in one step that no reader can see half done."""
@@ -151,7 +158,7 @@ def publish(path: Path, content: bytes) -> None:
     The file is flushed before the rename and the directory after it: when this returns, the
     file survives a loss of power.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")  # as _UNFINISHED has it
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -211,6 +211,17 @@ def test_what_a_killed_driver_left_behind_is_cleared(bench: Bench) -> None:
     assert not list(run.path.rglob(".*"))
 
 
+def test_what_a_person_keeps_in_a_run_is_not_swept_away(bench: Bench) -> None:
+    run = bench.begin()
+    checkpoints = run.path / ".ipynb_checkpoints"
+    checkpoints.mkdir()
+    notes = run.consoles / ".notes"
+    notes.write_text("look at the third trial")
+    assert bench.run(run).complaint() is None
+    assert checkpoints.is_dir()
+    assert notes.exists()
+
+
 def test_a_run_belongs_to_one_driver(bench: Bench) -> None:
     run = bench.begin()
     with run.lock(), pytest.raises(UserError, match="another driver"):
