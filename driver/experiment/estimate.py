@@ -33,9 +33,9 @@ def estimate(results: Path, experiment: str, plan: Sequence[Trial], jobs: int) -
 def _seconds(run: RunDirectory) -> dict[str, float]:
     try:
         manifest = read_manifest(run)
-    except UserError:  # of another schema version: it cannot be asked
+        records = [read_record(run, planned.id) for planned in manifest.plan]
+    except UserError:  # of another schema version, or damaged: it cannot be asked
         return {}
-    records = [read_record(run, planned.id) for planned in manifest.plan]
     return {record.id: record.last.host_seconds for record in records if record and record.ok}
 
 

@@ -66,14 +66,21 @@ def read_run(path: Path) -> Run:
         _check_plan(table, manifest, file)
         for factor in manifest.factors:
             table[factor] = table[factor].map(levels[factor])
-    for column in ("sequence", "repeat", "attempts"):
-        trials[column] = pd.to_numeric(trials[column])
-    samples["process"] = pd.to_numeric(samples["process"]).astype("Int64")
-    samples["value"] = pd.to_numeric(samples["value"])
+    _make_numbers(trials, ("sequence", "repeat", "attempts"), directory.trials_csv)
+    _make_numbers(samples, ("process", "value"), directory.samples_csv)
+    _make_numbers(checks, ("measured", "expected", "allowed"), directory.checks_csv)
     _check_numbers(samples, manifest, directory.samples_csv)
-    for column in ("measured", "expected", "allowed"):
-        checks[column] = pd.to_numeric(checks[column])
     return Run(manifest, trials, samples, checks)
+
+
+def _make_numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
+    """Turn the text of some columns into numbers, in place; an empty cell holds none."""
+    for column in columns:
+        try:
+            numbers = pd.to_numeric(table[column])
+            table[column] = numbers.astype("Int64") if column == "process" else numbers
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path}: {column}: {error}", hint=_AGAIN) from error
 
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -91,17 +92,21 @@ def read_record(run: RunDirectory, trial: str) -> TrialRecord | None:
 
 
 def read_raw(run: RunDirectory, trial: str) -> JobResult:
-    """The raw samples and values of a finished trial."""
-    with gzip.open(run.raw / f"{trial}.jsonl.gz", "rt", encoding="utf-8") as file:
-        head, *lines = [json.loads(line) for line in file]
-    result = JobResult(status=head["status"], output=head["output"])
-    for line in lines:
-        kind = line.pop("kind")
-        if kind == "sample":
-            result.samples.append(Sample(**line))
-        else:
-            result.values.append(Value(**line))
-    return result
+    """The raw samples and values of a finished trial.
+
+    Raises :class:`UserError` for a file that the driver has not left like that.
+    """
+    path = run.raw / f"{trial}.jsonl.gz"
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            return _unpack([json.loads(line) for line in file])
+    # What a cut or altered file may come to: too short, no gzip, no text, no JSON, other keys.
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+        record = run.trials / f"{trial}.json"
+        raise UserError(
+            f"{path} is damaged: {error}",
+            hint=f"Remove {record}, and `driver run --resume {run.name}` runs that trial again.",
+        ) from error
 
 
 def canonical(result: JobResult) -> bytes:
@@ -114,6 +119,19 @@ def canonical(result: JobResult) -> bytes:
     return b"".join(
         json.dumps(line, sort_keys=True, ensure_ascii=True).encode() + b"\n" for line in lines
     )
+
+
+def _unpack(lines: Sequence[dict[str, Any]]) -> JobResult:
+    """The result that :func:`canonical` made these lines of."""
+    head, *rest = lines
+    result = JobResult(status=head["status"], output=head["output"])
+    for line in rest:
+        kind = line.pop("kind")
+        if kind == "sample":
+            result.samples.append(Sample(**line))
+        else:
+            result.values.append(Value(**line))
+    return result
 
 
 def _pack(result: JobResult) -> bytes:

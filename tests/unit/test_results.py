@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -127,6 +129,31 @@ def test_a_damaged_record_is_named(finished: Path) -> None:
     assert f"--resume {finished.name}" in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda raw: raw[: len(raw) // 2],
+        lambda raw: raw[:30] + bytes([raw[30] ^ 0xFF]) + raw[31:],
+        lambda _: b"",
+        lambda _: b"no samples",
+        lambda _: gzip.compress(b'{"kind": "job", "status": 0}\n'),
+        lambda _: gzip.compress(b"\xff\n"),
+    ],
+)
+def test_damaged_samples_are_named(finished: Path, damage: Callable[[bytes], bytes]) -> None:
+    run = RunDirectory(finished)
+    raw = next(iter(sorted(run.raw.iterdir())))
+    trial = raw.name.removesuffix(".jsonl.gz")
+    raw.write_bytes(damage(raw.read_bytes()))
+    with pytest.raises(UserError, match="is damaged") as caught:
+        read_raw(run, trial)
+    assert str(raw) in caught.value.message
+    assert str(run.trials / f"{trial}.json") in (caught.value.hint or "")
+    raw.unlink()
+    with pytest.raises(UserError, match="is damaged"):
+        read_raw(run, trial)
+
+
 def test_names_sort_by_time_and_never_collide(tmp_path: Path) -> None:
     early = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     late = datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)
@@ -214,6 +241,10 @@ def test_reading_gives_types_back(finished: Path) -> None:
             "not those of the plan",
         ),
         ("samples.csv", lambda text: text.replace(",B\n", ",ns\n", 1), "is not a time"),
+        ("samples.csv", lambda text: re.sub(r",\d+,B\n", ",much,B\n", text, count=1), "'much'"),
+        ("samples.csv", lambda text: text.replace(",0,", ",0.5,", 1), "process: "),
+        ("trials.csv", lambda text: text.replace(",0,0,ok", ",0,x,ok", 1), "repeat: .*'x'"),
+        ("checks.csv", lambda text: text.replace(",B,holds", "?,B,holds", 1), "allowed: "),
         ("trials.csv", lambda _: "", "cannot be read"),
         ("manifest.json", lambda text: text.replace('"schema_version": 1', '"schema_version": 9'),
          "schema_version"),

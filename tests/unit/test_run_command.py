@@ -46,9 +46,12 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(
 def test_an_earlier_run_gives_an_estimate(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Bench(project / "results", only={"processes": ["1"]}).run()
+    run = Bench(project / "results", only={"processes": ["1"]}).run().directory
     assert status_of("run", "experiment", FOOTPRINT, "--dry-run", "--quick") == 0
     assert "judged by the newest earlier run" in capsys.readouterr().out
+    next(run.trials.iterdir()).write_text("{")
+    assert status_of("run", "experiment", FOOTPRINT, "--dry-run", "--quick") == 0
+    assert "no earlier run" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
