@@ -166,7 +166,7 @@ def planned_run(run: RunDirectory) -> tuple[ManifestV1, Definition, list[Trial]]
 
 
 def check_same_guests(manifest: ManifestV1, guests: Mapping[GuestRequest, Prepared]) -> None:
-    """Refuse to mix trials of different kernels, images or machines in one run."""
+    """Refuse to mix trials of different kernels, images, machines or emulators in one run."""
     for before, prepared in zip(manifest.guests, guests.values(), strict=True):
         # Through JSON, which the manifest has gone through: it knows no tuples.
         now = GuestRecord.model_validate_json(prepared.record.model_dump_json())
@@ -174,6 +174,8 @@ def check_same_guests(manifest: ManifestV1, guests: Mapping[GuestRequest, Prepar
             "kernel": before.kernel["digest"] == now.kernel["digest"],
             "image": before.image["digest"] == now.image["digest"],
             "machine": before.machine == now.machine,
+            "QEMU": before.qemu.get("version") == now.qemu.get("version"),
+            "command line of QEMU": before.qemu.get("argv") == now.qemu.get("argv"),
             "template": _template(before) == _template(now),
         }
         for part, unchanged in same.items():

@@ -229,14 +229,26 @@ def test_a_run_belongs_to_one_driver(bench: Bench) -> None:
     assert bench.run(run).complaint() is None
 
 
-def test_a_changed_kernel_is_not_mixed_in(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        ("kernel", {"digest": "new"}, "kernel"),
+        ("image", {"digest": "new"}, "image"),
+        ("machine", {"vcpus": 4}, "machine"),
+        ("qemu", {"version": "QEMU emulator version 9.0.0"}, "QEMU"),
+        ("qemu", {"argv": ["-cpu", "qemu64"]}, "command line of QEMU"),
+    ],
+)
+def test_a_changed_guest_is_not_mixed_in(
+    bench: Bench, part: str, change: dict[str, object], said: str
+) -> None:
     manifest, _, _ = planned_run(bench.run().directory)
     work = bench.work
     check_same_guests(manifest, work.guests)
     request, prepared = next(iter(work.guests.items()))
-    kernel = {"series": "none", "digest": "new"}
-    changed = Prepared(prepared.factory, prepared.record.model_copy(update={"kernel": kernel}))
-    with pytest.raises(UserError, match="kernel of this run has changed"):
+    other = {part: {**getattr(prepared.record, part), **change}}
+    changed = Prepared(prepared.factory, prepared.record.model_copy(update=other))
+    with pytest.raises(UserError, match=f"the {said} of this run has changed"):
         check_same_guests(manifest, {**work.guests, request: changed})
 
 
