@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -123,9 +123,10 @@ class Runner:
         ):
             try:
                 self._run_missing(plan, before, records, pool, jobs)
-                for _ in range(MOST_AGAIN):
+                for again in range(MOST_AGAIN + 1):
                     odd = {record.id: doubted(record) for record in odd_ones(records.values())}
-                    if not odd:
+                    if not odd or again == MOST_AGAIN:
+                        self._admit(odd)
                         break
                     self.reporter.note(f"run again, being unlike other rounds: {', '.join(odd)}")
                     records = {name: found for name, found in records.items() if name not in odd}
@@ -134,6 +135,14 @@ class Runner:
                 self._state.halt()
                 raise
         return [records[trial.id] for trial in plan]
+
+    def _admit(self, odd: Collection[str]) -> None:
+        """Say which trials never came to agree: their numbers count, and may not repeat."""
+        if odd:
+            self.reporter.note(
+                f"still unlike other rounds after {MOST_AGAIN} more tries: {', '.join(odd)}; "
+                f"`driver repeatability {self.run.name}` shows in what"
+            )
 
     def _run_missing(
         self,

@@ -32,7 +32,8 @@ EXTENT: dict[str, str] = {
     "repeats": "console log, result and NVDIMM of every trial, to the byte: whenever it is run, "
     "beside whatever else, on any host, with 1 to 8 processors",
     "repeats but for": "a race in QEMU, on a busy host, that moves a trial's clock on by some "
-    "hundred instructions, once: rounds that disagree are run again until they agree",
+    "hundred instructions, once: rounds that disagree are run again, up to three times, until they "
+    "agree",
     "repeats until": "another build of QEMU, kernel or image, another machine, provisioning or "
     "job: an instruction more in any of them moves everything after it",
 }

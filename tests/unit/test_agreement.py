@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from runs import Bench
 
-from driver.experiment.agreement import doubted, odd_ones
+from driver.experiment.agreement import MOST_AGAIN, doubted, odd_ones
 from driver.guest.job import Job
+from driver.report import SilentReporter
 from driver.results.reader import read_run
 from driver.results.record import Attempt, TrialRecord, read_record
 from driver.results.schema import Accelerator, Validity
@@ -81,3 +82,30 @@ def test_what_differs_from_other_rounds_is_run_again(
     ]
     assert len({str(found.digests) for found in records if found}) == 1
     assert len(read_run(conclusion.directory.path).trials) == repeat
+
+
+def test_rounds_that_never_agree_are_named(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, only={**ONLY, "kernel": ["baseline"]}, repeat=2, validity=EXACT)
+    (factory,) = bench.factories.values()
+    notes: list[str] = []
+
+    class Listening(SilentReporter):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    def never_twice_the_same(_job: Job) -> None:
+        factory.leak += 1
+
+    factory.misbehave = never_twice_the_same
+    directory = bench.run(reporter=Listening()).directory
+    for trial in bench.plan:
+        found = read_record(directory, trial.id)
+        assert found is not None
+        assert [attempt.verdict for attempt in found.attempts] == [
+            *["disturbed"] * MOST_AGAIN,
+            "ok",
+        ]
+    assert len(notes) == MOST_AGAIN + 1
+    assert notes[-1].startswith(f"still unlike other rounds after {MOST_AGAIN} more tries: ")
+    assert all(trial.id in notes[-1] for trial in bench.plan)
+    assert directory.name in notes[-1]
