@@ -66,6 +66,8 @@ class Guest:
         try:
             self.console = ConsoleLog(setup.files.console_log)
             self.live_console = Console(self._wires.console) if self._wires.console else None
+            if self.live_console is not None:
+                self._undo.callback(self.live_console.close)
             self._monitor = Monitor(self._wires.monitor)
             self._undo.callback(self._monitor.close)
             self._channel = self._undo.enter_context(AgentChannel(self._wires.agent))

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a guest holds on to in the driver, and lets go of; another program stands in for QEMU."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from driver.errors import HostError
+from driver.guest import session
+from driver.guest.emulator import Emulator
+from driver.guest.machine import Machine
+from driver.guest.qemu import Files
+from driver.guest.session import Guest
+from driver.guest.setup import Setup
+
+
+def descriptors() -> set[str]:
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+
+
+def pumps() -> int:
+    """Threads that move what a console prints."""
+    return sum("_pump" in thread.name for thread in threading.enumerate())
+
+
+def brief(_argv: Sequence[str], inherit: Sequence[int]) -> Emulator:
+    return Emulator(["true"], inherit)
+
+
+def missing(_argv: Sequence[str], _inherit: Sequence[int]) -> Emulator:
+    raise HostError("the program `qemu-system-x86_64` was not found")
+
+
+@pytest.mark.parametrize("console", [False, True])
+@pytest.mark.parametrize("machine", [Machine(), Machine(accel="exact")])
+def test_a_guest_that_is_closed_leaves_nothing_open(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, console: bool
+) -> None:
+    setup = Setup(machine, Files(Path("k"), Path("i"), tmp_path / "log"), console=console)
+    Emulator(["true"], []).stop(lambda: None)  # the thread that starts them stays
+    before = descriptors()
+    monkeypatch.setattr(session, "Emulator", brief)
+    guest = Guest(setup)
+    assert guest.close().ending in ("exited", "asked")
+    assert guest.close().status == 0
+    monkeypatch.setattr(session, "Emulator", missing)
+    with pytest.raises(HostError):
+        Guest(setup)
+    until = time.monotonic() + 10
+    while pumps() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert pumps() == 0
+    assert descriptors() == before
