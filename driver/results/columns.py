@@ -30,7 +30,11 @@ COLUMNS: Mapping[str, Columns] = {
         **_FACTORS,
         "sequence": ("", "place in the plan, from 0"),
         "repeat": ("", "round of the plan, from 0"),
-        "verdict": ("", "`ok`, `pending`, `splat`, `lost`, `timeout` or `workload`"),
+        "verdict": (
+            "",
+            "`ok`, `pending`, `splat`, `lost`, `timeout`, `workload`, or `unreadable`: a sampled "
+            "text was not what its source promises",
+        ),
         "attempts": ("attempts", "how often it was tried"),
         "message": ("", "what went wrong in the last attempt, in a sentence"),
         "excerpt": ("", "the evidence: the last lines of the console or of the workload"),

@@ -13,11 +13,12 @@ import pytest
 from behaving_guest import option
 from runs import Bench
 
-from driver.errors import GuestLost, GuestSplat, HostError, UserError
+from driver.errors import GuestLost, GuestSplat, HostError, UserError, WorkloadFailed
 from driver.experiment.estimate import time_left
 from driver.experiment.lifecycle import Prepared, check_same_guests, planned_run
 from driver.guest.job import Job
 from driver.report import SilentReporter
+from driver.results.columns import COLUMNS
 from driver.results.manifest import read_manifest
 from driver.results.reader import read_run
 from driver.results.record import read_record
@@ -105,6 +106,21 @@ def test_a_workload_that_says_no_or_skips_a_phase_has_failed(tmp_path: Path) -> 
     row = conclusion.run.trials.set_index("trial").loc[trial.id]
     assert row["verdict"] == "workload"
     assert "expected before, after" in row["message"]
+
+
+def test_a_counter_that_cannot_be_read_is_a_row_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, only={"processes": ["1"], "gib": ["1"], "kernel": ["baseline"]})
+    monkeypatch.setattr("behaving_guest.PAGE_KIB", "x")  # 3 * "x" is no number of kB
+    conclusion = bench.run()
+    assert set(conclusion.run.trials["verdict"]) == {"unreadable"}
+    assert "PageTables:" in conclusion.run.trials["message"][0]
+    complaint = conclusion.complaint()
+    assert complaint is not None
+    assert complaint.exit_status == WorkloadFailed.exit_status
+    verdicts = COLUMNS["trials.csv"]["verdict"][1]
+    assert "`unreadable`" in verdicts
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
