@@ -94,7 +94,10 @@ def prune(root: Path, most: int, *, dry_run: bool = False) -> list[Entry]:
 
 def limit() -> int:
     """How many bytes the artifacts may occupy: ``DRIVER_CACHE_LIMIT``, or 16 GiB."""
-    return parse_size(os.environ.get(LIMIT_VARIABLE) or DEFAULT_LIMIT)
+    try:
+        return parse_size(os.environ.get(LIMIT_VARIABLE) or DEFAULT_LIMIT)
+    except UserError as error:
+        raise UserError(f"{LIMIT_VARIABLE}: {error.message}", hint=error.hint) from error
 
 
 def parse_size(text: str) -> int:

@@ -183,6 +183,7 @@ class Store:
         inputs: Mapping[str, Any],
         make: Callable[[Path], Mapping[str, Any] | None],
     ) -> Artifact:
+        most = limit()  # a mistake in it is told before what is made takes its time
         final = self._path(kind, digest)
         parent = self.root / "tmp"
         parent.mkdir(parents=True, exist_ok=True)
@@ -215,7 +216,7 @@ class Store:
             work.rename(final)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        for entry in prune(self.root, limit()):
+        for entry in prune(self.root, most):
             self._notify(f"the cache is larger than it should be: removed {describe(entry)}")
         return Artifact(kind, digest, final, inputs, facts)
 

@@ -187,6 +187,16 @@ def test_what_is_no_size(text: str) -> None:
         prune.parse_size(text)
 
 
+def test_a_limit_that_is_no_size_is_told_before_anything_is_made(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(prune.LIMIT_VARIABLE, "plenty")
+    made: list[Path] = []
+    with pytest.raises(UserError, match=r"^DRIVER_CACHE_LIMIT: 'plenty' is not a size"):
+        Store(root).get("text", {}, made.append)
+    assert not made
+
+
 def test_sizes_for_reading() -> None:
     words = [prune.in_words(size) for size in (0, 4096, 3 << 20, 3 << 29, 5 << 40)]
     assert words == ["0 KiB", "4 KiB", "3.0 MiB", "1.5 GiB", "5.0 TiB"]
