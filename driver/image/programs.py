@@ -66,7 +66,16 @@ def discover(folder: Path) -> list[Program]:
 
 
 def inputs(folders: Iterable[Path]) -> dict[str, object]:
-    """Everything that decides the bytes of the folders' programs, for an artifact's digest."""
+    """Everything that decides the bytes of the folders' programs, for an artifact's digest.
+
+    Folders are known by their last name, wherever the project lies; :class:`UserError` if two have
+    the same, because a file of the one could then hide a change in the other.
+    """
+    folders = list(folders)
+    names = [folder.name for folder in folders]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two folders of programs are called {name!r}", hint="Rename one.")
     sources = {
         f"{folder.name}/{path.relative_to(folder)}": file_digest(path)
         for folder in folders

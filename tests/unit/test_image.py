@@ -248,6 +248,21 @@ def test_every_c_file_and_every_folder_of_them_is_a_program(tmp_path: Path) -> N
 
 
 @needs_gcc
+def test_what_decides_the_programs(tmp_path: Path) -> None:
+    """Two folders of one name could not be told apart, nor a change in one that the other hides."""
+    one, other = tmp_path / "one/programs", tmp_path / "other/programs"
+    for folder in (one, other):
+        folder.mkdir(parents=True)
+        (folder / "shared.h").touch()
+    before = programs.inputs([one])
+    assert programs.inputs([other]) == before, "the place of a project does not count"
+    (one / "shared.h").write_text("#define CHANGED\n")
+    assert programs.inputs([one]) != before
+    with pytest.raises(UserError, match="two folders of programs are called 'programs'"):
+        programs.inputs([one, other])
+
+
+@needs_gcc
 def test_a_compiler_error_is_shown(project: Project, store: Store) -> None:
     (project.root / "programs/init.c").write_text("int main(void) { return missing; }")
     with pytest.raises(HostError) as caught:
