@@ -29,8 +29,11 @@ def list_all() -> None:
     project = context.project()
     typer.echo("experiments:")
     for name in available(project.experiments):
-        question = load(project.experiments, name).experiment.question
-        typer.echo(f"  {name}\n      {' '.join(question.split())}")
+        try:
+            told = load(project.experiments, name).experiment.question
+        except UserError as error:  # the others are there all the same
+            told = f"unreadable: {error.message}"
+        typer.echo(f"  {name}\n      {' '.join(told.split())}")
     typer.echo("runs:")
     for path in sorted(project.results.glob("*/manifest.json")):
         if path.parent.name == LATEST:

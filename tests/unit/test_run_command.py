@@ -133,6 +133,17 @@ def test_list_shows_questions_and_runs(project: Path, capsys: pytest.CaptureFixt
     assert f"{name}  complete, 6 of 6 trials" in out
 
 
+def test_a_typo_in_one_experiment_does_not_hide_the_others(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = project / "experiments" / "five-cases" / "experiment.toml"
+    path.write_text("imagee = 'dax'\n", encoding="utf-8")
+    assert status_of("list") == 0
+    out = capsys.readouterr().out
+    assert f"five-cases\n      unreadable: {path}:1: imagee: unknown key" in out
+    assert "How much page-table memory is saved" in out
+
+
 def test_show_judges_from_disk(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bench = Bench(project / "results", only={"gib": ["1"], "processes": ["1", "8"]})
     run = bench.run().directory
