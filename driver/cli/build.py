@@ -72,6 +72,11 @@ def build(
     if what is What.KERNEL:
         _refuse(ctx, what, "image")
     project = context.project()
+    image = DEFAULT_IMAGE if image is None else image
+    if what is not What.KERNEL:
+        from driver.image import build_image, check_image  # noqa: PLC0415  (pydantic: 0.2 s)
+
+        check_image(project, image)
     built: dict[str, Any] = {}
     with context.reporting(silent=as_json) as reporter:
         store = context.store(reporter)
@@ -96,9 +101,7 @@ def build(
                 "kernel_digest": kernel.digest,
             }
         if what is not What.KERNEL:
-            from driver.image import build_image  # noqa: PLC0415
-
-            initramfs = build_image(store, project, image or DEFAULT_IMAGE, reporter)
+            initramfs = build_image(store, project, image, reporter)
             built |= {
                 "initramfs": str(initramfs.initramfs),
                 "image_digest": initramfs.digest,

@@ -73,7 +73,7 @@ def checkout(
     from driver.kernel.source import is_directory_spec  # noqa: PLC0415
 
     project = context.project()
-    chosen = load(project, series or default_series(None))
+    chosen = load(project, default_series(None) if series is None else series)
     if base is not None and is_directory_spec(base):
         base = f"debian:{base}"
     target = (folder or Path(clone.default_folder(chosen))).expanduser().resolve()
@@ -174,7 +174,8 @@ def check(
         base = f"debian:{base}"
     project = context.project()
     here = context.checkout()
-    name = series or (here.series if here else patch_series.default_series(None))
+    default = here.series if here else patch_series.default_series(None)
+    name = default if series is None else series
     if name == patch_series.NONE:
         raise UserError(
             "there are no patches yet to check",

@@ -205,9 +205,11 @@ def _prepare(
     from driver.cli.guests import Preparation, check  # noqa: PLC0415
     from driver.experiment.lifecycle import Work  # noqa: PLC0415
     from driver.experiment.plan import guests  # noqa: PLC0415
+    from driver.guest.accel import check_possible  # noqa: PLC0415
     from driver.guest.recipe import qemu_version  # noqa: PLC0415
 
     # Before minutes are spent on kernels.
+    check_possible(accel)
     if options.keep_guest:
         keep.check_possible(options.jobs)
     check(context.project(), guests(plan))

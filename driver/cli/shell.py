@@ -77,7 +77,7 @@ def shell(
     from driver.guest.machine import Machine  # noqa: PLC0415  (what follows takes half a second)
     from driver.guest.remains import console_kept  # noqa: PLC0415
     from driver.guest.session import boot  # noqa: PLC0415
-    from driver.image import build_image  # noqa: PLC0415
+    from driver.image import build_image, check_image  # noqa: PLC0415
     from driver.kernel import build_kernel  # noqa: PLC0415
     from driver.kernel.series import default_series  # noqa: PLC0415
 
@@ -90,6 +90,7 @@ def shell(
     if console and command:
         raise typer.BadParameter("a command runs over SSH; leave --console out")
     project = context.project()
+    check_image(project, image)
     machine = Machine(
         memory_mib=memory,
         vcpus=vcpus,
@@ -118,7 +119,7 @@ def shell(
                 status = _inside(guest, command or [], console=console)
         except GuestError as error:
             if isinstance(error, GuestSplat) and error.excerpt:
-                named = series or default_series(source)
+                named = default_series(source) if series is None else series
                 found = decode_from(error.excerpt, kernel.vmlinux.parent, named)
                 error.excerpt = with_note(found)
             raise

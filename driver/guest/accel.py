@@ -85,19 +85,32 @@ def choose(
         return Choice("tcg", "emulation was asked for")
     if requested == "exact":
         return Choice("exact", "counting instructions was asked for, which only emulation can")
+    check_possible(requested)
     obstacle = _obstacle()
-    if obstacle is None:
-        proof = _remembered(store, kernel, image, notify)
-        chosen = proof.kvm_seconds if proof.works else None
-        seconds = max(_LEAST_BOOT_SECONDS, _PATIENCE * (chosen or proof.tcg_seconds))
-        if proof.works:
-            return Choice("kvm", proof.sentence, seconds)
-        if requested == "auto":
-            return Choice("tcg", f"emulation, because {proof.sentence}", seconds)
-        obstacle = proof.sentence
-    elif requested == "auto":
+    if obstacle is not None:
         return Choice("tcg", f"emulation, because {obstacle}")
-    raise HostError(
+    proof = _remembered(store, kernel, image, notify)
+    chosen = proof.kvm_seconds if proof.works else None
+    seconds = max(_LEAST_BOOT_SECONDS, _PATIENCE * (chosen or proof.tcg_seconds))
+    if proof.works:
+        return Choice("kvm", proof.sentence, seconds)
+    if requested == "auto":
+        return Choice("tcg", f"emulation, because {proof.sentence}", seconds)
+    raise _no_kvm(proof.sentence)
+
+
+def check_possible(requested: Requested) -> None:
+    """Raise :class:`HostError` if KVM was asked for and it takes no guest to see that it fails.
+
+    So nobody compiles two kernels to learn that a device may not be opened.
+    """
+    obstacle = _obstacle() if requested == "kvm" else None
+    if obstacle is not None:
+        raise _no_kvm(obstacle)
+
+
+def _no_kvm(obstacle: str) -> HostError:
+    return HostError(
         f"KVM cannot be used here: {obstacle}",
         hint="Use --accel tcg, or --accel exact to count instructions.",
     )

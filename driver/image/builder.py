@@ -37,10 +37,8 @@ def build_image(
     :class:`HostError` when packages cannot be fetched or a compiler fails.
     """
     reporter = reporter or SilentReporter()
-    wanted = recipe.load(project, name)
-    folders = [project.root / folder for folder in wanted.programs]
-    for folder in folders:
-        programs.discover(folder)  # a missing folder is told before packages are fetched
+    wanted = check_image(project, name)
+    folders = _folders(project, wanted)
     kept = _kept_files(store, wanted, reporter)
     overlay = recipe.overlay(project, name)
     inputs = {
@@ -82,6 +80,21 @@ def build_image(
         initramfs=built.path / _INITRAMFS,
         provenance={"name": name, **inputs, **built.facts},
     )
+
+
+def check_image(project: Project, name: str) -> Recipe:
+    """The recipe, its folders of C sources known to exist.
+
+    Takes no time: mistakes are told before packages are fetched, or a kernel is compiled.
+    """
+    wanted = recipe.load(project, name)
+    for folder in _folders(project, wanted):
+        programs.discover(folder)
+    return wanted
+
+
+def _folders(project: Project, wanted: Recipe) -> list[Path]:
+    return [project.root / folder for folder in wanted.programs]
 
 
 def _kept_files(store: Store, wanted: Recipe, reporter: Reporter) -> Artifact:

@@ -99,7 +99,7 @@ def export(project: Project, checkout: Checkout, name: str | None) -> Exported:
 
 
 def _chosen(project: Project, checkout: Checkout, name: str | None) -> str:
-    chosen = name or checkout.series
+    chosen = checkout.series if name is None else name
     if chosen == NONE:
         raise UserError(
             f"{checkout.tree} has no series yet",

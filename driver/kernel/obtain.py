@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from driver.errors import UserError
 from driver.kernel import debian, snapshot, tarball, usertree
-from driver.kernel.source import Source, is_directory_spec
+from driver.kernel.source import SPECS, Source, is_directory_spec
 from driver.report import Reporter
 from driver.store import Store
 
@@ -31,6 +32,8 @@ def obtain(store: Store, spec: str | None, base: str, reporter: Reporter) -> Sou
     """
     if spec is None:
         return debian.obtain(store, base, None, reporter)
+    if not spec:  # a variable of a script that was not set; not the current directory
+        raise UserError("--source is empty", hint=SPECS)
     if is_directory_spec(spec):
         tree = Path(spec).expanduser().resolve()
         return snapshot.obtain(store, tree) or usertree.obtain(tree)

@@ -103,7 +103,7 @@ def make_request(
 
     Raises :class:`~driver.errors.UserError` when they do not fit together.
     """
-    chosen = load(project, series or default_series(source))
+    chosen = check_names(project, source=source, series=series, variant=variant)
     found = obtain(store, source, chosen.base, reporter)
     chosen.check_base(found)
     held = found.origin.get("series")
@@ -123,6 +123,15 @@ def make_request(
         fragments=(builtin(MACHINE), *chosen.fragments, *extra),
         compiler=toolchain.identify(),
     )
+
+
+def check_names(
+    project: Project, *, source: str | None, series: str | None, variant: str | None
+) -> Series:
+    """The series, known to exist like the variant: a typo is told before anything is fetched."""
+    if variant not in (None, OPTIONS_OFF):
+        builtin(variant)
+    return load(project, default_series(source) if series is None else series)
 
 
 def turned_off(series: Series) -> Fragment:

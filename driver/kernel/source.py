@@ -17,6 +17,8 @@ from driver.errors import UserError
 
 # The base used when neither a source nor a series says which.
 DEFAULT_BASE = "6.12"
+# What --source may be, for hints.
+SPECS = "--source takes a directory, debian:BASE[=VERSION], or URL#sha256=HEX."
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from driver.errors import UserError
 from driver.kernel.git import foreign_git
-from driver.kernel.source import Source, kernel_version
+from driver.kernel.source import SPECS, Source, kernel_version
 from driver.store import digest_of, file_digest, tree_digest
 
 # What a build inside the tree leaves behind; kbuild then refuses to build outside of it.
@@ -28,7 +28,7 @@ def obtain(tree: Path) -> Source:
     if not tree.is_dir():
         raise UserError(
             f"the source directory {tree} does not exist",
-            hint="--source takes a directory, debian:BASE[=VERSION], or URL#sha256=HEX.",
+            hint=SPECS,
         )
     version = kernel_version(tree)
     for leftover in _IN_TREE_BUILD:

@@ -33,7 +33,9 @@ COPIED = (
     "experiments/five-cases",
     "experiments/pagetable-footprint",
     "experiments/smaps-dax",
+    "experiments/workloads",
     "guest-images/dax",
+    "guest-images/programs",
     "kernel-patches/6.12",
     "kernel-patches/smaps-dax",
 )

@@ -24,6 +24,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+@pytest.fixture
+def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Building a kernel fails the test."""
+    for place in ("driver.kernel", "driver.cli.guests"):
+        monkeypatch.setattr(f"{place}.build_kernel", None)
+
+
 def status_of(*arguments: str) -> int:
     with pytest.raises(SystemExit) as left:
         main(arguments)
@@ -122,6 +129,52 @@ def test_what_nobody_has_is_told_before_anything_is_built(
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     assert status_of("run", "experiment", FOOTPRINT, *(["--dry-run"] if dry else [])) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_kernels")
+def test_nothing_is_built_for_a_kvm_that_may_not_be_opened(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("driver.guest.accel.DEVICE", project / "no-such-device")
+    assert status_of("run", "experiment", FOOTPRINT, "--accel", "kvm") == 3
+    assert "error: KVM cannot be used here: this host has no" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["build", "shell"])
+@pytest.mark.usefixtures("project", "no_kernels")
+def test_an_image_that_is_not_there_is_told_before_a_kernel_is_built(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(command, "--image", "daz") == 2
+    assert "error: there is no image 'daz'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("project")
+def test_a_variant_that_is_not_there_is_told_before_a_source_is_fetched(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("driver.kernel.request.obtain", None)
+    assert status_of("build", "kernel", "--variant", "debgu") == 2
+    assert "error: there is no kernel variant `debgu`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--series", "there is no series ``"),
+        ("--source", "--source is empty"),
+        ("--image", "there is no image ''"),
+        ("--variant", "there is no kernel variant ``"),
+    ],
+)
+@pytest.mark.usefixtures("project")
+def test_an_option_without_a_value_is_not_taken_for_the_default(
+    option: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a script, behind a variable that was not set."""
+    monkeypatch.setattr("driver.kernel.debian.obtain", None)
+    assert status_of("build", option, "") == 2
+    assert f"error: {message}" in capsys.readouterr().err
 
 
 def test_list_shows_questions_and_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
