@@ -25,6 +25,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# What a shell makes of SIGINT.
+INTERRUPTED = 130
+
 
 class DriverError(Exception):
     """Base of every error the driver raises on purpose.

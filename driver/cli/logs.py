@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -112,16 +113,21 @@ def _overview(run: RunDirectory, manifest: ManifestV1, failed: bool) -> Table:
     from rich.text import Text  # noqa: PLC0415
 
     from driver.results.record import read_record  # noqa: PLC0415
+    from driver.results.schema import OK  # noqa: PLC0415
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for heading in _SHORTEST_TABLE:
         right = heading in ("attempts", "seconds")
         table.add_column(heading, justify="right" if right else "left", overflow="fold")
     table.columns[0].no_wrap = True
+    told = _tabled(run)
     for planned in manifest.plan:
         record = read_record(run, planned.id)
         if record is None:
-            table.add_row(planned.id, Text("not run", style="yellow"))
+            verdict, attempts, message = told.get(planned.id, ("not run", "", ""))
+            if not (failed and verdict == OK):
+                style = "green" if verdict == OK else "yellow"
+                table.add_row(planned.id, Text(verdict, style=style), attempts, "", Text(message))
         elif not (failed and record.ok):
             table.add_row(
                 planned.id,
@@ -133,6 +139,27 @@ def _overview(run: RunDirectory, manifest: ManifestV1, failed: bool) -> Table:
     table.caption = "seconds: how long the host was busy, no measurement"
     table.caption_justify = "left"
     return table
+
+
+def _tabled(run: RunDirectory) -> dict[str, tuple[str, str, str]]:
+    """Verdict, attempts and message by trial, from the table of a run without any records.
+
+    A single record that is missing was removed by somebody who wants that trial run again.
+    """
+    from driver.results.writer import PENDING  # noqa: PLC0415
+
+    if any(run.trials.glob("*.json")):
+        return {}
+    try:
+        with run.trials_csv.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
+        return {}
+    return {
+        row["trial"]: (row["verdict"], row["attempts"], row["message"])
+        for row in rows
+        if row["verdict"] != PENDING
+    }
 
 
 def _story(
@@ -171,6 +198,11 @@ def _record(run: RunDirectory, trial: str) -> TrialRecord:
     from driver.results.record import read_record  # noqa: PLC0415
 
     record = read_record(run, trial)
+    if record is None and trial in _tabled(run):
+        raise UserError(
+            f"what the guest of {trial} said is not with this run, only its numbers are",
+            hint=f"Look at those: driver show {run.path}",
+        )
     if record is None:
         raise UserError(
             f"the trial {trial} has not been finished",

@@ -38,7 +38,7 @@ def repeatability(
     the host was doing; status 1 if it is not kept. Trials of other accelerators are counted as
     well. Give a run with --accel tcg besides to see how much slower exact trials are.
     """
-    from driver.errors import CheckFailed  # noqa: PLC0415
+    from driver.errors import CheckFailed, UserError  # noqa: PLC0415
     from driver.results.directory import RunDirectory  # noqa: PLC0415
     from driver.results.repeatability import repeatability as group_trials  # noqa: PLC0415
     from driver.results.schema import Accelerator  # noqa: PLC0415
@@ -47,6 +47,11 @@ def repeatability(
     # A run may be given by its name and as `latest`.
     found = dict.fromkeys(RunDirectory.find(results, name) for name in names)
     groups = group_trials(list(found))
+    if not groups:
+        raise UserError(
+            "none of these runs has the record of a finished trial",
+            hint="The records are in trials/ of each run, and digests and counts with them.",
+        )
     runs.console().print(_table(groups))
     exact = [group for group in groups if group.accelerator is Accelerator.EXACT]
     broken = [group for group in exact if not group.repeats]

@@ -62,11 +62,15 @@ def show(
 ) -> None:
     """Show what a run found.
 
-    It is judged anew from its files. Exits like the run did.
+    It is judged anew from its files. Exits like the run did, and with 130 if it is not finished.
     """
-    from driver.experiment.lifecycle import review  # noqa: PLC0415
+    from driver.experiment import lifecycle  # noqa: PLC0415
+    from driver.experiment.reading import read_conclusion  # noqa: PLC0415
 
-    finish(review(find(name), rebuild=rebuild))
+    run = find(name)
+    if rebuild:
+        lifecycle.rebuild(run)
+    finish(read_conclusion(run))
 
 
 def find(name: str) -> RunDirectory:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from driver.errors import CheckFailed, DriverError, GuestError, UserError
+from driver.errors import INTERRUPTED, CheckFailed, DriverError, GuestError, UserError
 from driver.experiment.definition import Experiment
 from driver.experiment.load import Definition, parse
 from driver.experiment.plan import GuestRequest, Selection, Trial, make_plan
@@ -30,7 +30,7 @@ from driver.results.manifest import (
 from driver.results.reader import Run, read_run
 from driver.results.record import TrialRecord, read_record
 from driver.results.schema import Accelerator, Validity
-from driver.results.writer import write_checks, write_tables
+from driver.results.writer import PENDING, write_checks, write_tables
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class Conclusion:
     def complaint(self) -> DriverError | None:
         """The error that the run's exit status and last line are made of; None if all is well.
 
-        A failed trial outranks a failed check: the first one's verdict decides the status.
+        A failed trial outranks a failed check: the first one's verdict decides the status. A run
+        that is not finished, and so far has nothing to complain of, is not well either.
         """
         if self.failed:
             first = self.failed[0].last
@@ -81,7 +82,19 @@ class Conclusion:
                 f"{len(bad)} of {len(self.verdicts.asserted)} checks do not hold",
                 hint=f"Every check is in {self.directory.checks_csv}.",
             )
+        pending = int((self.run.trials["verdict"] == PENDING).sum())
+        if pending:
+            return Unfinished(
+                f"{pending} of {len(self.run.trials)} trials have not been run",
+                hint=f"Go on with it: driver run --resume {self.directory.name}",
+            )
         return None
+
+
+class Unfinished(DriverError):
+    """A run was interrupted; what it has is good, and not all of it."""
+
+    exit_status = INTERRUPTED
 
 
 class TrialsFailed(GuestError):
@@ -223,14 +236,23 @@ def carry_out(
     return _conclude(run, experiment, records)
 
 
-def review(run: RunDirectory, *, rebuild: bool = False) -> Conclusion:
-    """Judge a run anew from its files alone, making the tables again first if asked to."""
-    manifest, definition, plan = planned_run(run)
-    if rebuild:
-        with run.lock():
-            write_tables(run, manifest)
-    records = [read_record(run, trial.id) for trial in plan]
-    return _conclude(run, definition.experiment, [record for record in records if record])
+def rebuild(run: RunDirectory) -> None:
+    """Make the CSV files of a run again, from the records of its trials.
+
+    Raises :class:`UserError` for a run that was left with its CSV files only: they would be lost.
+    """
+    manifest = read_manifest(run)
+    definition = parse(manifest.experiment.name, run.manifest, manifest.experiment.text)
+    with run.lock():
+        found = [read_record(run, planned.id) for planned in manifest.plan]
+        records = [record for record in found if record is not None]
+        if not records and run.trials_csv.exists():
+            raise UserError(
+                f"the records of the trials are not with {run.name}, only its CSV files",
+                hint="They are all there is of this run. Look at them without --rebuild.",
+            )
+        write_tables(run, manifest)
+        _conclude(run, definition.experiment, records)
 
 
 def _conclude(

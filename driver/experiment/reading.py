@@ -16,8 +16,8 @@ from driver.results.record import read_record
 def read_conclusion(directory: RunDirectory) -> Conclusion:
     """The run in a directory and what became of its assertions, by its own experiment's text.
 
-    Unlike :func:`driver.experiment.lifecycle.review` this leaves the run as it was, and takes a
-    run whose records of trials were left behind (only the manifest and the CSV files are needed).
+    Only the manifest and the CSV files are needed: the records of the trials may have been left
+    behind, and the directory may be one that nobody may write to.
     Raises :class:`UserError` for a run that is going on or damaged.
     """
     manifest = read_manifest(directory)

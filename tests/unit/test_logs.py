@@ -159,3 +159,19 @@ def test_names_of_trials_are_completed(run: RunDirectory) -> None:
     assert complete.trials(context, "old_") == ["old_1_r1", "old_2_r1", "old_4_r1"]
     context.params["name"] = "no such run"
     assert complete.trials(context, "") == []
+
+
+def test_a_run_of_which_only_the_tables_are_left(
+    run: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its trials were run all the same; what their guests said is what is not there."""
+    for path in (*run.trials.iterdir(), *run.consoles.iterdir()):
+        path.unlink()
+    status, out, _ = said(capsys, run.path)
+    assert status == 0
+    assert "not run" not in out
+    assert "new_4_r1  splat" in out
+    assert "old_1_r1" not in said(capsys, run.path, "--failed")[1]
+    status, _, error = said(capsys, run.path, "old_1_r1")
+    assert status == 2
+    assert "what the guest of old_1_r1 said is not with this run, only its numbers are" in error

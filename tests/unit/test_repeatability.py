@@ -103,3 +103,7 @@ def test_the_command(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     alter(run, 0, digests={"console": "another"})
     assert status_of("latest") == 1
     assert "1 of 2 kinds of exact trials do not repeat" in capsys.readouterr().err
+    for record in run.trials.iterdir():
+        record.unlink()
+    assert status_of("latest") == 2
+    assert "none of these runs has the record of a finished trial" in capsys.readouterr().err

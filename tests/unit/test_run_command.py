@@ -210,6 +210,48 @@ def test_show_judges_from_disk(project: Path, capsys: pytest.CaptureFixture[str]
     assert status_of("show", run.name, "--rebuild") == 0
 
 
+def test_looking_changes_nothing_and_needs_no_right_to(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Bench(project / "results", only={"processes": ["1"], "gib": ["1"]}).run().directory
+    run.checks_csv.write_text(run.checks_csv.read_text().splitlines()[0] + "\n")
+    before = run.checks_csv.stat()
+    assert status_of("show", "latest") == 0
+    assert "30 of 30 checks hold" in capsys.readouterr().out
+    assert run.checks_csv.stat().st_ino == before.st_ino
+    assert sorted(path.name for path in run.path.iterdir()) == sorted(
+        ["checks.csv", "console", "manifest.json", "raw", "samples.csv", "trials", "trials.csv"]
+    )
+    assert status_of("show", "latest", "--rebuild") == 0
+    assert len(run.checks_csv.read_text().splitlines()) > 30
+
+
+def test_the_only_tables_of_a_run_are_not_made_again_from_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such a run is in analysis/samples/: what `python -m analysis.sample` leaves."""
+    run = Bench(project / "results", only={"processes": ["1"], "gib": ["1"]}).run().directory
+    for folder in (run.trials, run.raw, run.consoles):
+        shutil.rmtree(folder)
+    tables = {path: path.read_bytes() for path in run.path.glob("*.csv")}
+    assert status_of("show", "latest", "--rebuild") == 2
+    assert "error: the records of the trials are not with" in capsys.readouterr().err
+    assert tables == {path: path.read_bytes() for path in run.path.glob("*.csv")}
+    assert status_of("show", "latest") == 0
+
+
+def test_a_run_that_is_not_finished_is_not_well(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Bench(project / "results", only={"processes": ["1"], "gib": ["1"]}).run().directory
+    (run.trials / "patched_on_4K_1_1_r1.json").unlink()
+    assert status_of("show", "latest", "--rebuild") == 130
+    captured = capsys.readouterr()
+    assert "5 of 6 trials finished" in captured.out
+    assert "error: 1 of 6 trials have not been run" in captured.err
+    assert f"hint: Go on with it: driver run --resume {run.name}" in captured.err
+
+
 def test_show_exits_like_the_run(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bench = Bench(project / "results", only={"gib": ["1"], "processes": ["1"]})
     next(iter(bench.factories.values())).leak = 3
