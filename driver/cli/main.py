@@ -10,9 +10,11 @@ from __future__ import annotations
 import errno
 import functools
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -22,6 +24,7 @@ from driver import __version__
 from driver.cli import context, settings
 from driver.errors import DriverError, HostError, UserError
 from driver.interrupt import Told, orderly
+from driver.store import Store
 
 app = typer.Typer(
     name="driver",
@@ -111,11 +114,12 @@ def _obey(arguments: Sequence[str], told: Told) -> object:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script; always leaves through :class:`SystemExit`."""
+    words = sys.argv[1:] if arguments is None else arguments
     with orderly() as told:
         try:
-            status = _obey(sys.argv[1:] if arguments is None else arguments, told)
+            status = _obey(words, told)
         except typer.TyperException as error:
-            _refuse_usage(error)
+            _refuse_usage(error, words)
         except (KeyboardInterrupt, typer.Abort):
             _print_error("interrupted", hint=None, excerpt=None, log=None)
             sys.exit(told.exit_status)
@@ -126,21 +130,55 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _refuse_usage(error: typer.TyperException) -> NoReturn:
+def _refuse_usage(error: typer.TyperException, arguments: Sequence[str]) -> NoReturn:
     """A command line that cannot be understood: an unknown command or option, a bad value."""
-    where = getattr(getattr(error, "ctx", None), "command_path", "driver")
-    _print_error(error.format_message(), hint=f"Run `{where} --help`.", excerpt=None, log=None)
+    asked = getattr(error, "ctx", None)
+    if asked is not None and type(error).__name__ == "NoArgsIsHelpError":
+        # Nothing was asked for, which is no mistake to tell; a script must not go on all the same.
+        print(asked.get_help(), file=sys.stderr)
+        sys.exit(UserError.exit_status)
+    where = asked.command_path if asked is not None else _path_in(arguments)
+    message = error.format_message().replace(": Value error, ", ": ")
+    _print_error(message, hint=f"Run `{where} --help`.", excerpt=None, log=None)
     sys.exit(UserError.exit_status)
 
 
+def _path_in(arguments: Sequence[str]) -> str:
+    """The command that a command line names, as far as that can be told from its words alone.
+
+    An option without its value is refused by a parser that does not say whose it was.
+    """
+    path, here = ["driver"], command()
+    for word in arguments:
+        below = getattr(here, "commands", {}).get(word)
+        if below is not None:
+            here = below
+            path.append(word)
+    return " ".join(path)
+
+
 def _as_host_error(error: OSError) -> HostError:
+    where = f"{error.filename}: " if error.filename else ""
+    told = f"{where}{error.strerror or error}"
     if error.errno == errno.ENOSPC:
-        where = f" while writing {error.filename}" if error.filename else ""
+        writing = f" while writing {error.filename}" if error.filename else ""
         return HostError(
-            f"the disk is full{where}",
+            f"the disk is full{writing}",
             hint="Free some space and run the same command again: finished work is kept.",
         )
-    return HostError(str(error))
+    if error.filename and _leads_to(Path(os.fsdecode(error.filename)), Store().root):
+        return HostError(
+            f"the cache cannot be used: {told}",
+            hint="Set DRIVER_CACHE to a directory that you may write to.",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return HostError(told, hint="Run the driver as a user, or in a copy, that may do this.")
+    return HostError(told, hint="`driver --verbose` with the same command shows what it was doing.")
+
+
+def _leads_to(path: Path, root: Path) -> bool:
+    """Whether a path is a directory, its parent or something in it."""
+    return path.is_relative_to(root) or root.is_relative_to(path)
 
 
 def _fail(error: DriverError) -> NoReturn:

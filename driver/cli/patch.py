@@ -169,7 +169,7 @@ def check(
     if no_build:
         for name, value in {"--full": full, "--jobs": jobs}.items():
             if value:
-                raise UserError(f"{name} has no meaning with --no-build")
+                raise typer.BadParameter(f"{name} has no meaning with --no-build")
     if base is not None and is_directory_spec(base):
         base = f"debian:{base}"
     project = context.project()

@@ -65,8 +65,8 @@ def resume(
             )
         return
     if run is None:
-        typer.echo(ctx.get_help())
-        raise typer.Exit(0)
+        typer.echo(ctx.get_help(), err=True)
+        raise typer.Exit(UserError.exit_status)
     _resume(run, keep_guest=keep_guest)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import subprocess
@@ -14,9 +15,10 @@ import pytest
 
 from driver import __version__
 from driver.cli import context, settings
-from driver.cli.main import command, main
+from driver.cli.main import _as_host_error, command, main
 from driver.errors import HostError
 from driver.project import Project
+from driver.store import Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -271,3 +273,70 @@ def test_an_option_that_would_be_ignored_is_refused(
     config.write_text("")
     assert status_of(*arguments) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [([], "driver"), (["run"], "driver run"), (["patch"], "driver patch")],
+)
+def test_who_asks_for_nothing_is_told_what_there_is(
+    config: Path, arguments: list[str], path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"Usage: {path} [OPTIONS]")
+    assert (captured.out, "error:" in captured.err, "hint:" in captured.err) == ("", False, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "path"),
+    [
+        (["build", "kernle"], "'kernle' is not one of", "driver build"),
+        (["build", "--jobs"], "Option '--jobs' requires an argument.", "driver build"),
+        (["-q", "run", "experiment", "list", "--only"], "requires", "driver run experiment"),
+        (["run", "experiment", "--accel", "run"], "'run' is not one of", "driver run experiment"),
+        (["show", "show", "show"], "unexpected extra argument", "driver show"),
+        (["doctor", "--jsno"], "No such option: --jsno", "driver doctor"),
+    ],
+)
+def test_a_usage_that_is_wrong_leads_to_the_help_of_its_command(
+    config: Path,
+    arguments: list[str],
+    message: str,
+    path: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert status_of(*arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Value error" not in error
+    assert error.endswith(f"hint: Run `{path} --help`.\n")
+
+
+class TestWhatTheSystemRefuses:
+    def test_a_cache_that_cannot_be_made(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Below a file: that nobody can, whoever runs the tests."""
+        (tmp_path / "file").touch()
+        root = tmp_path / "file/cache"
+        monkeypatch.setenv("DRIVER_CACHE", str(root))
+        with pytest.raises(OSError, match="Not a directory") as refused:
+            Store().scratch("logs")
+        assert refused.value.filename is not None
+        told = _as_host_error(refused.value)
+        assert told.message.startswith(f"the cache cannot be used: {tmp_path}/file")
+        assert told.hint == "Set DRIVER_CACHE to a directory that you may write to."
+
+    @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO])
+    def test_anything_else_is_named_and_comes_with_a_hint(self, number: int) -> None:
+        told = _as_host_error(OSError(number, os.strerror(number), "/srv/run/report.html"))
+        assert told.message == f"/srv/run/report.html: {os.strerror(number)}"
+        assert told.hint
+
+    def test_a_cache_is_not_blamed_for_its_neighbours(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DRIVER_CACHE", str(tmp_path / "cache"))
+        error = OSError(errno.EACCES, "Permission denied", str(tmp_path / "cache-of-another"))
+        assert "the cache" not in _as_host_error(error).message
