@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from pathlib import Path
 from typing import TypeVar
@@ -13,8 +14,19 @@ from pydantic import BaseModel, ValidationError
 from driver.errors import UserError
 from driver.tomllines import key_lines, nearest
 
-_SYNTAX = "Mend the line; https://toml.io describes the format."
+SYNTAX = "Mend the line; https://toml.io describes the format."
 _KEYS = "docs/reference/files.md says what each key may hold."
+# What pydantic says, in the words of the reference; it knows no list, as models hold tuples.
+_WORDS = (
+    (r"^Value error, ", ""),
+    (r"^Input should be a valid (tuple|list)$", "it should be a list"),
+    (r"^Input should be a valid dictionary.*$", "it should be a table"),
+    (r"^Input should be a valid string$|^Input is not a valid path.*$", "it should be text"),
+    (r"^Input should be a valid boolean.*$", "it should be true or false"),
+    (r"^Input should be a valid integer.*$", "it should be an integer"),
+    (r"^Input should be a (valid|finite) number.*$", "it should be a number"),
+    (r"^Input should be ", "it should be "),
+)
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -28,11 +40,18 @@ def read(path: Path, model: type[_Model]) -> _Model:
         text = path.read_text(encoding="utf-8")
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid TOML: {error}", hint=_SYNTAX) from error
+        raise UserError(f"{path} is not valid TOML: {error}", hint=SYNTAX) from error
     try:
         return model.model_validate(content)
     except ValidationError as error:
         raise _mistake(path, text, model, error) from error
+
+
+def in_words(message: str) -> str:
+    """What pydantic complains of, for a person who writes TOML."""
+    for pattern, words in _WORDS:
+        message = re.sub(pattern, words, message)
+    return message
 
 
 def _mistake(path: Path, text: str, model: type[BaseModel], error: ValidationError) -> UserError:
@@ -42,7 +61,7 @@ def _mistake(path: Path, text: str, model: type[BaseModel], error: ValidationErr
     place = f"{path}:{line}" if line else f"{path}"
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
-        return UserError(f"{place}: `{where}`: {first['msg']}", hint=_KEYS)
+        return UserError(f"{place}: `{where}`: {in_words(first['msg'])}", hint=_KEYS)
     close = difflib.get_close_matches(where, model.model_fields, n=1)
     meant = f"Did you mean `{close[0]}`? " if close else ""
     return UserError(

@@ -38,7 +38,10 @@ VARIABLE = "DRIVER_CONFIG"
 ENVIRONMENT = {"cache-folder": "DRIVER_CACHE", "cache-limit": "DRIVER_CACHE_LIMIT"}
 PROJECT = "project"
 # Options that ask for something once; as a default they make no sense.
-NO_DEFAULTS = frozenset({"help", "version", "resume", "install-completion", "show-completion"})
+NO_DEFAULTS = frozenset(
+    {"help", "version", "resume", "attach", "install-completion", "show-completion"}
+)
+_MANUAL = "docs/how-to/set-defaults.md describes the file."
 
 
 def location() -> Path | None:
@@ -62,7 +65,7 @@ def load(command: Any) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         content = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{path} cannot be read: {error}", hint=_MANUAL) from error
     from pydantic import ValidationError  # noqa: PLC0415  (0.2 s, and few have the file)
 
     model = schema(command)
@@ -124,6 +127,7 @@ def _by_parameter(command: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mistake(path: Path, text: str, model: type[BaseModel], error: ValidationError) -> UserError:
     """The one mistake to tell: an unknown key first."""
+    from driver.tomlfile import in_words  # noqa: PLC0415
     from driver.tomllines import key_lines, nearest  # noqa: PLC0415
 
     items = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
@@ -132,7 +136,7 @@ def _mistake(path: Path, text: str, model: type[BaseModel], error: ValidationErr
     place = f"{path}:{line}" if line else f"{path}"
     if items[0]["type"] != "extra_forbidden":
         field = ".".join(str(word) for word in where)
-        return UserError(f"{place}: {field}: {items[0]['msg']}")
+        return UserError(f"{place}: {field}: {in_words(items[0]['msg'])}", hint=_MANUAL)
     allowed = _keys_at(model, where[:-1])
     close = difflib.get_close_matches(str(where[-1]), allowed, n=1)
     meant = f"Did you mean `{close[0]}`? " if close else ""

@@ -16,10 +16,12 @@ from pydantic import BaseModel, ValidationError
 from driver.errors import UserError
 from driver.experiment.consistency import Problem, problems
 from driver.experiment.definition import Experiment
+from driver.tomlfile import SYNTAX, in_words
 from driver.tomllines import Path as KeyPath
 from driver.tomllines import key_lines, nearest
 
 FILE_NAME = "experiment.toml"
+_KEYS = "docs/reference/experiment.md says what each key may hold."
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def load(experiments: Path, name: str) -> Definition:
             f"there is no experiment called {name!r}", hint=_suggest(name, known)
         ) from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: {error}") from error
+        raise UserError(f"{path} is not UTF-8 text: {error}", hint=SYNTAX) from error
     return parse(name, path, text)
 
 
@@ -62,7 +64,7 @@ def parse(name: str, path: Path, text: str) -> Definition:
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path} is not TOML: {error}") from error
+        raise UserError(f"{path} is not TOML: {error}", hint=SYNTAX) from error
     try:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:
@@ -76,7 +78,7 @@ def _user_error(path: Path, text: str, problem: Problem) -> UserError:
     line = nearest(key_lines(text), problem.path)
     place = f"{path}:{line}" if line else f"{path}"
     field = ".".join(str(word) for word in problem.path)
-    hint = _suggest(problem.given, problem.allowed) if problem.allowed else None
+    hint = _suggest(problem.given, problem.allowed) if problem.allowed else _KEYS
     return UserError(f"{place}: {field + ': ' if field else ''}{problem.message}", hint=hint)
 
 
@@ -104,7 +106,7 @@ def _schema_problem(error: ValidationError) -> Problem:
         expected = str(item.get("ctx", {}).get("expected", ""))
         allowed = tuple(part.strip(" '") for part in expected.replace(" or ", ",").split(","))
         return Problem(path, f"{item['input']!r} is not possible", str(item["input"]), allowed)
-    return Problem(path, item["msg"].removeprefix("Value error, "))
+    return Problem(path, in_words(item["msg"]))
 
 
 def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:

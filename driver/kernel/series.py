@@ -130,7 +130,7 @@ def _check_files(path: Path, listed: SeriesFile) -> None:
             )
     if len(set(listed.patches)) != len(listed.patches):
         twice = next(name for name in listed.patches if listed.patches.count(name) > 1)
-        raise UserError(f"{path} lists {twice} twice")
+        raise UserError(f"{path} lists {twice} twice", hint="Take one of the lines away.")
     # `git format-patch` numbers the cover letter 0000: it is prose, not a patch.
     forgotten = [
         file.name

@@ -72,7 +72,9 @@ def test_every_experiment_of_the_project_loads(name: str) -> None:
         ),
         ('metric = "growth"', 'metric = "grow"', "unknown metric 'grow'", "'growth'?"),
         ('expected = "growth"', 'expected = "growth +"', "unexpected 'end of expression'", None),
-        ('unit = "GiB"', "unit = 3", "factors.gib.unit: Input should be a valid string", None),
+        ('unit = "GiB"', "unit = 3", "factors.gib.unit: it should be text", "experiment.md"),
+        ("values = [1, 2, 4, 8]", "values = 1", "factors.gib.values: it should be a list", None),
+        ('{ series = "6.12" }', '"6.12"', "arms.patched.kernel: it should be a table", None),
         ("values = [1, 2, 4, 8]", "values = []", "needs either values or arms", None),
         ("values = [1, 2, 4, 8]", 'values = ["a_b"]', "'a_b' cannot be a level", None),
         ("[factors.gib]", "[factors.value]", "has a name that means something else", None),
@@ -85,7 +87,8 @@ def test_a_mistake_gets_one_message(old: str, new: str, message: str, hint: str 
         read(text)
     assert message in caught.value.message
     assert caught.value.message.count("\n") == 0
-    assert hint is None or hint in (caught.value.hint or "")
+    assert caught.value.hint
+    assert hint is None or hint in caught.value.hint
 
 
 def test_the_message_names_the_line() -> None:

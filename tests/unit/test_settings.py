@@ -103,11 +103,25 @@ class TestDefaults:
             ("[build]\njobs = 2\njbos = 8\n", ":3: there is nothing called `build.jbos`", "`jobs`"),
             ("quite = true\n", ":1: there is nothing called `quite`", "Did you mean `quiet`?"),
             ("[run.expriment]\n", ":1: there is nothing called `run.expriment`", "`experiment`"),
-            ("\n[build]\njobs = 0\n", ":3: build.jobs: Input should be greater than or equal", ""),
-            ("[build]\njobs = 'all'\n", ":2: build.jobs: Input should be a valid integer", ""),
-            ("[run.experiment]\naccel = 'kvn'\n", ":2: run.experiment.accel: Input should", ""),
+            (
+                "\n[build]\njobs = 0\n",
+                ":3: build.jobs: it should be greater than or equal",
+                "set-defaults",
+            ),
+            (
+                "[build]\njobs = 'all'\n",
+                ":2: build.jobs: it should be an integer",
+                "set-defaults.md",
+            ),
+            (
+                "[run.experiment]\naccel = 'kvn'\n",
+                ":2: run.experiment.accel: it should be 'auto', 'tcg'",
+                "",
+            ),
             ("[run]\nresume = 'latest'\n", ":2: there is nothing called `run.resume`", ""),
-            ("[build\n", " cannot be read: Expected", ""),
+            ("[shell]\nattach = 'x'\n", ":2: there is nothing called `shell.attach`", ""),
+            ("quiet = 'yes, please'\n", ":1: quiet: it should be true or false", "describes"),
+            ("[build\n", " cannot be read: Expected", "set-defaults.md describes the file"),
         ],
     )
     def test_a_mistake_names_the_line(
