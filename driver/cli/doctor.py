@@ -49,8 +49,13 @@ def doctor(
     else:
         _print(findings, system)
     if lacking:
-        names = ", ".join(found.name for found in lacking)
+        names = ", ".join(_called(found) for found in lacking)
         raise HostError(f"this machine lacks: {names}", hint=_hint(findings, system))
+
+
+def _called(found: Finding) -> str:
+    """A tool by its name, anything else with what it is about: ``cache (writable)``."""
+    return found.name if found.area == "tools" else f"{found.area} ({found.name})"
 
 
 def _print(findings: Sequence[Finding], system: System | None) -> None:

@@ -29,7 +29,8 @@ class Tool:
 
     Exactly one of ``program`` (looked for on PATH), ``header`` (looked for by the C compiler),
     ``library`` (looked for by the linker) and ``file`` is set. ``version`` are the words that make
-    a program tell its version. ``needed`` is false for what only some users miss.
+    a program tell its version, and ``least`` is the oldest that will do, where one is known not to.
+    ``needed`` is false for what only some users miss.
     """
 
     debian: str
@@ -41,6 +42,7 @@ class Tool:
     library: str = ""
     file: str = ""
     version: tuple[str, ...] = ("--version",)
+    least: str = ""
     needed: bool = True
     title: str = ""
 
@@ -60,34 +62,42 @@ class Tool:
         ]
 
 
-def _same(package: str, purpose: str, *, program: str = "", needed: bool = True) -> Tool:
+def _same(
+    package: str, purpose: str, *, program: str = "", least: str = "", needed: bool = True
+) -> Tool:
     """A program in a package that is called the same everywhere."""
-    return Tool(package, package, package, purpose, program=program or package, needed=needed)
+    return Tool(
+        package, package, package, purpose, program=program or package, least=least, needed=needed
+    )
 
 
 _KERNEL = "building kernels"
 _IMAGE = "building guest images"
+# The least versions for building kernels are those of Documentation/process/changes.rst of Linux
+# 6.12; the others are named beside them.
 TOOLS: tuple[Tool, ...] = (
-    _same("make", _KERNEL),
-    Tool("build-essential", "gcc", "gcc", _KERNEL, program="gcc"),
-    Tool("build-essential", "binutils", "binutils", _KERNEL, program="ld"),
+    _same("make", _KERNEL, least="4.0"),
+    Tool("build-essential", "gcc", "gcc", _KERNEL, program="gcc", least="5.1"),
+    Tool("build-essential", "binutils", "binutils", _KERNEL, program="ld", least="2.25"),
     Tool("build-essential", "glibc-static", "glibc", "static guest programs", library="libc.a"),
-    _same("bc", _KERNEL),
-    _same("bison", _KERNEL),
-    _same("flex", _KERNEL),
-    _same("git", "applying patch series"),
+    _same("bc", _KERNEL, least="1.06.95"),
+    _same("bison", _KERNEL, least="2.0"),
+    _same("flex", _KERNEL, least="2.5.35"),
+    _same("git", "applying patch series", least="2.31"),  # rev-parse --path-format
     _same("perl", f"{_KERNEL}; checkpatch"),
     Tool("libelf-dev", "elfutils-libelf-devel", "libelf", _KERNEL, header="libelf.h"),
     Tool("xz-utils", "xz", "xz", "unpacking kernel sources", program="xz"),
-    Tool("python3", "python3", "python", "the driver itself", program="python3"),
+    Tool(
+        "python3", "python3", "python", "the driver itself", program="python3", least="3.11",
+    ),  # pyproject.toml
     Tool(
         "python3-venv", "python3", "python", "making .venv", program="python3",
         version=("-c", "import ensurepip; print(ensurepip.version())"), title="python3 -m venv",
     ),
     Tool(
         "qemu-system-x86", "qemu-system-x86", "qemu-system-x86", "running guests",
-        program="qemu-system-x86_64",
-    ),
+        program="qemu-system-x86_64", least="7.0",
+    ),  # -machine i8042=off
     Tool("apt", "apt", "apt", "Debian's kernel sources and packages", program="apt-get"),
     Tool("mmdebstrap", "mmdebstrap", "mmdebstrap", _IMAGE, program="mmdebstrap"),
     Tool(
@@ -125,10 +135,22 @@ def _examine(tool: Tool) -> Finding:
         found = _header(tool.header)
     else:
         found = _library(tool.library)
-    if found is not None:
+    if found is not None and not _older(found, tool.least):
         return Finding("tools", tool.name, Verdict.OK, found, tool.purpose)
+    told = "not found" if found is None else f"{found}, too old: {tool.least} or newer is needed"
     verdict = Verdict.LACK if tool.needed else Verdict.NOTE
-    return Finding("tools", tool.name, verdict, "not found", tool.purpose, tool.remedy())
+    return Finding("tools", tool.name, verdict, told, tool.purpose, tool.remedy())
+
+
+def _older(version: str, least: str) -> bool:
+    """Whether a version is known to be older; what tells none is not."""
+    return bool(least) and _numbers(version) < _numbers(least) and _numbers(version) != []
+
+
+def _numbers(version: str) -> list[int]:
+    """``[2, 40]`` of ``2.40-1``; nothing of a path."""
+    leading = re.match(r"[\d.]*", version)
+    return [int(number) for number in re.findall(r"\d+", leading[0] if leading else "")]
 
 
 def _program(tool: Tool) -> str | None:

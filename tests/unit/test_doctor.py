@@ -32,12 +32,12 @@ Usage = namedtuple("Usage", "total used free")
 
 @pytest.fixture
 def bin_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with every program of the table, each telling version 1.2.3."""
+    """A machine with every program of the table, each telling version 101.2.3."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for tool in TOOLS:
         if tool.program:
-            put(folder / tool.program, f"#!/bin/sh\necho '{tool.program} 1.2.3'\n")
+            put(folder / tool.program, f"#!/bin/sh\necho '{tool.program} 101.2.3'\n")
     put(
         folder / "gcc",
         COMPILER.format(header="echo '# 1 \"/usr/include/libelf.h\"'", library="/l.a"),
@@ -81,7 +81,7 @@ def test_every_debian_package_is_looked_for() -> None:
 
 def test_a_tool_that_is_there_tells_its_version(bin_: Path) -> None:
     found = by_name(examine_tools())
-    assert (found["make"].verdict, found["make"].found) == (Verdict.OK, "1.2.3")
+    assert (found["make"].verdict, found["make"].found) == (Verdict.OK, "101.2.3")
     assert found["libelf.h"].found == "/usr/include/libelf.h"
     assert found["libc.a"].verdict is Verdict.OK
 
@@ -138,6 +138,29 @@ def test_headers_and_libraries_are_asked_of_the_compiler(bin_: Path) -> None:
 def test_a_tool_that_does_not_run_is_not_there(bin_: Path) -> None:
     put(bin_ / "make", "#!/no/such/interpreter\n")
     assert by_name(examine_tools())["make"].verdict is Verdict.LACK
+
+
+@pytest.mark.parametrize(
+    ("program", "told", "verdict"),
+    [
+        ("make", "GNU Make 3.82", Verdict.LACK),
+        ("make", "GNU Make 4.0", Verdict.OK),
+        ("flex", "flex 2.5.9", Verdict.LACK),
+        ("flex", "flex 2.5.35", Verdict.OK),
+        ("flex", "flex 2.6", Verdict.OK),
+        ("ld", "GNU ld version 2.24-9.fc41", Verdict.LACK),
+        ("ld", "GNU ld (GNU Binutils for Debian) 2.40", Verdict.OK),
+        ("qemu-system-x86_64", "QEMU emulator version 6.2.0 (Debian 1:6.2+dfsg)", Verdict.LACK),
+        ("qemu-system-x86_64", "QEMU emulator version 10.0.2", Verdict.OK),
+        ("git", "git version 2.30.2", Verdict.LACK),
+        ("bison", "who knows", Verdict.OK),
+    ],
+)
+def test_a_tool_that_is_too_old(bin_: Path, program: str, told: str, verdict: Verdict) -> None:
+    put(bin_ / program, f"#!/bin/sh\necho '{told}'\n")
+    found = by_name(examine_tools())[program]
+    assert found.verdict is verdict
+    assert ("or newer is needed" in found.found) is (verdict is Verdict.LACK)
 
 
 def test_one_command_for_several_packages() -> None:
@@ -205,6 +228,19 @@ class TestHost:
         assert found.remedy[System.ARCH] == "driver build"
         assert not (tmp_path / "cache/kernel").exists()
 
+    def test_a_kvm_that_may_not_be_opened(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Told before a kernel is asked for, which would be of no use."""
+        (tmp_path / "kvm").touch(mode=0)
+        access = os.access
+        monkeypatch.setattr(
+            "os.access", lambda path, how: path != tmp_path / "kvm" and access(path, how)
+        )
+        found = self.at(tmp_path / "cache")["proof"]
+        assert (found.verdict, "may not be opened" in found.found) == (Verdict.NOTE, True)
+        assert "usermod" in found.remedy[System.DEBIAN]
+
     def test_kvm_by_proof(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "kvm").touch()
         monkeypatch.setattr("driver.guest.accel.qemu_version", lambda: "QEMU 7.2")
@@ -237,7 +273,10 @@ class TestHost:
 
     def test_a_cache_that_may_not_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        assert self.at(tmp_path / "file/cache")["writable"].verdict is Verdict.LACK
+        found = self.at(tmp_path / "file/cache")
+        assert found["writable"].verdict is Verdict.LACK
+        source = found["linux-source-6.12"]
+        assert (source.verdict, source.remedy) == (Verdict.NOTE, {}), "apt is not to blame"
 
 
 def made(work: Path, name: str) -> dict[str, str]:
@@ -254,6 +293,19 @@ def test_the_command_says_what_to_do(bin_: Path, capsys: pytest.CaptureFixture[s
     assert "error: this machine lacks: bison, flex" in captured.err
     if detect() is System.DEBIAN:
         assert "All tools at once: sudo apt-get install bison flex" in captured.err
+
+
+def test_what_is_no_tool_is_named_with_what_it_is_about(
+    bin_: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (bin_ / "bison").unlink()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DRIVER_CACHE", str(tmp_path / "file/cache"))
+    assert status_of("--quiet", "doctor") == 3
+    assert "error: this machine lacks: bison, cache (writable)\n" in capsys.readouterr().err
 
 
 def test_for_a_program(bin_: Path, capsys: pytest.CaptureFixture[str]) -> None:
