@@ -2,8 +2,9 @@
 """From the rows of one assertion to charts: what goes across, what becomes a panel, what a colour.
 
 Across goes the factor that is swept over numbers in the most levels. Factors whose levels are arms
-are compared, so they share a panel and differ in colour; every combination of what is left gets a
-panel of its own. Nothing here knows an experiment by name.
+are compared, so they share a panel and differ in colour and mark, as many as can be told apart;
+every combination of what is left gets a panel of its own. Panels of one assertion are read beside
+each other, so they have axes of one kind. Nothing here knows an experiment by name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 
 from driver.experiment.definition import Experiment, Level
 from driver.experiment.verdicts import FAILS, Row
-from driver.htmlreport.chart import Drawing, Point, Series, draw
+from driver.htmlreport.axis import is_wide
+from driver.htmlreport.chart import MARKS, Drawing, Point, Series, draw
 from driver.words import quantity
 
 Levels = Mapping[str, Level]
@@ -23,6 +25,9 @@ Levels = Mapping[str, Level]
 class Arms:
     """The arms of a run, numbered in the order of its plan, so that colours mean the same in all
     charts of a page.
+
+    ``factors`` are those whose levels differ in colour: the first ones of the experiment whose
+    combinations have a mark each, and at least one.
     """
 
     factors: tuple[str, ...]
@@ -31,8 +36,11 @@ class Arms:
     @classmethod
     def of(cls, experiment: Experiment, planned: Sequence[Levels]) -> Arms:
         factors = tuple(name for name, factor in experiment.factors.items() if factor.arms)
-        seen = dict.fromkeys(tuple(str(levels[name]) for name in factors) for levels in planned)
-        return cls(factors, {arm: number for number, arm in enumerate(seen)})
+        while True:
+            seen = dict.fromkeys(tuple(str(levels[name]) for name in factors) for levels in planned)
+            if len(seen) <= len(MARKS) or len(factors) == 1:
+                return cls(factors, {arm: number for number, arm in enumerate(seen)})
+            factors = factors[:-1]
 
     def key(self, levels: Levels) -> tuple[str, ...]:
         return tuple(str(levels[name]) for name in self.factors)
@@ -51,7 +59,9 @@ def charts(
         return [], []
     panels: dict[tuple[tuple[str, str], ...], list[Row]] = {}
     for row in there:
-        panels.setdefault(_panel(experiment, row, across), []).append(row)
+        panels.setdefault(_panel(row, arms, across), []).append(row)
+    numbers = [_numbers(members) for members in panels.values()]
+    logarithmic = any(map(is_wide, numbers)) and all(min(values) > 0 for values in numbers)
     factor = experiment.factors[across]
     drawings = [
         draw(
@@ -59,6 +69,7 @@ def charts(
             _series(members, arms, across, unit),
             x_label=factor.label or across,
             unit=unit,
+            logarithmic=logarithmic,
         )
         for panel, members in panels.items()
     ]
@@ -80,12 +91,17 @@ def _is_number(level: Level) -> bool:
     return isinstance(level, (int, float)) and not isinstance(level, bool)
 
 
-def _panel(experiment: Experiment, row: Row, across: str) -> tuple[tuple[str, str], ...]:
+def _panel(row: Row, arms: Arms, across: str) -> tuple[tuple[str, str], ...]:
     return tuple(
         (name, str(level))
         for name, level in row.levels.items()
-        if name != across and not experiment.factors[name].arms
+        if name != across and name not in arms.factors
     )
+
+
+def _numbers(rows: Sequence[Row]) -> list[float]:
+    both = (value for row in rows for value in (row.measured, row.expected))
+    return [value for value in both if value is not None]
 
 
 def _series(rows: Sequence[Row], arms: Arms, across: str, unit: str) -> list[Series]:

@@ -32,10 +32,20 @@ class Axis:
         return (value - self.low) / (self.high - self.low)
 
 
-def value_axis(values: Sequence[float], unit: str) -> Axis:
-    """The axis of what was measured: from zero, unless the values span orders of magnitude."""
+def is_wide(values: Sequence[float]) -> bool:
+    """Whether values span orders of magnitude, and have logarithms at all."""
     low, high = min(values), max(values)
-    if low > 0 and high / low > _WIDE:
+    return low > 0 and high / low > _WIDE
+
+
+def value_axis(values: Sequence[float], unit: str, *, logarithmic: bool | None = None) -> Axis:
+    """The axis of what was measured: from zero, unless the values span orders of magnitude.
+
+    ``logarithmic`` decides that for them, as for panels that are looked at together; values
+    without a logarithm have a linear axis all the same.
+    """
+    low, high = min(values), max(values)
+    if low > 0 and (is_wide(values) if logarithmic is None else logarithmic):
         return _logarithmic(low, high, 2 if unit == "B" else 10)
     return _linear(min(low, 0.0), max(high, 0.0), unit)
 
@@ -87,6 +97,8 @@ def _step(least: float, base: int) -> float:
 def _logarithmic(low: float, high: float, base: int) -> Axis:
     first = math.floor(math.log(low, base) + 1e-9)
     last = math.ceil(math.log(high, base) - 1e-9)
+    if first == last:  # one value, a power itself
+        first, last = first - 1, last + 1
     stride = max(1, math.ceil((last - first) / _MOST_TICKS))
     last += -(last - first) % stride
     ticks = tuple(float(base) ** power for power in range(first, last + 1, stride))

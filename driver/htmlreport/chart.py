@@ -7,13 +7,15 @@ size; colours are left to the page, which knows whether it is dark.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from driver.htmlreport.axis import Axis, level_axis, short, value_axis
 
 WIDTH, HEIGHT = 340.0, 230.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 14.0, 10.0, 40.0
+# Spans stand beside the marks of their level, those of several arms beside each other.
+_ASIDE = 4.0
 # Marks that can be told apart when they lie upon each other: a ring around a dot, a cross in it.
 MARKS = ("ring", "dot", "cross", "square")
 
@@ -30,7 +32,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """One arm: its number among the arms decides colour and mark."""
+    """One arm: its number among the arms decides colour and mark.
+
+    ``predicted`` are levels and values, by level. Several values at one level are predictions made
+    for each repeat by what another trial of it measured.
+    """
 
     number: int
     label: str
@@ -86,13 +92,23 @@ class Drawing:
     height: float = HEIGHT
 
 
-def draw(title: str, series: Sequence[Series], *, x_label: str, unit: str) -> Drawing:
-    """Lay out one chart; there must be at least one point or prediction in it."""
+def draw(
+    title: str,
+    series: Sequence[Series],
+    *,
+    x_label: str,
+    unit: str,
+    logarithmic: bool | None = None,
+) -> Drawing:
+    """Lay out one chart; there must be at least one point or prediction in it.
+
+    ``logarithmic`` is the kind of its value axis; None lets its own values decide.
+    """
     values = [point.value for one in series for point in one.points]
     values += [value for one in series for _, value in one.predicted]
     levels = [point.level for one in series for point in one.points]
     levels += [level for one in series for level, _ in one.predicted]
-    across, up = level_axis(levels), value_axis(values, unit)
+    across, up = level_axis(levels), value_axis(values, unit, logarithmic=logarithmic)
     return Drawing(
         title=title,
         told=_in_words(title, series, x_label, unit),
@@ -100,11 +116,7 @@ def draw(title: str, series: Sequence[Series], *, x_label: str, unit: str) -> Dr
         x_label=x_label,
         x_ticks=tuple(Tick(_x(across, tick), f"{tick:g}") for tick in across.ticks),
         y_ticks=tuple(Tick(_y(up, tick), short(tick, unit)) for tick in up.ticks),
-        lines=tuple(
-            Line(_polyline(across, up, one.predicted), one.number)
-            for one in series
-            if one.predicted
-        ),
+        lines=tuple(line for one in series for line in _lines(across, up, one)),
         marks=tuple(
             Mark(
                 _x(across, point.level),
@@ -128,8 +140,28 @@ def _y(axis: Axis, value: float) -> float:
     return round(HEIGHT - _BOTTOM - axis.place(value) * (HEIGHT - _TOP - _BOTTOM), 1)
 
 
-def _polyline(across: Axis, up: Axis, predicted: Sequence[tuple[float, float]]) -> str:
-    places = [(_x(across, level), _y(up, value)) for level, value in predicted]
+def _lines(across: Axis, up: Axis, one: Series) -> Iterator[Line]:
+    """A line from level to level; where repeats have predictions of their own, what they span.
+
+    Of those there is no line: it would run up and down between repeats of one level.
+    """
+    spans: dict[float, list[float]] = {}
+    for level, value in one.predicted:
+        spans.setdefault(level, []).append(value)
+    if all(len(values) == 1 for values in spans.values()):
+        if one.predicted:
+            yield Line(_polyline(across, up, one.predicted), one.number)
+        return
+    for level, values in spans.items():
+        ends = sorted({min(values), max(values)})
+        aside = _ASIDE * (1 + one.number)
+        yield Line(_polyline(across, up, [(level, end) for end in ends], aside), one.number)
+
+
+def _polyline(
+    across: Axis, up: Axis, predicted: Sequence[tuple[float, float]], aside: float = 0.0
+) -> str:
+    places = [(_x(across, level) + aside, _y(up, value)) for level, value in predicted]
     if len(places) == 1:
         x, y = places[0]
         places = [(x - 8, y), (x + 8, y)]

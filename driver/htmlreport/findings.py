@@ -57,6 +57,11 @@ class Finding:
     explanation: str = ""
 
     @property
+    def strays(self) -> bool:
+        """Whether any mark is farther from what was predicted than is allowed."""
+        return any(not mark.good for drawing in self.drawings for mark in drawing.marks)
+
+    @property
     def mood(self) -> str:
         """How the page marks it."""
         return _mood(self.verdict, self.kind)

@@ -83,7 +83,10 @@ def guest(record: GuestRecord) -> tuple[str, Facts]:
     """One kind of guest: a title, and what is known of it."""
     kernel, image = record.kernel, record.image
     variant = f", variant {kernel['variant']}" if kernel.get("variant") else ""
+    memory = record.machine.get("memory_mib")
     title = f"series {kernel.get('series', '?')}{variant}"
+    if memory is not None:  # the same kernel may run in machines of several sizes
+        title += f", {memory:,} MiB"
     facts: Facts = [
         ("kernel", f"{kernel.get('release', '?')} (digest {kernel.get('digest', '?')})"),
         *_kernel(kernel.get("provenance") or {}),

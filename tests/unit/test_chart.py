@@ -76,6 +76,25 @@ def test_marks_lie_on_the_line_of_what_they_equal() -> None:
     assert "off: 4 KiB at 1, 256 KiB at 64" in drawing.told
 
 
+def test_axes_that_are_looked_at_together_are_of_one_kind() -> None:
+    assert value_axis([16.0, 256.0], "B", logarithmic=True).logarithmic
+    assert not value_axis([4096.0, 4096.0 * 64], "B", logarithmic=False).logarithmic
+    assert not value_axis([0.0, 256.0], "B", logarithmic=True).logarithmic
+    flat = value_axis([4096.0, 4096.0], "B", logarithmic=True)
+    assert flat.place(4096.0) == pytest.approx(0.5)
+
+
+def test_predictions_of_each_repeat_are_spans_and_no_zigzag() -> None:
+    """As those made by what another trial of the same repeat measured."""
+    series = Series(1, "", (Point(1.0, 5.0, ""),), ((1.0, 4.0), (1.0, 9.0), (2.0, 3.0)))
+    first, second = draw("", [series], x_label="x", unit="count").lines
+    (x, y), (x_end, y_end) = (map(float, place.split(",")) for place in first.points.split())
+    assert x == x_end, "upright"
+    assert y > y_end
+    ends = [float(place.split(",")[1]) for place in second.points.split()]
+    assert ends[0] == ends[1], "a dash where all repeats agree"
+
+
 def test_repeats_that_agree_are_one_mark() -> None:
     point = Point(1.0, 5.0, "the same")
     drawing = draw("", [Series(0, "", (point, point), ())], x_label="x", unit="pages")

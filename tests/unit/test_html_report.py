@@ -15,6 +15,7 @@ from driver.cli.main import main
 from driver.errors import GuestSplat
 from driver.experiment.lifecycle import Conclusion
 from driver.guest.job import Job
+from driver.htmlreport.arrange import Arms, charts
 from driver.htmlreport.page import render
 from driver.results.directory import publish
 from driver.results.record import read_record
@@ -174,6 +175,35 @@ def test_what_varies_is_shown_as_a_range(tmp_path: Path) -> None:
     words = Page(render(Made(tmp_path / "run", outcomes).read())).words
     assert "20 to 27 pages" in words
     assert "holds in 1, fails in 1" in words
+
+
+MANY_ARMS = """
+[factors.load.arms.light]
+[factors.load.arms.heavy]
+[factors.load.arms.mixed]
+
+[factors.size]
+"""
+
+
+def test_no_more_arms_share_a_panel_than_can_be_told_apart(tmp_path: Path) -> None:
+    """Two kernels by three loads are six arms, and there are four marks: a panel for each load."""
+    text = EXPERIMENT.replace("[factors.size]\n", MANY_ARMS)
+    conclusion = Made(tmp_path / "run", LINE, text=text).read()
+    planned = [trial.factors for trial in conclusion.run.manifest.plan]
+    assert len(planned) == 18, "two kernels, three loads, three sizes"
+    arms = Arms.of(conclusion.experiment, planned)
+    assert arms.factors == ("kernel",)
+    assert arms.numbers == {("old",): 0, ("new",): 1}
+    drawings, legend = charts(
+        conclusion.experiment, conclusion.verdicts.of("check", "pages_right"), arms, "pages"
+    )
+    assert [drawing.title for drawing in drawings] == ["load=light", "load=heavy", "load=mixed"]
+    assert [series.label for series in legend] == ["old", "new"]
+    two = Arms.of(
+        conclusion.experiment, [levels for levels in planned if levels["load"] != "mixed"]
+    )
+    assert two.factors == ("kernel", "load")
 
 
 def test_traces_are_decoded_or_it_is_said_why_not(
