@@ -29,6 +29,7 @@ def build(
     series: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="Patch series: a folder of kernel-patches/, or `none` for the kernel as it is. "
             "Default: 6.12; with --source DIR: that of the checkout, else none.",
             autocompletion=complete.series,
@@ -37,6 +38,7 @@ def build(
     source: Annotated[
         str | None,
         typer.Option(
+            metavar="SOURCE",
             help="Kernel source: DIR (built as it stands, never written to; a series given with "
             "it adds only its configuration), debian:BASE[=VERSION], or URL#sha256=HEX. "
             "Default: the newest Debian package of the series' base.",
@@ -45,16 +47,21 @@ def build(
     variant: Annotated[
         str | None,
         typer.Option(
-            help="More kernel configuration, e.g. `debug`.", autocompletion=complete.variants
+            metavar="NAME",
+            help="More kernel configuration, e.g. `debug`.",
+            autocompletion=complete.variants,
         ),
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", min=1, help="Compilers at once. Default: all processors."),
+        typer.Option(
+            "--jobs", "-j", metavar="N", min=1, help="Compilers at once. Default: all processors."
+        ),
     ] = None,
     image: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help=f"Guest image: a folder of guest-images/. Default: {DEFAULT_IMAGE}.",
             autocompletion=complete.images,
         ),

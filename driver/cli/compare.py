@@ -48,6 +48,7 @@ def compare(
     confidence: Annotated[
         float,
         typer.Option(
+            metavar="P",
             min=_LEAST_CONFIDENCE,
             max=_MOST_CONFIDENCE,
             help="Of the intervals that numbers get which vary from repeat to repeat.",

@@ -45,7 +45,9 @@ def logs(
     failed: Annotated[bool, typer.Option("--failed", help="Only trials without a result.")] = False,
     lines: Annotated[
         int | None,
-        typer.Option("--lines", "-n", min=1, help="Only so many last lines of the console."),
+        typer.Option(
+            "--lines", "-n", metavar="N", min=1, help="Only so many last lines of the console."
+        ),
     ] = None,
     console_only: Annotated[
         bool,

@@ -27,6 +27,7 @@ group = typer.Typer(
 Series = Annotated[
     str | None,
     typer.Option(
+        metavar="NAME",
         help="Patch series: a folder of kernel-patches/. Default: that of the checkout the "
         "current directory is in, else 6.12.",
         autocompletion=complete.series,
@@ -49,6 +50,7 @@ def checkout(
     series: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="Patch series: a folder of kernel-patches/, or `none` to begin a new one. "
             "Default: 6.12.",
             autocompletion=complete.series,
@@ -57,6 +59,7 @@ def checkout(
     base: Annotated[
         str | None,
         typer.Option(
+            metavar="VERSION",
             help="Kernel to put it on: a version such as 6.12 (its newest Debian package), "
             "debian:BASE=VERSION, or URL#sha256=HEX. Default: the base of the series.",
         ),
@@ -103,7 +106,8 @@ def export(
     series: Annotated[
         str | None,
         typer.Option(
-            help="Name of a new series. Default: the one that the checkout was made from."
+            metavar="NAME",
+            help="Name of a new series. Default: the one that the checkout was made from.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -137,7 +141,8 @@ def check(
     base: Annotated[
         str | None,
         typer.Option(
-            help="Kernel to check it on, as in `driver patch checkout`. Default: its own."
+            metavar="VERSION",
+            help="Kernel to check it on, as in `driver patch checkout`. Default: its own.",
         ),
     ] = None,
     full: Annotated[
@@ -152,7 +157,9 @@ def check(
     ] = False,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", min=1, help="Compilers at once. Default: all processors."),
+        typer.Option(
+            "--jobs", "-j", metavar="N", min=1, help="Compilers at once. Default: all processors."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

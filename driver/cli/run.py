@@ -75,6 +75,7 @@ def experiment(
     name: Annotated[
         str,
         typer.Argument(
+            metavar="NAME",
             help="A folder of experiments/; see `driver list`.",
             autocompletion=complete.experiments,
         ),
@@ -88,10 +89,11 @@ def experiment(
         typer.Option(metavar="FACTOR=LEVEL[,LEVEL]", help="Run only these levels of a factor."),
     ] = None,
     repeat: Annotated[
-        int | None, typer.Option(min=1, help="Rounds of the whole plan, interleaved.")
+        int | None, typer.Option(metavar="N", min=1, help="Rounds of the whole plan, interleaved.")
     ] = None,
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=1, help="Guests that run at the same time.")
+        int,
+        typer.Option("--jobs", "-j", metavar="N", min=1, help="Guests that run at the same time."),
     ] = 1,
     force: Annotated[
         bool,
@@ -112,6 +114,7 @@ def experiment(
     source: Annotated[
         str | None,
         typer.Option(
+            metavar="SOURCE",
             help="Kernel source for the arms that have a series, as in `driver build`; "
             "an arm without a series stays the unpatched kernel.",
         ),

@@ -27,30 +27,41 @@ def shell(
     ctx: typer.Context,
     command: Annotated[
         list[str] | None,
-        typer.Argument(help="Run this command and return its exit status instead of a shell."),
+        typer.Argument(
+            metavar="COMMAND",
+            help="Run this command and return its exit status instead of a shell.",
+        ),
     ] = None,
     *,
     series: Annotated[
         str | None,
         typer.Option(
-            help="Patch series, or `none`; as in `driver build`.", autocompletion=complete.series
+            metavar="NAME",
+            help="Patch series, or `none`; as in `driver build`.",
+            autocompletion=complete.series,
         ),
     ] = None,
-    source: Annotated[str | None, typer.Option(help="Kernel source; as in `driver build`.")] = None,
+    source: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Kernel source; as in `driver build`.")
+    ] = None,
     variant: Annotated[
         str | None,
         typer.Option(
-            help="Kernel variant; as in `driver build`.", autocompletion=complete.variants
+            metavar="NAME",
+            help="Kernel variant; as in `driver build`.",
+            autocompletion=complete.variants,
         ),
     ] = None,
     image: Annotated[
         str,
         typer.Option(
-            help="Guest image: a folder of guest-images/.", autocompletion=complete.images
+            metavar="NAME",
+            help="Guest image: a folder of guest-images/.",
+            autocompletion=complete.images,
         ),
     ] = "dax",
     memory: Annotated[int, typer.Option(metavar="MIB", help="Memory of the guest.")] = 1024,
-    vcpus: Annotated[int, typer.Option(help="Processors of the guest.")] = 2,
+    vcpus: Annotated[int, typer.Option(metavar="N", help="Processors of the guest.")] = 2,
     nvdimm: Annotated[int, typer.Option(metavar="MIB", help="Size of the NVDIMM.")] = 2304,
     console: Annotated[
         bool,
