@@ -142,17 +142,27 @@ def open_reporter(*, silent: bool = False) -> Iterator[Reporter]:
             BarColumn,
             MofNCompleteColumn,
             Progress,
+            Task,
             TextColumn,
             TimeElapsedColumn,
         )
         from rich.table import Column  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
 
         # The label gives way to everything else on a narrow terminal.
         rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+
+        class CountColumn(MofNCompleteColumn):
+            """``3/4``; nothing where nobody counts."""
+
+            def render(self, task: Task) -> Text:
+                counted = task.total is not None or task.completed
+                return super().render(task) if counted else Text()
+
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            CountColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[label]}", markup=False, style="dim", table_column=rest),
         )

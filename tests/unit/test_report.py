@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import pytest
 
@@ -73,3 +74,21 @@ def test_terminal_bar_has_no_colour_when_no_color_is_set(
     assert "link [vmlinux]" in captured.err
     assert "[bold] is text here" in captured.err
     assert "\x1b[3" not in captured.err  # no colour code; cursor movement is allowed
+
+
+def test_a_step_that_nobody_counts_shows_no_count(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("driver.report._is_terminal", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with open_reporter() as reporter:
+        reporter.step("booting the guest")
+        time.sleep(0.25)  # the bar is drawn ten times a second
+    uncounted = capsys.readouterr().err
+    assert "booting the guest" in uncounted
+    assert "/?" not in uncounted
+    with open_reporter() as reporter:
+        reporter.step("compiling")
+        reporter.progress(3, 4, "objects")
+        time.sleep(0.25)
+    assert "3/4" in capsys.readouterr().err
