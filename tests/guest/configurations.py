@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from programs import RAW_DEVICE, image_with_programs, run_program
+from programs import KERNEL_ARGS, RAW_DEVICE, TOLERATED, image_with_programs, run_program
 
 from driver.artifacts import KernelArtifact
 from driver.deadline import Deadline
@@ -36,8 +36,6 @@ _MEMORY_MIB, _DEBUG_MEMORY_MIB = 1024, 2048
 # A debug kernel under emulation takes some ten times as long, also to boot.
 _BOOT_SECONDS, _SEMANTICS_SECONDS = 900, 7200
 _CASE_SECONDS = 300
-# One case has the OOM killer end a process that uses a shared table.
-_TOLERATED = frozenset({"out-of-memory"})
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,13 @@ class Configuration:
     @property
     def machine(self) -> Machine:
         memory = _DEBUG_MEMORY_MIB if self.variant == "debug" else _MEMORY_MIB
-        return Machine(memory_mib=memory, vcpus=self.vcpus, nvdimm_mib=6144, la57=self.la57)
+        return Machine(
+            memory_mib=memory,
+            vcpus=self.vcpus,
+            nvdimm_mib=6144,
+            kernel_args=KERNEL_ARGS,
+            la57=self.la57,
+        )
 
 
 CONFIGURATIONS = {
@@ -129,7 +133,7 @@ def examine(
             image,
             folder,
             deadline=Deadline.after(_BOOT_SECONDS, "booting"),
-            tolerate=_TOLERATED,
+            tolerate=TOLERATED,
         ) as guest:
             # The kernel forgets the flag if it does not use the five levels.
             levels = Job(argv=["grep", "-qw", "la57", "/proc/cpuinfo"], timeout=60)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from programs import image_with_programs, provision
+from programs import KERNEL_ARGS, image_with_programs, provision
 
 from driver.errors import DriverError
 from driver.guest.machine import Machine
@@ -24,7 +24,7 @@ from mutation.mutants import Mutant, choose, load
 from mutation.trial import Patience, Verdict, examine
 
 # Spinners must not leave their processor: one each, beside the one that changes things.
-MACHINE = Machine(memory_mib=1024, vcpus=4, nvdimm_mib=6144)
+MACHINE = Machine(memory_mib=1024, vcpus=4, nvdimm_mib=6144, kernel_args=KERNEL_ARGS)
 ROOT = Path(__file__).resolve().parents[3]
 
 

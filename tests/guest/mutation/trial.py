@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from programs import RAW_DEVICE, SWITCH
+from programs import RAW_DEVICE, SWITCH, TOLERATED
 
 from driver.deadline import Deadline
 from driver.errors import GuestError, GuestSplat
@@ -18,8 +18,6 @@ from driver.guest.template import Template
 from mutation.mutants import Mutant
 from mutation.schemata import PARAMETER
 
-# One case has the OOM killer end a process that uses a shared table.
-TOLERATED = frozenset({"out-of-memory"})
 EVERYTHING = ("*",)
 
 _FAILED = re.compile(r"^not ok \d+ - (\S+)", re.MULTILINE)

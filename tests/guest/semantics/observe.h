@@ -33,6 +33,13 @@ int write_text(const char *path, const char *text);
 /* The number after @label at the start of a line of @path, or -1. */
 long number_after(const char *path, const char *label);
 
+/*
+ * Objects by which the kernel knows shared tables; -1 where it keeps none, or
+ * keeps them among others (boot with slab_nomerge).  What was freed a moment
+ * ago is still one: look again.
+ */
+long table_objects_now(void);
+
 bool sharing_known(void);	/* the kernel has the counters and the switch */
 bool sharing_on(void);		/* ... and the switch is 1 */
 struct tables tables_now(void);

@@ -232,12 +232,12 @@ static void run_round(int round, int64_t end)
 struct balance {
 	struct page_tables page_tables;
 	struct tables tables;
-	long free_kb;
+	long objects, free_kb;
 };
 
 static struct balance balance_now(void)
 {
-	struct balance now = { page_tables_now(true), tables_now(), 0 };
+	struct balance now = { page_tables_now(true), tables_now(), table_objects_now(), 0 };
 
 	now.free_kb = number_after("/proc/meminfo", "MemFree:");
 	return now;
@@ -249,6 +249,18 @@ static void settle(void)
 	write_text("/proc/sys/vm/drop_caches", "3");
 	pause_ms(300);
 	write_text("/proc/sys/vm/drop_caches", "3");
+}
+
+/* Objects that were freed wait for a grace period, seldom for long. */
+static struct balance balance_since(const struct balance *before)
+{
+	struct balance now = balance_now();
+
+	for (int i = 0; i < 300 && now.objects != before->objects; i++) {
+		pause_ms(100);
+		now.objects = table_objects_now();
+	}
+	return now;
 }
 
 static bool same(const char *what, long before, long after)
@@ -269,6 +281,7 @@ static bool no_leak(const struct balance *before, const struct balance *after)
 	good &= same("created minus freed shared tables",
 		     before->tables.create - before->tables.free,
 		     after->tables.create - after->tables.free);
+	good &= same("the number of objects for shared tables", before->objects, after->objects);
 	good &= same("attached minus detached", before->tables.attach - before->tables.detach,
 		     after->tables.attach - after->tables.detach);
 	return good;
@@ -409,7 +422,7 @@ int main(int argc, char **argv)
 		if (!good)
 			report_failure(round);
 		settle();
-		end = balance_now();
+		end = balance_since(&start);
 		good &= no_leak(&start, &end);
 		last_free = end.free_kb;
 		if (!round)
