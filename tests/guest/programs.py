@@ -20,8 +20,8 @@ SWITCH = "/proc/sys/vm/dax_share_page_tables"
 # What both programs look for at the end, objects of the series that are left over, can only be
 # counted if the kernel keeps them apart from others of the same size.
 KERNEL_ARGS = ("slab_nomerge",)
-# One case of the semantic tests has the OOM killer end a process that uses a shared table.
-TOLERATED = frozenset({"out-of-memory"})
+# The semantic tests have the OOM killer end a process, and pages fail.
+TOLERATED = frozenset({"out-of-memory", "memory-failure"})
 # The second namespace of region 0, in raw mode.
 RAW_DEVICE = "/dev/pmem0.1"
 # Twice its size is kept back: namespaces are aligned.

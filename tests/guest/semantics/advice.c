@@ -229,12 +229,16 @@ static void remove_range(void)
 	expect_value(a, HOME + UNIT, 2);
 }
 
-static void poison(void)
+/* Pages of a device cannot be moved away from; that they fail is for poison.c. */
+static void soft_offline(void)
 {
 	two_mappers();
 	if (number_after("/proc/meminfo", "HardwareCorrupted:") < 0)
 		skip_case("no memory failure handling in this kernel");
-	skip_case("poisons device memory for good");
+	expect_call(a, -EIO, SYS_madvise, HOME, UNIT, MADV_SOFT_OFFLINE);
+	expect_call(b, -EIO, SYS_madvise, HOME + GIB, PAGE, MADV_SOFT_OFFLINE);
+	expect_contents_at_hand(a, f, HOME, 0, 2 * GIB);
+	nothing_changed();
 }
 
 /*
@@ -354,7 +358,7 @@ const struct semantic_case advice_cases[] = {
 	{ "advice/populate-refused", EVERY_SHAPE, populate_refused,
 	  "populating what may not be touched" },
 	{ "advice/remove", EVERY_SHAPE, remove_range, "MADV_REMOVE" },
-	{ "advice/hwpoison", SHARED_2M, poison, "MADV_HWPOISON" },
+	{ "advice/soft-offline", EVERY_SHAPE, soft_offline, "MADV_SOFT_OFFLINE is refused" },
 	{ "advice/boundary-up", EVERY_SHAPE, boundary_moves_up,
 	  "a vma grows into the next one's table" },
 	{ "advice/boundary-down", EVERY_SHAPE, boundary_moves_down,

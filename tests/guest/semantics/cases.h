@@ -14,6 +14,7 @@ extern const struct semantic_case process_cases[];
 extern const struct semantic_case advice_cases[];
 extern const struct semantic_case gup_cases[];
 extern const struct semantic_case file_cases[];
+extern const struct semantic_case poison_cases[];
 extern const struct semantic_case warm_cases[];
 extern const struct semantic_case race_cases[];
 extern const struct semantic_case inspect_cases[];

@@ -34,8 +34,8 @@ static const struct shape shapes[] = {
 
 static const struct semantic_case *const themes[] = {
 	sharing_cases, private_cases, unmap_cases, remap_cases, protect_cases, process_cases,
-	advice_cases, gup_cases, file_cases, warm_cases, race_cases, inspect_cases, address_cases,
-	mirror_cases, failing_cases,
+	advice_cases, gup_cases, file_cases, poison_cases, warm_cases, race_cases, inspect_cases,
+	address_cases, mirror_cases, failing_cases,
 };
 #define THEMES	(sizeof(themes) / sizeof(*themes))
 

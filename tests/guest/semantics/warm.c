@@ -14,6 +14,7 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/mman.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -396,6 +397,43 @@ static void freed_blocks_second(void)
 	freed_blocks(false);
 }
 
+/*
+ * The other finds that a page has failed, and so everybody loses it.  There is
+ * one walk for it: what the second one visited has in its TLB nothing else
+ * takes away, as for truncation XFS does before it begins.
+ */
+static void poison(bool spinner_first)
+{
+	struct touch got;
+	long before;
+
+	pair(spinner_first, PROT_READ | PROT_WRITE);
+	make_clean();
+	expect_value(other, HOME + UNIT, stamp(f, UNIT));
+	spin_load(spinner, HOME + UNIT);
+	expect_seen(stamp(f, UNIT));
+	before = faults_of(spinner->pid);
+	got = call_guarded(other, SYS_madvise, HOME + UNIT, PAGE, MADV_HWPOISON);
+	if (!got.signal && got.value == (uint64_t)-EINVAL)
+		skip_case("no memory failure handling in this kernel");
+	expect(got.signal == SIGBUS, "signal %d for the page that failed", got.signal);
+	expect_seen(stamp(f, UNIT));
+	expect(faults_of(spinner->pid) > before, "the spinner still has the page that failed");
+	expect_goes_on();
+	expect_value(other, HOME + UNIT, stamp(f, UNIT));
+	expect_contents(other, f, HOME + GIB, GIB, GIB);
+}
+
+static void poison_first(void)
+{
+	poison(true);
+}
+
+static void poison_second(void)
+{
+	poison(false);
+}
+
 static void collapse_range(bool spinner_first)
 {
 	pair(spinner_first, PROT_READ | PROT_WRITE);
@@ -734,6 +772,8 @@ const struct semantic_case warm_cases[] = {
 	  "no store into another file's blocks" },
 	{ "warm/freed-blocks-second", SHARED_ALL, freed_blocks_second,
 	  "no store into another file's blocks" },
+	{ "warm/poison-first", EVERY_SHAPE, poison_first, "a page that failed leaves the TLB" },
+	{ "warm/poison-second", EVERY_SHAPE, poison_second, "a page that failed leaves the TLB" },
 	{ "warm/collapse-first", SHARED_2M | PRIVATE_2M, collapse_first, "other data moves in" },
 	{ "warm/collapse-second", SHARED_2M | PRIVATE_2M, collapse_second, "other data moves in" },
 	{ "warm/hole-filled-first", SHARED_2M | SHARED_4K, hole_filled_first,

@@ -19,8 +19,8 @@
 
 enum state { IDLE, POSTED, DONE };
 enum operation {
-	OP_CALL, OP_REPEAT, OP_LOAD, OP_STORE, OP_RUN, OP_FIND_OTHER, OP_SPIN_LOAD, OP_SPIN_STORE,
-	OP_FORK, OP_THREAD, OP_PKRU, OP_EXEC, OP_EXIT,
+	OP_CALL, OP_CALL_GUARDED, OP_REPEAT, OP_LOAD, OP_STORE, OP_RUN, OP_FIND_OTHER,
+	OP_SPIN_LOAD, OP_SPIN_STORE, OP_FORK, OP_THREAD, OP_PKRU, OP_EXEC, OP_EXIT,
 };
 
 struct mailbox {
@@ -73,6 +73,14 @@ static void futex(_Atomic uint32_t *word, int operation, uint32_t value,
 	syscall(SYS_futex, word, operation, value, timeout, NULL, 0);
 }
 
+static long call_now(struct mailbox *box)
+{
+	uint64_t *a = box->argument;
+	long result = syscall(box->number, a[0], a[1], a[2], a[3], a[4], a[5]);
+
+	return result == -1 ? -errno : result;
+}
+
 /* Not inlined: what siglongjmp restores must not live in a clobbered register. */
 static __attribute__((noinline)) struct touch guarded_access(struct mailbox *box)
 {
@@ -87,6 +95,9 @@ static __attribute__((noinline)) struct touch guarded_access(struct mailbox *box
 	}
 	guarded = 1;
 	switch (box->operation) {
+	case OP_CALL_GUARDED:
+		good.value = call_now(box);
+		break;
 	case OP_LOAD:
 		good.value = *word;
 		break;
@@ -142,14 +153,13 @@ static long start_thread(struct mailbox *box)
 
 static long repeat(struct mailbox *box)
 {
-	uint64_t *a = box->argument;
 	long result;
 
 	do {
-		result = syscall(box->number, a[0], a[1], a[2], a[3], a[4], a[5]);
+		result = call_now(box);
 		atomic_fetch_add(&box->turns, 1);
-	} while (result != -1 && !atomic_load(&box->stop));
-	return result == -1 ? -errno : result;
+	} while (result >= 0 && !atomic_load(&box->stop));
+	return result;
 }
 
 /* fork(2), but the child belongs to the case, which can then wait for it. */
@@ -169,9 +179,7 @@ static void execute(struct mailbox *box)
 
 	switch (box->operation) {
 	case OP_CALL:
-		result = syscall(box->number, a[0], a[1], a[2], a[3], a[4], a[5]);
-		if (result == -1)
-			result = -errno;
+		result = call_now(box);
 		break;
 	case OP_REPEAT:
 		result = repeat(box);
@@ -396,6 +404,16 @@ long worker_call(struct worker *w, long number, const uint64_t arguments[6])
 {
 	worker_call_begin(w, number, arguments);
 	return worker_call_end(w);
+}
+
+struct touch worker_call_guarded(struct worker *w, long number, const uint64_t arguments[6])
+{
+	struct mailbox *box = box_of(w);
+
+	box->number = number;
+	memcpy(box->argument, arguments, sizeof(box->argument));
+	post(w, OP_CALL_GUARDED);
+	return worker_touch_end(w);
 }
 
 void worker_repeat(struct worker *w, long number, const uint64_t arguments[6])

@@ -51,6 +51,10 @@ void worker_call_begin(struct worker *w, long number, const uint64_t arguments[6
 	worker_call_begin(w, number, (const uint64_t[6]){ __VA_ARGS__ })
 bool worker_done(struct worker *w, int milliseconds);
 long worker_call_end(struct worker *w);
+/* A call that its caller may be sent a signal for: that, or its result or -errno as the value. */
+struct touch worker_call_guarded(struct worker *w, long number, const uint64_t arguments[6]);
+#define call_guarded(w, number, ...) \
+	worker_call_guarded(w, number, (const uint64_t[6]){ __VA_ARGS__ })
 /* The same again and again, until it is told to end or fails; then its last result. */
 void worker_repeat(struct worker *w, long number, const uint64_t arguments[6]);
 #define repeat_begin(w, number, ...) \
