@@ -186,6 +186,125 @@ static void first_touch_by_threads(void)
 	}
 }
 
+/* ---- A first touch in the middle of a walk ----------------------------- */
+
+#define BYSTANDERS	1000	/* mappings that make a walk take its time */
+/* Any less of it does not write DAX pages back. */
+#define WRITE_BACK	(SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | \
+			 SYNC_FILE_RANGE_WAIT_AFTER)
+
+/*
+ * B has stored, and somebody flushes: a walk makes the entry read-only in one
+ * mapping of the file after the other, B's the last.  A's mapping is the first,
+ * and is without a table at the time; A gets one, with B's entry in it, while
+ * the walk is on its way between the two.  It must not be the entry of before,
+ * or A stores through it for as long as its TLB likes, and nobody knows of it.
+ */
+static void attach_beside_flush(void)
+{
+	const int turns = 80;
+	struct worker *flusher;
+	struct tables before;
+	uint32_t delay = 0;
+	char path[64];
+
+	need_processors(3);
+	f = file_standard(2);
+	a = worker_start("A");
+	b = worker_start("B");
+	flusher = worker_start("flusher");
+	worker_pin(a, 1);
+	worker_pin(flusher, 2);
+	snprintf(path, sizeof(path), "/proc/%d/clear_refs", a->pid);
+	/* The walk goes by where in the file a mapping begins, then by age. */
+	map(a, f, GIB - UNIT, GIB + UNIT);
+	for (int i = 0; i < BYSTANDERS; i++)
+		expect_call(b, ELSEWHERE + i * GIB, SYS_mmap, ELSEWHERE + i * GIB, GIB, PROT_READ,
+			    shape_flag() | MAP_FIXED_NOREPLACE, f->fd, GIB);
+	map(b, f, GIB, GIB);
+	before = tables_now();
+	/* From at once to a million turns of a loop later: some kernels take their time. */
+	for (int turn = 0; turn < turns; turn++, delay += delay / 10 + 50) {
+		long faults;
+
+		expect_store(b, HOME + GIB, turn);
+		/* It lets go of its table, and will want the same one again. */
+		require(!write_text(path, "1"), "cannot write %s", path);
+		gate_close();
+		gate_delay(a, delay);
+		spin_store_begin(a, HOME + GIB);
+		call_begin(flusher, SYS_sync_file_range, f->fd, GIB, PAGE, WRITE_BACK);
+		gate_open(2);
+		expect(!worker_call_end(flusher), "sync_file_range fails");
+		require(spin_turn(a), "A met a signal");
+		/* If the kernel knows that A stores, this takes away A's permission to. */
+		faults = faults_of(a->pid);
+		require(!sync_file_range(f->fd, GIB, PAGE, WRITE_BACK), "sync_file_range");
+		expect(spin_turn(a), "A met a signal");
+		expect(faults_of(a->pid) > faults, "turn %d: A stores and nobody knows", turn);
+		expect(!spin_stop(a).signal, "A met a signal");
+		expect_value(b, HOME + GIB, spin_value(a));
+	}
+	if (sharing_on())
+		expect(tables_now().attach - before.attach >= turns, "A was not alone at first");
+}
+
+/* ---- Letting go beside GUP-fast ---------------------------------------- */
+
+static void protect_twice(void)
+{
+	expect_call(a, 0, SYS_mprotect, HOME, 2 * GIB, PROT_READ);
+	expect_value(a, HOME + GIB, stamp(f, GIB));
+	expect_call(a, 0, SYS_mprotect, HOME, 2 * GIB, PROT_READ | PROT_WRITE);
+}
+
+static void map_over(void)
+{
+	map_at(a, f->fd, HOME, 2 * GIB, 0, PROT_READ | PROT_WRITE, shape_flag() | MAP_FIXED);
+}
+
+/* In part, at the other end of the same table. */
+static void unmap_elsewhere(void)
+{
+	expect_call(a, 0, SYS_munmap, HOME + 4 * UNIT, UNIT);
+	expect_value(a, HOME + UNIT, stamp(f, UNIT));
+	map_at(a, f->fd, HOME + 4 * UNIT, UNIT, 4 * UNIT, PROT_READ | PROT_WRITE,
+	       shape_flag() | MAP_FIXED);
+}
+
+/*
+ * A thread has the kernel look a page up in A's tables with interrupts off and
+ * no lock, all the time, to write it to a device.  Its process lets go of the
+ * table meanwhile: while B goes on with it, and then as the last to do so, which
+ * frees it.
+ */
+static void pin_beside_detach(void)
+{
+	static void (*const ways[])(void) = { protect_twice, map_over, unmap_elsewhere };
+	static uint64_t block[512] __attribute__((aligned(4096)));
+	int raw;
+
+	raw = options.raw_device ? open(options.raw_device, O_RDWR | O_DIRECT) : -1;
+	if (raw < 0)
+		skip_case("no --raw-device");
+	pair_with_thread();
+	for (int i = 0; i < 120; i++) {
+		if (i == 60) {
+			expect_contents_at_hand(b, f, HOME, 0, 2 * GIB);
+			worker_exit(b);
+		}
+		repeat_begin(thread, SYS_pwrite64, raw, HOME + UNIT, PAGE, 0);
+		ways[i % 3]();
+		expect_value(a, HOME + UNIT, stamp(f, UNIT));
+		expect(repeat_end(thread) == (long)PAGE, "the page cannot be written");
+		require(pread(raw, block, PAGE, 0) == (ssize_t)PAGE, "raw read");
+		expect(block[0] == stamp(f, UNIT), "%#llx was written",
+		       (unsigned long long)block[0]);
+	}
+	close(raw);
+	expect_contents(a, f, HOME, 0, 2 * GIB);
+}
+
 /* ---- mprotect beside a fault ------------------------------------------- */
 
 /*
@@ -507,6 +626,9 @@ const struct semantic_case race_cases[] = {
 	  "four processes touch four holes: the zero page is given back" },
 	{ "race/first-touch-threads", EVERY_SHAPE, first_touch_by_threads,
 	  "four threads touch one table" },
+	{ "race/attach-flush", SHARED_ALL, attach_beside_flush,
+	  "a first touch meets a walk that makes entries clean" },
+	{ "race/pin-detach", EVERY_SHAPE, pin_beside_detach, "GUP-fast meets mprotect and munmap" },
 	{ "race/protect", SHARED_ALL, protect, "a fault meets mprotect" },
 	{ "race/anon-walk-unmap", PRIVATE_ALL, anonymous_walk_unmap,
 	  "a copy is looked for where a child unmaps" },

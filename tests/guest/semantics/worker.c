@@ -27,6 +27,7 @@ struct mailbox {
 	_Atomic uint32_t state;
 	_Atomic uint32_t stop;			/* ends a spin */
 	_Atomic uint64_t turns, latest;		/* of a spin */
+	uint32_t delay;				/* behind the gate */
 	enum operation operation;
 	long number;
 	uint64_t argument[6];
@@ -220,6 +221,8 @@ static void serve(struct mailbox *box)
 			atomic_fetch_add(&gate->arrived, 1);
 			while (atomic_load(&gate->closed))
 				;
+			for (volatile uint32_t i = box->delay; i; i--)
+				;
 		}
 		execute(box);
 		atomic_store(&box->state, DONE);
@@ -254,6 +257,11 @@ void gate_open(int count)
 	while ((int)atomic_load(&gate->arrived) < count)
 		sched_yield();
 	atomic_store(&gate->closed, 0);
+}
+
+void gate_delay(struct worker *w, uint32_t count)
+{
+	mailboxes[w->slot].delay = count;
 }
 
 static struct mailbox *box_of(struct worker *w)
@@ -488,14 +496,19 @@ struct touch worker_find_other(struct worker *w, uint64_t address, uint64_t byte
 	return worker_touch_end(w);
 }
 
-static void spin(struct worker *w, enum operation operation, uint64_t address)
+static void spin_begin(struct worker *w, enum operation operation, uint64_t address)
 {
 	struct mailbox *box = box_of(w);
 
 	atomic_store(&box->stop, 0);
 	atomic_store(&box->turns, 0);
 	touch_begin(w, operation, address, 0, 0);
-	require(spin_turn(w), "%s met signal %d at once", w->name, box->touch.signal);
+}
+
+static void spin(struct worker *w, enum operation operation, uint64_t address)
+{
+	spin_begin(w, operation, address);
+	require(spin_turn(w), "%s met signal %d at once", w->name, box_of(w)->touch.signal);
 }
 
 void spin_load(struct worker *w, uint64_t address)
@@ -506,6 +519,11 @@ void spin_load(struct worker *w, uint64_t address)
 void spin_store(struct worker *w, uint64_t address)
 {
 	spin(w, OP_SPIN_STORE, address);
+}
+
+void spin_store_begin(struct worker *w, uint64_t address)
+{
+	spin_begin(w, OP_SPIN_STORE, address);
 }
 
 uint64_t spin_count(struct worker *w)

@@ -68,6 +68,8 @@ long repeat_end(struct worker *w);
  */
 void gate_close(void);
 void gate_open(int count);
+/* Each time it has passed the gate, @w first counts to @count, in user mode. */
+void gate_delay(struct worker *w, uint32_t count);
 
 /* Memory that has the same address in the case and in every worker. */
 void *worker_scratch(struct worker *w);
@@ -94,6 +96,7 @@ struct touch worker_find_other(struct worker *w, uint64_t address, uint64_t byte
  */
 void spin_load(struct worker *w, uint64_t address);
 void spin_store(struct worker *w, uint64_t address);
+void spin_store_begin(struct worker *w, uint64_t address);	/* does not wait for a first turn */
 uint64_t spin_count(struct worker *w);
 /* Waits until a whole turn began and ended after this call; false if it met a signal. */
 bool spin_turn(struct worker *w);
