@@ -40,13 +40,17 @@ _CASE_SECONDS = 300
 
 @dataclass(frozen=True)
 class Configuration:
-    """A kernel, a machine, and the switch of the series (None: the kernel has none)."""
+    """A kernel, a machine, and the switch of the series (None: the kernel has none).
+
+    ``walk``: shared tables are looked up by a walk, and not by the index.
+    """
 
     series: str = SERIES
     switch: str | None = "1"
     variant: str | None = None
     vcpus: int = 4
     la57: bool = False
+    walk: bool = False
 
     @property
     def machine(self) -> Machine:
@@ -64,10 +68,12 @@ CONFIGURATIONS = {
     "unpatched": Configuration(series="none", switch=None),
     "off": Configuration(switch="0"),
     "on": Configuration(),
+    "on-walk": Configuration(walk=True),
     "unpatched-la57": Configuration(series="none", switch=None, la57=True),
     "on-la57": Configuration(la57=True),
     "on-1-cpu": Configuration(vcpus=1),
     "on-no-paravirt": Configuration(variant="no-paravirt"),
+    "debug-unpatched": Configuration(series="none", switch=None, variant="debug"),
     "debug-off": Configuration(switch="0", variant="debug"),
     "debug-on": Configuration(variant="debug"),
     "debug-on-la57": Configuration(variant="debug", la57=True),
@@ -145,6 +151,7 @@ def examine(
                 [*argv, "--raw-device", RAW_DEVICE],
                 switch=wanted.switch,
                 seconds=seconds,
+                walk=wanted.walk,
             )
     except DriverError as error:
         (folder / "output.txt").write_text(error.excerpt or error.message, encoding="utf-8")

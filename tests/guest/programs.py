@@ -17,6 +17,8 @@ from driver.store import Store
 
 HERE = Path(__file__).resolve().parent
 SWITCH = "/proc/sys/vm/dax_share_page_tables"
+# 1: shared tables are looked up by a walk over the mappings of the file, 0: by an index.
+LOOKUP = "/proc/sys/vm/dax_share_page_tables_lookup"
 # What both programs look for at the end, objects of the series that are left over, can only be
 # counted if the kernel keeps them apart from others of the same size.
 KERNEL_ARGS = ("slab_nomerge",)
@@ -59,12 +61,19 @@ def provision(machine: Machine) -> Job:
     return Job(argv=["sh", "-c", script], timeout=PROVISION_SECONDS)
 
 
-def run_program(guest: Guest, argv: list[str], *, switch: str | None, seconds: float) -> JobResult:
-    """Prepare the NVDIMM, set the switch (None: the kernel has none), run a test program."""
+def run_program(
+    guest: Guest, argv: list[str], *, switch: str | None, seconds: float, walk: bool = False
+) -> JobResult:
+    """Prepare the NVDIMM, set the switch (None: the kernel has none), run a test program.
+
+    ``walk``: shared tables are looked up by a walk, and not by the index.
+    """
     prepared = guest.run(
         provision(guest.machine), Deadline.after(PROVISION_SECONDS, "preparing the NVDIMM")
     )
     assert prepared.status == 0, prepared.output
     setup = () if switch is None else (Write(SWITCH, switch),)
+    if walk:
+        setup = (*setup, Write(LOOKUP, "1"))
     job = Job(argv=argv, setup=setup, timeout=seconds)
     return guest.run(job, Deadline.after(seconds, f"`{' '.join(argv)}`"))

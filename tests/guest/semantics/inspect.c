@@ -492,6 +492,60 @@ static void switch_off(void)
 	require(!write_text(path, "1"), "the switch cannot be turned on");
 }
 
+/* The other way to find a table: through a mapping that uses it. */
+static void lookup_by_walk(void)
+{
+	static const char knob[] = "/proc/sys/vm/dax_share_page_tables_lookup";
+	struct worker *odd, *reader, *far, *part, *copier;
+	bool by_walk = number_after(knob, "") == 1;
+
+	if (write_text(knob, "1"))
+		skip_case("one way only to look tables up in this kernel");
+	f = file_standard(2);
+	odd = worker_start("odd");
+	reader = worker_start("reader");
+	a = worker_start("A");
+	b = worker_start("B");
+	far = worker_start("far");
+	part = worker_start("part");
+	copier = worker_start("copier");
+	/* The walk comes to these before it comes to A: none of them has A's table. */
+	map_at(odd, f->fd, HOME + UNIT, 2 * GIB, 0, PROT_READ | PROT_WRITE, shape_flag());
+	map_at(reader, f->fd, HOME, 2 * GIB, 0, PROT_READ, shape_flag());
+	map_at(copier, f->fd, HOME, 2 * GIB, 0, PROT_READ | PROT_WRITE,
+	       shape.private ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE);
+	map(a, f, 0, 2 * GIB);
+	map(b, f, 0, 2 * GIB);
+	map_at(far, f->fd, ELSEWHERE, 2 * GIB, 0, PROT_READ | PROT_WRITE, shape_flag());
+	map_at(part, f->fd, ELSEWHERE, GIB, GIB, PROT_READ | PROT_WRITE, shape_flag());
+	tables_mark();
+	expect_contents(odd, f, HOME + UNIT, 0, 2 * GIB);
+	expect_tables(0, 0);
+	expect_contents(reader, f, HOME, 0, 2 * GIB);
+	expect_contents(copier, f, HOME, 0, 2 * GIB);
+	expect_tables(4, 4);
+	expect_contents(a, f, HOME, 0, 2 * GIB);
+	expect_tables(2, 2);
+	expect_contents(b, f, HOME, 0, 2 * GIB);
+	expect_contents(far, f, ELSEWHERE, 0, 2 * GIB);
+	expect_contents(part, f, ELSEWHERE, GIB, GIB);
+	expect_tables(0, 5);
+	expect_store_signal(reader, HOME + UNIT, SIGSEGV);
+	meet(UNIT, 1);
+	expect_value(far, ELSEWHERE + UNIT, shape.private ? stamp(f, UNIT) : 1);
+	expect_store(copier, HOME + GIB, 0xC);
+	expect_value(part, ELSEWHERE, shape.private ? 0xC : stamp(f, GIB));
+	/* The first who had the table is gone, others have it still. */
+	worker_exit(a);
+	expect_call(b, 0, SYS_munmap, HOME, 2 * GIB);
+	map(b, f, 0, 2 * GIB);
+	tables_mark();
+	expect_value(b, HOME + GIB + UNIT, stamp(f, GIB + UNIT));
+	expect_value(b, HOME, stamp(f, 0));
+	expect_tables(0, 2);
+	require(!write_text(knob, by_walk ? "1" : "0"), "cannot write %s", knob);
+}
+
 const struct semantic_case inspect_cases[] = {
 	{ "inspect/pagemap", EVERY_SHAPE, pagemap, "pagemap agrees with what is mapped" },
 	{ "inspect/pagemap-copy", PRIVATE_ALL, pagemap_copy, "a copy has a frame of its own" },
@@ -511,6 +565,8 @@ const struct semantic_case inspect_cases[] = {
 	  "PAGEMAP_SCAN write-protects one process's pages" },
 	{ "inspect/meminfo", SHARED_2M | SHARED_4K | PRIVATE_2M, meminfo_line,
 	  "SharedPageTables goes up and down" },
+	{ "inspect/lookup-walk", EVERY_SHAPE, lookup_by_walk,
+	  "tables are found through mappings that use them" },
 	{ "inspect/switch-off", EVERY_SHAPE, switch_off, "the switch stops new sharing only" },
 	{ 0 }
 };
