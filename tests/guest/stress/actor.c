@@ -33,7 +33,10 @@ void fail(int process, const char *format, ...)
 static void *touch_for_ever(void *seed)
 {
 	static __thread uint32_t seen[MAX_FILES][SPOTS];
+	static _Atomic int threads;
 	uint64_t random = (uintptr_t)seed;
+	/* Behind the places that the main threads have on the raw device. */
+	off_t place = ((2 + atomic_fetch_add(&threads, 1)) * MAX_PROCESSES + self.process) * PAGE;
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
@@ -50,6 +53,9 @@ static void *touch_for_ever(void *seed)
 				store_spot(&self, m, spot);
 		}
 		atomic_fetch_add(&arena->touches, turns);
+		/* Beside whatever the main thread does to the mapping at this moment. */
+		if (self.raw_fd >= 0 && !draw(&random, 4))
+			pin_spot(&self, m, spot, place, seen);
 		usleep(draw(&random, 5000));
 	}
 	return NULL;

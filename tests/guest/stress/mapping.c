@@ -172,6 +172,27 @@ void load_spot(struct actor *a, struct mapping *m, int spot, uint32_t seen[MAX_F
 		     before.calm.calm, before.calm.destructions, f->begun);
 }
 
+void pin_spot(struct actor *a, struct mapping *m, int spot, off_t place,
+	      uint32_t seen[MAX_FILES][SPOTS])
+{
+	uint64_t block[PAGE / sizeof(uint64_t)] __attribute__((aligned(PAGE)));
+	struct expectation before = expect_before(&arena->truth.file[m->file], spot);
+	uint32_t changes = atomic_load(&a->changes);
+	struct view view = m->views[spot];
+	uint64_t address = m->address[view.place] + spot_offset(spot);
+	const char *wrong;
+
+	if (m->private || view.access < LOADS)
+		return;
+	if (pwrite(a->raw_fd, (void *)address, PAGE, place) != (ssize_t)PAGE ||
+	    pread(a->raw_fd, block, PAGE, place) != (ssize_t)PAGE)
+		return;
+	wrong = judge(&arena->truth, m->file, spot, block[0], before, &seen[m->file][spot]);
+	if (wrong && (undisturbed(a, changes) || !belongs_there(m->file, spot, block[0])))
+		fail(a->process, "O_DIRECT: %s, file %d spot %d word %#llx", wrong, m->file, spot,
+		     (unsigned long long)block[0]);
+}
+
 static void store_outcome(struct actor *a, struct mapping *m, int spot, struct view view,
 			  struct expectation before, uint32_t changes, int number)
 {

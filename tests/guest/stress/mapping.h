@@ -12,6 +12,8 @@
 
 #include "truth.h"
 
+#include <sys/types.h>
+
 #define KINDS		3	/* two shared mappings and a private one of every file */
 #define MAX_MAPPINGS	(MAX_FILES * KINDS)
 
@@ -65,5 +67,12 @@ void catch_signals(void);
  */
 void load_spot(struct actor *a, struct mapping *m, int spot, uint32_t seen[MAX_FILES][SPOTS]);
 void store_spot(struct actor *a, struct mapping *m, int spot);
+/*
+ * The page of a spot by O_DIRECT, through the place of the raw device that is
+ * the caller's own.  The kernel looks it up without a lock, so it is a page
+ * that belongs there even if the mapping is being changed, or none.
+ */
+void pin_spot(struct actor *a, struct mapping *m, int spot, off_t place,
+	      uint32_t seen[MAX_FILES][SPOTS]);
 
 #endif

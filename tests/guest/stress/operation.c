@@ -394,24 +394,11 @@ static void op_poke(struct actor *a)
 
 static void op_direct_from(struct actor *a)
 {
-	static uint64_t block[512] __attribute__((aligned(4096)));
 	struct mapping *m = draw_mapping(a);
 	int spot = draw(&a->random, SPOTS);
-	struct expectation before = expect_before(&truth()->file[m->file], spot);
-	off_t place = (MAX_PROCESSES + a->process) * PAGE;
-	const char *wrong;
 
-	if (a->raw_fd < 0 || m->private || m->views[spot].access < LOADS)
-		return;
-	if (pwrite(a->raw_fd, (void *)(m->address[m->views[spot].place] + spot_offset(spot)), PAGE,
-		   place) != (ssize_t)PAGE)
-		return;
-	if (pread(a->raw_fd, block, PAGE, place) != (ssize_t)PAGE)
-		return;
-	wrong = judge(truth(), m->file, spot, block[0], before, &a->seen[m->file][spot]);
-	if (wrong)
-		fail(a->process, "O_DIRECT: %s, file %d spot %d word %#llx", wrong, m->file, spot,
-		     (unsigned long long)block[0]);
+	if (a->raw_fd >= 0)
+		pin_spot(a, m, spot, (MAX_PROCESSES + a->process) * PAGE, a->seen);
 }
 
 /* ---- Files ------------------------------------------------------------- */

@@ -33,6 +33,11 @@ uint32_t word_sequence(uint64_t word)
 	return word;
 }
 
+bool belongs_there(int file, int spot, uint64_t word)
+{
+	return !word || word >> 32 == shared_word(file, spot, 0) >> 32;
+}
+
 bool is_private_word_of(uint64_t word, int process, int spot)
 {
 	return word >> 32 == private_word(process, spot, 0) >> 32;
@@ -90,7 +95,7 @@ const char *judge(const struct truth *truth, int file, int spot, uint64_t word,
 	bool bound = calm_still(f, before.calm) &&
 		     (uint32_t)before.published == before.calm.destructions;
 
-	if (word && word >> 32 != shared_word(file, spot, 0) >> 32)
+	if (!belongs_there(file, spot, word))
 		return "the word belongs elsewhere";
 	if (word && sequence > atomic_load(&f->spots[spot].reserved))
 		return "nobody has stored this word";

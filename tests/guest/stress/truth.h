@@ -63,6 +63,7 @@ int spot_owner(const struct truth *truth, int file, int spot);
 uint64_t shared_word(int file, int spot, uint32_t sequence);
 uint64_t private_word(int process, int spot, uint32_t sequence);
 uint32_t word_sequence(uint64_t word);
+bool belongs_there(int file, int spot, uint64_t word);	/* it is zero or names this place */
 bool is_private_word_of(uint64_t word, int process, int spot);
 
 /* A moment at which nothing was being destroyed, or none. */
