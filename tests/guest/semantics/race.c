@@ -348,8 +348,8 @@ static struct worker *walker_of(struct worker *owner, uint64_t address)
 
 	if (fd < 0)
 		skip_case("no idle page tracking in this kernel");
-	/* Compaction moves pages; it also puts on the LRU lists what is on its way there. */
-	write_text("/proc/sys/vm/compact_memory", "1");
+	/* Puts on the LRU lists what is on its way there. Compaction might take it off again. */
+	write_text("/proc/sys/vm/drop_caches", "1");
 	frame = PM_PFN(pagemap_entry(owner->pid, address));
 	require(frame, "no frame at %#llx", (unsigned long long)address);
 	*bit = 1ULL << frame % 64;
