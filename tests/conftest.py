@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all unit tests begin with."""
+"""What all tests begin with."""
 
 from __future__ import annotations
 
