@@ -53,11 +53,10 @@ def _circumstances(comparison: Comparison) -> Table:
 
 def _arms(rows: Sequence[Row]) -> Table:
     table = _table("", "equal", "changed", "unclear", "largest change")
-    table.columns[0].no_wrap = True
     for column in table.columns[1:]:
-        column.justify = "right"
+        column.justify, column.no_wrap = "right", True
     for name, mine in _by_name(rows).items():
-        table.add_row(Text(name, style="bold"))
+        table.add_row(Text.assemble((name, "bold"), f", in {mine[0].quantity.unit}"))
         arms: dict[str, list[Row]] = {}
         for row in mine:
             arms.setdefault(describe(row.arm), []).append(row)
@@ -72,7 +71,7 @@ def _arms(rows: Sequence[Row]) -> Table:
                 f"{equal}",
                 Text(f"{changed or ''}", style="yellow"),
                 Text(f"{unclear or ''}", style="yellow"),
-                _change(largest, members[0].quantity.unit) if largest and changed else "",
+                _change(largest) if largest and changed else "",
             )
     return table
 
@@ -81,7 +80,7 @@ def _changes(rows: Sequence[Row], most: int | None) -> Table:
     factors = [name for name, _ in (*rows[0].arm, *rows[0].place)]
     table = _table(*factors, "A", "B", "change", "")
     for column in table.columns[len(factors) : -1]:
-        column.justify = "right"
+        column.justify, column.no_wrap = "right", True
     for row in rows[:most]:
         levels = [level for _, level in (*row.arm, *row.place)]
         found = row.difference
@@ -92,7 +91,7 @@ def _changes(rows: Sequence[Row], most: int | None) -> Table:
             *levels,
             quantity(found.first, ""),
             quantity(found.second, ""),
-            _change(found, ""),
+            _change(found),
             Text(_told(found), style="yellow" if row.outcome == Outcome.CHANGED else ""),
         )
     if most is not None and len(rows) > most:
@@ -100,8 +99,8 @@ def _changes(rows: Sequence[Row], most: int | None) -> Table:
     return table
 
 
-def _change(found: Difference, unit: str) -> str:
-    return f"{signed(found.change, unit)} ({percent(found.relative())})"
+def _change(found: Difference) -> str:
+    return f"{signed(found.change, '')} ({percent(found.relative())})"
 
 
 def _told(found: Difference) -> str:
@@ -170,7 +169,8 @@ def _titled(title: str, table: Table) -> RenderableType:
 
 
 def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    """Names may be folded where there is no room; a number in two lines is two numbers."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     table.caption_justify = "left"
     for heading in headings:
         table.add_column(heading, overflow="fold")

@@ -70,6 +70,35 @@ def test_a_change_by_hand(tmp_path: Path) -> None:
     assert "--repeat 3" in text
 
 
+FACTORS = """
+[factors.sharing.arms.off]
+[factors.sharing.arms.on]
+[factors.access.arms.write]
+
+[factors.size]
+"""
+
+
+def test_no_number_is_broken_in_two(tmp_path: Path) -> None:
+    """On eighty columns, with four factors and counts as `fault-saving` has them."""
+    text = EXPERIMENT.replace("[factors.size]\n", FACTORS)
+    sizes = {1: 1_095_224_489, 4: 1_247_937_238}
+    first: Outcomes = {("new", size): pages(count) for size, count in sizes.items()}
+    second: Outcomes = {("new", size): pages(count + 43) for size, count in sizes.items()}
+    found = compared(
+        tmp_path,
+        Made(tmp_path / "a", first, text=text),
+        Made(tmp_path / "b", second, text=text),
+    )
+    lines = text_of(found).splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    told = [line for line in lines if "1,095,224,489 1,095,224,532 +43 (+0.00 %)" in line]
+    assert len(told) == 2, "with sharing off and on"
+    arms = [line for line in lines if line.split()[-5:] == ["0", "2", "+43", "(+0.00", "%)"]]
+    assert len(arms) == 2, "likewise"
+    assert "pages, in pages" in [line.rstrip() for line in lines]
+
+
 def test_repeats_are_exact_or_have_an_interval(tmp_path: Path) -> None:
     steady, noisy = pages(10, 10, 10, 10), pages(9, 11, 10, 12)
     found = compared(
