@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -196,13 +197,18 @@ def pairs(
     axes: Axes,
     rows: Sequence[Pair],
     colours: tuple[str, str],
+    names: tuple[str, str],
     *,
     title: str,
     across: str,
     show: Callable[[float], str] = short,
 ) -> None:
-    """One line per row from a ring (before) to a dot (after), by their logarithms."""
+    """One line per row from a ring (before) to a dot (after), by their logarithms.
+
+    Ring and dot are named in the row in which they are farthest apart.
+    """
     axes.set_xscale("log")
+    widest = max(rows, key=lambda row: abs(math.log(row.after / row.before)))
     for height, row in enumerate(reversed(rows)):
         axes.plot([row.before, row.after], [height] * 2, color=GREY, linewidth=1.4, zorder=1)
         axes.plot(row.before, height, "o", markersize=9, mfc="white", mec=colours[0], mew=1.6)
@@ -217,6 +223,18 @@ def pairs(
             fontsize=9,
             color=INK,
         )
+        if row is widest:
+            for name, value, colour in zip(names, (row.before, row.after), colours, strict=True):
+                axes.annotate(
+                    name,
+                    (value, height),
+                    xytext=(0, 7),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=9,
+                    fontweight="bold",
+                    color=colour,
+                )
     axes.set_yticks(range(len(rows)), [row.name for row in reversed(rows)])
     axes.grid(visible=False, axis="y")
     axes.set_title(title)
@@ -231,6 +249,6 @@ def change(before: float, after: float) -> str:
         return "" if before == after else f"{after - before:+,.0f}"
     ratio = after / before
     if ratio >= 3 or ratio <= 1 / 3:
-        return f"{max(ratio, 1 / ratio):,.3g} times {'more' if ratio > 1 else 'less'}"
+        return f"{max(ratio, 1 / ratio):,.3g} times {'as much' if ratio > 1 else 'less'}"
     percent = 100 * (ratio - 1)
     return "the same" if abs(percent) < 0.05 else f"{percent:+.1f} %".replace("-", "\N{MINUS SIGN}")

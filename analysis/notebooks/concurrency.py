@@ -11,9 +11,9 @@
 # # Do processes that share page tables wait for each other?
 #
 # Eight processes work on the same GiB of a file at the same time, on one, two and four processors.
-# Counted is how often somebody slept for a semaphore, how often one was not had at the first attempt,
-# faults, and TLB shootdowns. These are counts and valid under emulation, but who meets whom depends on
-# how the host runs the guest's processors: each combination is run several times, and shown as the
+# What is counted: how often one of them slept for a semaphore, how often the first attempt at one
+# failed, faults, and TLB shootdowns. Counts are valid under emulation, but who meets whom depends on
+# how the host runs the guest's processors. So each combination is run several times, and shown as the
 # median with its 95 % bootstrap interval. How *long* anybody waited cannot be said here.
 
 # %% tags=["parameters"]
@@ -34,7 +34,11 @@ ARMS = [
     ("patched", "off", OWN, "sharing off"),
     ("patched", "on", SHARED, "sharing on"),
 ]
-LOADS = {"fault": "map, touch 16 places, unmap", "fork": "fork; the child touches", "mixed": "half and half"}
+LOADS = {
+    "fault": "map, touch 16 places, unmap",
+    "fork": "fork; the child touches 16",
+    "mixed": "half of each",
+}
 rounds = run.trials["repeat"].nunique()
 display(
     Markdown(
@@ -55,16 +59,16 @@ def per_operation(*metrics):
 
 # %% [markdown]
 # ## Semaphores
-# Attaching to a table and letting go of it hold the lock of the file's mappings (`i_mmap_rwsem`) for
-# writing. So do mmap, munmap, fork and exit, without sharing too. Who sleeps has waited. Who does
-# not get a semaphore at the first attempt may have waited by spinning; or it was free, but somebody
-# queues for it who has not run yet. That is all it can be on one processor, where nobody spins.
+# Attaching to a table and detaching from it take the lock of the file's mappings (`i_mmap_rwsem`) for
+# writing. So do mmap, munmap, fork and exit, without sharing too. Whoever sleeps has waited. Whoever
+# fails at the first attempt may have waited by spinning; or the semaphore was free, but somebody was
+# queued for it who had not run yet. On one processor, where nobody spins, it can only be the latter.
 
 # %%
 first_attempts = per_operation("contended-writes", "contended-reads")
 ROWS = {
-    "sleeps\nper 100 operations": per_operation("sleeps"),
-    "not at the first attempt\nper 100 operations": first_attempts,
+    "sleeps for a semaphore,\nper 100 operations": per_operation("sleeps"),
+    "failed first attempts,\nper 100 operations": first_attempts,
 }
 loads = [load for load in LOADS if load in set(first_attempts["load"])]
 
@@ -109,6 +113,11 @@ processors = sorted(set(first_attempts["processors"]))
 for panel in panels:
     panel.close()
     panel.axes.set_xticks(processors, [str(number) for number in processors])
+figure.supxlabel(
+    f"dots: the median of {rounds} rounds    lines: its 95 % bootstrap interval",
+    fontsize=9.5,
+    color=plots.GREY,
+)
 plots.picture(
     figure,
     alt="Sleeps for a semaphore, and first attempts at one that failed, per 100 operations, against "
@@ -118,10 +127,10 @@ plots.picture(
 # %%
 COUNTS = {
     "sleeps for a semaphore, per 100": (100, per_operation("sleeps")),
-    "semaphores not at the first attempt, per 100": (100, first_attempts),
-    "spinlocks not free, per 100": (100, per_operation("contended-spins")),
+    "failed first attempts at a semaphore, per 100": (100, first_attempts),
+    "spinlocks that were not free, per 100": (100, per_operation("contended-spins")),
     "faults": (1, per_operation("minor-faults")),
-    "TLB shootdowns": (1, per_operation("shootdowns")),
+    "TLB shootdowns, per 100": (100, per_operation("shootdowns")),
 }
 most = max(first_attempts["processors"])
 
@@ -136,7 +145,7 @@ def cell(scale, frame, load, kernel, sharing):
 
 table = pd.DataFrame(
     {
-        (load, name): {
+        (LOADS[load], name): {
             what: cell(scale, frame, load, kernel, sharing)
             for what, (scale, frame) in COUNTS.items()
         }
@@ -144,12 +153,13 @@ table = pd.DataFrame(
         for kernel, sharing, _, name in ARMS
     }
 ).T
-display(Markdown(f"Per operation, on {most} processors: the median of {rounds}, and its interval."))
+display(Markdown(f"Per operation, or per 100 where it says so, on {most} processors: the median of {rounds} rounds and its "
+        "interval."))
 table
 
 # %% [markdown]
 # ## Lock acquisitions that sharing adds
-# One to attach and one to let go: counted by the kernel.
+# One to attach and one to detach, as counted by the kernel.
 
 # %%
 attached = tidy.change(run, "vmstat", "dax_pt_share_attach", since="ready", until="worked")

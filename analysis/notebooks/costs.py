@@ -10,11 +10,11 @@
 # %% [markdown]
 # # What does sharing cost, and what does it save, in instructions?
 #
-# Every number below is a count of instructions that a guest executed under QEMU's `-icount`: the
-# length of the path through kernel and program, the same on every host and in every run. It is
-# not a time: caches, TLBs and memory are not in it (see `docs/measurement-validity.md`). Where
-# something was done several times the median is shown; a timer interrupt that falls into a sample
-# makes it longer than the others by some thousand.
+# Unless another unit is named, numbers are counts of instructions that a guest executed under QEMU's
+# `-icount`: lengths of paths through kernel and program, the same on every host and in every run.
+# They are not times: caches, TLBs and memory are not in them (see `docs/measurement-validity.md`).
+# Where something was done several times the median is shown; a timer interrupt that falls into a
+# sample makes it longer than the others by a few thousand.
 
 # %% tags=["parameters"]
 run_path = None  # the newest runs, unless analysis.render says which
@@ -25,6 +25,7 @@ from IPython.display import Markdown, display
 
 from analysis import charts, plots, tidy
 from analysis.load import load_runs
+from analysis.reply.finding import CROWDS, finding
 from analysis.reply.wording import signed
 from analysis.units import short
 
@@ -61,8 +62,8 @@ def entries_of(frame):
 # %% [markdown]
 # ## What a later process saves
 # Three processes map the same GiB one after the other, write to every entry, and stay.
-# Without sharing all of them fault on all entries. With sharing the second one faults once; from
-# then on an access costs what it costs anybody who finds the entry in place.
+# Without sharing each of them faults on every entry. With sharing the second one faults once; from
+# then on it finds every entry in place.
 
 # %%
 ORDER = ["first", "second", "third"]
@@ -80,12 +81,12 @@ for axis, entry in zip(axes, entries):
         if rows.empty:
             continue
         ys = [float(rows.loc[rows["phase"] == phase, "value"].iloc[0]) for phase in ORDER]
-        name = "" if hollow else f"{'shared' if sharing == 'on' else 'one each'}\n{short(ys[-1])}"
+        name = "" if hollow else f"{'shared' if sharing == 'on' else 'not shared'}\n{short(ys[-1])}"
         panel.curve(name, colour, [1, 2, 3], ys, hollow=hollow)
         if sharing == "on":
             axis.annotate(
-                f"{float(own[-1]) / ys[-1]:,.0f} times less",
-                (2, (own[-1] * ys[-1]) ** 0.5),
+                f"{own[1] / ys[1]:,.0f} times less",
+                (2, (own[1] * ys[1]) ** 0.5),
                 ha="center",
                 color=charts.INK,
             )
@@ -124,10 +125,10 @@ shown.map("{:,.0f}".format)
 
 # %% [markdown]
 # ## Does finding a table cost more than making one?
-# The first access to a GiB by one more process, while others have so many mappings of the range. The
-# table to be found is that of the mapping which a walk comes to last. *Matching* mappings have no
-# table yet, *offset* ones lie where they cannot share, those of another *protection* share a table
-# of their own.
+# The first access to a GiB by one more process, while another has so many mappings of the range. The
+# table to be found is that of the mapping which a walk comes to last. *Misaligned* mappings lie where
+# they cannot share, *untouched* ones have no table yet, and *read-only* ones share a table of their
+# own. Without sharing, a table is made and its first entry filled.
 
 # %%
 run = runs["lookup-cost"]
@@ -135,26 +136,24 @@ cost = tidy.at_phase(run, "value", "first-access", "attached")
 fill = tidy.at_phase(run, "value", "fill", "filled")
 made = cost.query("finder == 'made'")["value"].median()
 filled = fill.query("finder == 'made'")["value"].median()
-figure, axes = plots.figure(1, width=9.5, height=4.8)
-panel = charts.Panel(axes[0], "First access to a GiB", "mappings of the range in other processes")
-CROWDS = {
+figure, axes = plots.figure(1, width=11, height=4.8)
+panel = charts.Panel(axes[0], "First access to a GiB", "mappings of the range in another process")
+COLOURS = {
     "protection": plots.VERMILLION,
     "mixed": plots.ORANGE,
     "matching": plots.GREEN,
     "offset": plots.PURPLE,
 }
-slopes = {}
-for crowd, colour in CROWDS.items():
+for crowd, colour in COLOURS.items():
     rows = cost.query("finder == 'walk' and crowd == @crowd").sort_values("vmas")
     if rows.empty:
         continue
     xs, ys = list(rows["vmas"]), list(rows["value"])
-    slopes[crowd] = (ys[-1] - ys[0]) / (xs[-1] - xs[0])
-    panel.curve(f"walk, {crowd}: {short(ys[-1])}", colour, xs, ys)
+    panel.curve(f"walk past {CROWDS[crowd]}: {short(ys[-1])}", colour, xs, ys)
 rows = cost.query("finder == 'index' and crowd == 'matching'").sort_values("vmas")
 panel.curve(f"index: {short(rows['value'].iloc[-1])}", SHARED, list(rows["vmas"]), list(rows["value"]))
-panel.level("to make a table instead", made)
-panel.level("to fill the GiB by faults", filled)
+panel.level("without sharing", made)
+panel.level("touching all of the GiB without sharing", filled)
 panel.close()
 axes[0].set_ylabel("instructions")
 plots.picture(
@@ -164,25 +163,26 @@ plots.picture(
 )
 
 # %%
-index = rows["value"].max()
+found = finding(run)
 lines = [
-    f"- By the index: **{index:,.0f}** instructions, whatever the number and kind of mappings; "
-    f"a table that is made costs {made:,.0f}, and filling the GiB {filled:,.0f}.",
+    f"- By the index: **{found.index_most:,.0f}** instructions, whatever the number and kind of "
+    f"mappings. A first access that makes a table takes {found.made:,.0f}, filling the GiB "
+    f"{found.filled:,.0f}.",
 ]
-for crowd, slope in slopes.items():
+for walk in reversed(found.walks):
     lines.append(
-        f"- By a walk past *{crowd}* mappings: {slope:,.0f} more for each; dearer than making a "
-        f"table from {(made - index) / slope:,.0f} on, than filling the GiB from "
-        f"{(filled - index) / slope:,.0f} on."
+        f"- By a walk past {walk.name}: {walk.per_mapping:,.0f} more for each. It takes more than making "
+        f"a table from {found.dearer_than_making(walk):,.0f} on, and more than filling the GiB from "
+        f"{found.dearer_than_filling(walk):,.0f} on."
     )
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]
-# ## What a process pays that lets go of a shared table
-# One of 16 processes that have touched the GiB does something to its mapping, then touches what it
-# still has of it. The call itself hardly differs. What follows does: after a partial unmap the
-# process has no table, and faults on everything once more, as it would have from the start without
-# sharing.
+# ## What a process pays that detaches from a shared table
+# One of 16 processes that have touched the GiB makes a call that changes its mapping, and then touches
+# what it still has of it. A call that changes a part hardly differs, but what follows does: the
+# process has detached from the table, and faults on everything once more, as it would have done from
+# the start without sharing.
 
 # %%
 run = runs["unshare-cost"]
@@ -222,13 +222,13 @@ for axis, frame, title in (
         for phase, label in LABELS.items()
         if phase in frame.index
     ]
-    charts.pairs(axis, rows, (OWN, SHARED), title=title, across="instructions")
+    charts.pairs(axis, rows, (OWN, SHARED), ("off", "on"), title=title, across="instructions")
     axis.margins(x=0.22)
-legend(figure, f"rings: sharing off    dots: sharing on    {NAMES[entry]}, {sharers} processes share")
+legend(figure, f"{NAMES[entry]}, {sharers} processes share    off, on: vm.dax_share_page_tables")
 plots.picture(
     figure,
     alt="Instructions of nine operations with sharing off and on: calls alike, leaving cheaper, "
-    "and hundreds of times more afterwards for who unmaps a part.",
+    "and a hundred times as many and more where a process unmaps a part and touches the rest.",
 )
 
 # %%
@@ -242,9 +242,9 @@ if shoot is not None:
     display(frame.map("{:,.0f}".format))
 
 # %% [markdown]
-# ## What it costs to change a file under those who map it
-# The walk comes to every mapping in both cases. With sharing the first one has emptied the table,
-# and what is left for the others is to be told so and to flush their TLBs.
+# ## What it costs to change a file that processes have mapped
+# The walk visits every mapping in either case. With sharing, the first visit has emptied the table, and
+# for the others all that is left is to flush their TLBs.
 
 # %%
 run = runs["reverse-unmap"]
@@ -269,7 +269,7 @@ for row, entry in enumerate(entries):
                 "phase == @phase and entry == @entry and kernel == @kernel and sharing == @sharing"
             )
             ys = list(rows["value"])
-            name = "" if hollow else f"{'shared' if sharing == 'on' else 'one each'} {short(ys[-1])}"
+            name = "" if hollow else f"{'shared' if sharing == 'on' else 'not shared'} {short(ys[-1])}"
             panel.curve(name, colour, list(rows["sharers"]), ys, hollow=hollow)
         panels.append(panel)
     figure.axes[row * len(CALLS)].set_ylabel(f"{NAMES[entry]}\ninstructions")
@@ -300,10 +300,10 @@ display(Markdown("Instructions with one process, and for each further one:"))
 table.map("{:,.0f}".format)
 
 # %% [markdown]
-# ## What a kernel pays that shares nothing
-# The same operations on memory that cannot be shared, against the unpatched kernel. Where the kernel's
-# data come to lie, which changes with the size of a guest, can matter more than the series does: that
-# is what makes the lines long.
+# ## What the series costs where nothing is shared
+# Operations on memory that cannot be shared, compared with the unpatched kernel. Where the kernel's own
+# data lie changes with the size of a guest, and can matter more than the series does: that is what
+# makes the lines long.
 
 # %%
 run = runs["disabled-cost"]
@@ -321,8 +321,8 @@ MEMORY = {
     "dax-2M": ("DAX, 2 MiB", plots.BLUE),
     "dax-4K": ("DAX, 4 KiB", plots.PURPLE),
 }
-SETTINGS = {"off": "Never turned on", "on": "On, with nothing to share"}
-figure, axes = plots.figure(len(SETTINGS), height=4.2)
+SETTINGS = {"off": "Sharing never turned on", "on": "Sharing on, nothing to share"}
+figure, axes = plots.figure(len(SETTINGS), height=5.4)
 for axis, (setting, title) in zip(axes, SETTINGS.items()):
     for height, (metric, name) in enumerate(reversed(STEPS.values())):
         cost = tidy.at_phase(run, "value", metric, "done")
@@ -334,41 +334,41 @@ for axis, (setting, title) in zip(axes, SETTINGS.items()):
                 continue
             more = found[memory] - plain[memory]
             parts = 100 * more / plain[memory]
-            at = height + 0.27 - 0.18 * place
+            at = height + 0.3 - 0.2 * place
             axis.plot([parts.min(), parts.max()], [at] * 2, color=colour, linewidth=1.4)
             axis.plot(parts.median(), at, "o", color=colour, markersize=5)
-            axis.annotate(
-                signed(more.median()),
-                (max(parts.max(), 0), at),
-                xytext=(6, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=7.5,
-                color=colour,
-            )
+            # In the first group, where no line is in the way, the kinds of memory are named as well.
+            texts = [(0.99, "right", signed(more.median()))]
+            if metric == "fault":
+                texts.append((0.01, "left", MEMORY[memory][0]))
+            for across, side, text in texts:
+                axis.annotate(
+                    text,
+                    (across, at),
+                    xycoords=("axes fraction", "data"),
+                    ha=side,
+                    va="center",
+                    fontsize=8.5,
+                    color=colour,
+                )
     axis.axvline(0, color=plots.GREY, linewidth=1)
     axis.set_yticks(range(len(STEPS)), [name for _, name in reversed(STEPS.values())])
     axis.grid(visible=False, axis="y")
     axis.set_title(title)
     axis.set_xlabel("% more than the unpatched kernel")
-    axis.margins(x=0.18)
+    axis.annotate(
+        "instructions", (0.99, 1.0), xycoords="axes fraction", ha="right", fontsize=8.5, color=plots.GREY
+    )
+    # Room for the numbers beside the lines, and for the names.
+    axis.margins(x=0.3)
 widest = max(abs(limit) for axis in axes for limit in axis.get_xlim())
 for axis in axes:
     axis.set_xlim(-widest, widest)
-for place, (name, colour) in enumerate(MEMORY.values()):
-    axes[1].annotate(
-        name,
-        (1.02, 0.95 - 0.07 * place),
-        xycoords="axes fraction",
-        color=colour,
-        fontweight="bold",
-        annotation_clip=False,
-    )
 sizes = run.finished["size"].nunique()
 legend(
     figure,
-    f"dots and numbers: median difference in instructions    "
-    f"lines: from the least to the most of {sizes} guests that differ in memory",
+    f"dots and numbers: the median of {sizes} guests of different size    "
+    "lines: from the least of them to the most",
 )
 plots.picture(
     figure,

@@ -86,7 +86,7 @@ for axes, entry in zip(panels, entries):
         axes,
         [
             plots.Series(
-                "one each",
+                "not shared",
                 plots.VERMILLION,
                 lambda n, one=one: n * one,
                 [

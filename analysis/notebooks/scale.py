@@ -59,7 +59,7 @@ for axis, gib in zip(axes, sizes):
         axis,
         [
             plots.Series(
-                "one each",
+                "not shared",
                 OWN,
                 lambda n, gib=gib: n * gib * PAGE,
                 [points("own"), points("baseline", hollow=True)],
@@ -130,8 +130,8 @@ display(
 )
 
 # %% [markdown]
-# ## Where programs come to lie that ask for no address
-# 200 starts of each program. It can share if address and file offset agree modulo 1 GiB.
+# ## Where mappings lie that ask for no address
+# Each program is started 200 times. It can share if address and file offset agree modulo 1 GiB.
 
 # %%
 run = runs["alignment"]
@@ -142,7 +142,7 @@ PROGRAMS = {
     "private": "2 GiB, private, read-only",
 }
 ARMS = [
-    ("baseline", "off", OWN, "unpatched kernel"),
+    ("baseline", "off", OWN, "unpatched"),
     ("patched", "off", plots.ORANGE, "sharing off"),
     ("patched", "on", SHARED, "sharing on"),
 ]
@@ -153,7 +153,7 @@ programs = [name for name in PROGRAMS if name in set(aligned["program"])]
 figure, axes = plots.figure(1, width=9.5, height=1.4 + 0.75 * len(programs))
 axis = axes[0]
 for height, program in enumerate(reversed(programs)):
-    for place, (kernel, sharing, colour, _) in enumerate(ARMS):
+    for place, (kernel, sharing, colour, name) in enumerate(ARMS):
         row = aligned.query("program == @program and kernel == @kernel and sharing == @sharing")
         found = stats.rate_interval(int(row["value"].iloc[0]), int(row["starts"].iloc[0]))
         at = height + 0.24 - 0.24 * place
@@ -161,7 +161,7 @@ for height, program in enumerate(reversed(programs)):
         axis.plot(100 * found.estimate, at, "o", color=colour, markersize=6)
         right = found.estimate < 0.5
         axis.annotate(
-            f"{row['value'].iloc[0]:,.0f} of {found.samples}",
+            f"{name}: {row['value'].iloc[0]:,.0f} of {found.samples}",
             (100 * (found.high if right else found.low), at),
             xytext=(7 if right else -7, 0),
             textcoords="offset points",
@@ -180,15 +180,6 @@ axis.annotate(
     color=plots.GREY,
     fontsize=9,
 )
-for place, (_, _, colour, name) in enumerate(ARMS):
-    axis.annotate(
-        name,
-        (1.02, 0.92 - 0.09 * place),
-        xycoords="axes fraction",
-        color=colour,
-        fontweight="bold",
-        annotation_clip=False,
-    )
 axis.set_yticks(range(len(programs)), [PROGRAMS[name] for name in reversed(programs)])
 axis.grid(visible=False, axis="y")
 axis.set_xlim(-2, 103)

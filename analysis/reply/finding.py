@@ -8,6 +8,14 @@ from dataclasses import dataclass
 from analysis import tidy
 from driver.results.reader import Run
 
+# What a walk has to pass, by level of the factor `crowd`: mappings of the same range.
+CROWDS = {
+    "offset": "misaligned mappings",
+    "matching": "untouched mappings",
+    "mixed": "mappings of all three kinds",
+    "protection": "read-only mappings",
+}
+
 
 @dataclass(frozen=True)
 class Walk:
@@ -18,6 +26,10 @@ class Walk:
     most: float
     per_mapping: float
     examined: float
+
+    @property
+    def name(self) -> str:
+        return CROWDS[self.crowd]
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def test_a_panel_names_its_curves_and_marks_what_was_measured() -> None:
         (100, 100, "the same", "the same"),
         (100, 101.3, "+1.3 %", "1.3 % more"),
         (100, 60, "\N{MINUS SIGN}40.0 %", "40.0 % less"),
-        (100, 952, "9.52 times more", "9.52 times as much"),
+        (100, 952, "9.52 times as much", "9.52 times as much"),
         (411, 1, "411 times less", "411 times less"),
         (0, 0, "", "the same"),
         (0, 5, "+5", "+5"),
