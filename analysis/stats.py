@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ import pandas as pd
 # Two-sided, for every interval here: that of 95 % under a normal distribution.
 _CONFIDENCE = 0.95
 _NORMAL_QUANTILE = statistics.NormalDist().inv_cdf((1 + _CONFIDENCE) / 2)
+
+# Of two groups that can be put together in no more ways than this, all ways are tried.
+_MOST_WAYS = 20_000
 
 # So many resamples move the ends of an interval by less than the last digit anybody reads.
 _RESAMPLES = 4000
@@ -76,11 +80,40 @@ class Interval:
     samples: int
 
 
+@dataclass(frozen=True)
+class Spread:
+    """The median of samples that differ on purpose, and the least and the most of them.
+
+    An interval around a median says how sure one is of it, which takes samples drawn at random.
+    """
+
+    median: float
+    least: float
+    most: float
+    samples: int
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Raises :class:`ValueError` for none."""
+    if not len(values):
+        raise ValueError("the spread of nothing")
+    return Spread(statistics.median(values), min(values), max(values), len(values))
+
+
+def range_coverage(samples: int) -> float:
+    """How often the range of so many samples holds the median of what they are drawn from.
+
+    It does not if all lie on the same side of it: twice 2^-n.
+    """
+    return 1 - 2 * 0.5**samples
+
+
 def median_interval(values: Sequence[float]) -> Interval:
     """The median with its percentile bootstrap interval (Efron 1979); the same on every run.
 
-    With one value the interval is that value: it says nothing then. Raises :class:`ValueError` for
-    none.
+    With up to five values it is their range: the largest of five is the median of one resample in
+    17, more than is cut off at that end. How sure that makes it, :func:`range_coverage` says; with
+    one value it says nothing. Raises :class:`ValueError` for none.
     """
     numbers = np.asarray(values, dtype=float)
     if not numbers.size:
@@ -90,6 +123,47 @@ def median_interval(values: Sequence[float]) -> Interval:
     tail = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(medians, [tail, 1 - tail])
     return Interval(float(np.median(numbers)), float(low), float(high), int(numbers.size))
+
+
+def chance(ones: Sequence[float], others: Sequence[float]) -> float:
+    """How likely it is that two groups drawn alike come to lie as far apart as these, either way.
+
+    Far apart is how often a number of one group exceeds one of the other, so that no outlier counts
+    for more than its rank (Mann and Whitney 1947). Every way in which the numbers could have been
+    dealt to the groups is tried, or so many at random, the same on every run. Raises
+    :class:`ValueError` if a group is empty.
+    """
+    if not len(ones) or not len(others):
+        raise ValueError("nothing to compare with")
+    numbers = np.asarray([*ones, *others], dtype=float)
+    below = (numbers[:, None] > numbers[None, :]) + 0.5 * (numbers[:, None] == numbers[None, :])
+    size, total = len(ones), len(numbers)
+
+    def distance(chosen: Iterable[int]) -> float:
+        left = np.ones(total, dtype=bool)
+        left[list(chosen)] = False
+        return abs(float(below[~left][:, left].mean()) - 0.5)
+
+    measured = distance(range(size))
+    if math.comb(total, size) <= _MOST_WAYS:
+        found = [distance(chosen) for chosen in combinations(range(total), size)]
+        extra = 0
+    else:
+        # The way it was dealt is one of all, or the chance could come out as none.
+        source, extra = np.random.default_rng(0), 1
+        found = [distance(source.permutation(total)[:size].tolist()) for _ in range(_RESAMPLES)]
+    as_far = sum(each >= measured - 1e-12 for each in found)
+    return (as_far + extra) / (len(found) + extra)
+
+
+def together(chances: Sequence[float]) -> list[float]:
+    """What :func:`chance` becomes if so many are searched for one that is small (Holm 1979)."""
+    adjusted = [0.0] * len(chances)
+    highest = 0.0
+    for place, index in enumerate(sorted(range(len(chances)), key=lambda each: chances[each])):
+        highest = max(highest, min(1.0, (len(chances) - place) * chances[index]))
+        adjusted[index] = highest
+    return adjusted
 
 
 def rate_interval(successes: int, trials: int) -> Interval:

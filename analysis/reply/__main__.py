@@ -27,7 +27,8 @@ from analysis.reply.ordinary import ordinary
 from analysis.reply.reach import alignment, scale
 from analysis.reply.saving import filling, tables
 from analysis.reply.verdicts import command, verdicts
-from analysis.reply.wording import FILTERS
+from analysis.reply.wording import FILTERS, count, signed
+from analysis.stats import range_coverage
 from driver.errors import UserError
 
 TEMPLATES = ROOT / "analysis" / "templates"
@@ -74,6 +75,7 @@ def compose(
         autoescape=False,
     )
     environment.filters.update(FILTERS)
+    environment.globals.update(count=count, signed=signed, range_coverage=range_coverage)
     environment.filters["link"] = lambda place: os.path.relpath(place, folder)
     saved, filled = tables(runs["pagetable-footprint"]), filling(runs["fault-saving"])
     left, changed = leaving(runs["unshare-cost"]), changing(runs["reverse-unmap"])

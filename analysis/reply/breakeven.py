@@ -29,14 +29,16 @@ class BreakEven:
     """``pays_from`` processes save memory and instructions, by either size of entry.
 
     ``unmapping`` is the part of the later processes that may each unmap a part of a GiB, and
-    ``rewriting`` the part of the processes that must write again after each write-back, for sharing
-    to cost as many instructions as it saves; both for 2 MiB entries.
+    ``rewriting`` bounds the part of the processes that must write again after each write-back, for
+    sharing to cost as many instructions as it saves; both for 2 MiB entries. The lower bound holds
+    if a walk without sharing takes as long for a process that has not written as for one that has,
+    the upper one if it takes nothing for it.
     """
 
     examples: list[Example]
     pays_from: int
     unmapping: float
-    rewriting: float
+    rewriting: tuple[float, float]
 
 
 def break_even(
@@ -61,5 +63,8 @@ def break_even(
         examples,
         pays_from=max(fill.pays_from for fill in filling.values()),
         unmapping=leaving.saved / leaving.operations["munmap-part"].lost,
-        rewriting=changing.flush_extra() / filling["2M"].fault,
+        rewriting=(
+            changing.flush_extra() / filling["2M"].fault,
+            changing.visit() / filling["2M"].fault,
+        ),
     )

@@ -20,16 +20,20 @@ NAMES = {
     "exec": "exec",
     "exit": "exit",
 }
+# Nothing of the mapping is left after these; fork is followed by the child's use of it.
+GIVES_UP_ALL = frozenset({"munmap", "exec", "exit"})
 
 
 @dataclass(frozen=True)
 class Operation:
     """One thing a process does: instructions of the call and of touching the rest, and faults.
 
-    ``shootdowns`` are interrupts of other processors with sharing off and on, if counted.
+    ``leaves`` tells whether anything of the mapping is left to touch. ``shootdowns`` are interrupts
+    of other processors with sharing off and on, if counted.
     """
 
     name: str
+    leaves: bool
     call_off: float
     call_on: float
     after_off: float
@@ -49,11 +53,13 @@ class Leaving:
     """All operations, for one number of processes that share a GiB mapped by 2 MiB entries.
 
     ``alone`` is the munmap of a part by the only user of a table, by size of entry: instructions of
-    the call with sharing off and on.
+    the call with sharing off and on. For shootdowns a thread of the process ran on each processor
+    but its own: ``interrupted`` of them.
     """
 
     sharers: int
     samples: int
+    interrupted: int
     operations: dict[str, Operation]
     fill_off: float
     fill_on: float
@@ -76,7 +82,7 @@ def leaving(run: Run, sharers: int = 16) -> Leaving:
     """From a run of unshare-cost; of the numbers of sharers up to that asked for, the largest."""
     counted = set(run.finished.query("entry == '2M' and processors == 1")["sharers"])
     chosen = max(number for number in counted if number <= sharers)
-    several = run.finished["processors"].max() > 1
+    processors = int(run.finished["processors"].max())
 
     def both(metric: str, phase: str, **levels: tidy.Level) -> tuple[float, float]:
         arm: dict[str, tidy.Level] = {"kernel": "patched", "entry": "2M", **levels}
@@ -92,10 +98,10 @@ def leaving(run: Run, sharers: int = 16) -> Leaving:
         after = both("refill", phase, **here)
         faults = both("faults-after", phase, **here)
         interrupts = None
-        if several and phase not in ("exec", "exit"):
-            processors = int(run.finished["processors"].max())
+        if processors > 1 and phase not in ("exec", "exit"):
             interrupts = both("shootdowns", phase, processors=processors)
-        operations[phase] = Operation(name, *call, *after, *faults, interrupts)
+        leaves = phase not in GIVES_UP_ALL
+        operations[phase] = Operation(name, leaves, *call, *after, *faults, interrupts)
     fill = both("fill", "munmap-part", sharers=chosen, processors=1)
     samples = int(tidy.number(run, "samples", "joined"))
     alone = {
@@ -103,4 +109,4 @@ def leaving(run: Run, sharers: int = 16) -> Leaving:
         for entry in NAMES_OF_ENTRIES
         if entry in set(run.finished["entry"])
     }
-    return Leaving(int(chosen), samples, operations, *fill, alone)
+    return Leaving(int(chosen), samples, processors - 1, operations, *fill, alone)

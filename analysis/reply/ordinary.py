@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analysis import tidy
-from analysis.stats import Interval, median_interval
+from analysis.stats import Spread, spread
 from driver.results.reader import Run
 
 STEPS = {
@@ -29,15 +29,15 @@ MEMORY = {
 class Row:
     """Instructions of one operation on one kind of memory: unpatched, and differences to that.
 
-    Differences are between guests of the same size, and their interval is over sizes.
+    Differences are between guests of the same size; all spreads are over the sizes.
     """
 
     step: str
     memory: str
-    plain: float
-    off: Interval
-    on: Interval
-    off_again: Interval
+    plain: Spread
+    off: Spread
+    on: Spread
+    off_again: Spread
 
 
 def ordinary(run: Run) -> list[Row]:
@@ -52,8 +52,8 @@ def ordinary(run: Run) -> list[Row]:
             plain = here[here["kernel"] == "baseline"]["value"]
             patched = here[here["kernel"] == "patched"]
             more = [
-                median_interval(list(patched[patched["sharing"] == sharing]["value"] - plain))
+                spread(list(patched[patched["sharing"] == sharing]["value"] - plain))
                 for sharing in ("off", "on", "off-again")
             ]
-            rows.append(Row(step, name, plain.median(), *more))
+            rows.append(Row(step, name, spread(list(plain)), *more))
     return rows

@@ -44,7 +44,10 @@ class Tables:
 
 @dataclass(frozen=True)
 class Filling:
-    """Touching every entry of one GiB: faults and instructions, by entry size and access."""
+    """Touching every entry of one GiB: faults and instructions, by entry size and access.
+
+    Totals are medians of ``samples`` rounds.
+    """
 
     entry: str
     accesses: float
@@ -58,6 +61,7 @@ class Filling:
     later_faults: float
     attach: float
     make: float
+    samples: float
 
     @property
     def name(self) -> str:
@@ -115,5 +119,6 @@ def filling(run: Run, access: str = "write") -> dict[str, Filling]:
             later_faults=value("minor-faults", "second", "on"),
             attach=value("first-access", "second", "on"),
             make=value("first-access", "second", "off"),
+            samples=value("samples", "second", "off"),
         )
     return found

@@ -3,10 +3,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from analysis.stats import median_interval, rate_interval
+from analysis.stats import (
+    chance,
+    median_interval,
+    range_coverage,
+    rate_interval,
+    spread,
+    together,
+)
 
 
 def test_an_interval_repeats_and_says_how_many_it_is_made_of() -> None:
@@ -32,6 +41,23 @@ def test_nine_of_ten_intervals_hold_the_true_median() -> None:
     assert held >= 90
 
 
+def test_the_interval_of_five_is_their_range_and_how_often_that_holds_the_median() -> None:
+    values = [3.0, 1.0, 4.0, 1.5, 9.0]
+    found = median_interval(values)
+    assert (found.low, found.high) == (1, 9)
+    chance = np.random.default_rng(2)
+    drawn = chance.exponential(size=(20_000, len(values)))
+    held = ((drawn.min(axis=1) <= np.log(2)) & (np.log(2) <= drawn.max(axis=1))).mean()
+    assert held == pytest.approx(range_coverage(len(values)), abs=0.01)
+    assert range_coverage(len(values)) == 0.9375
+    assert range_coverage(1) == 0
+
+
+def test_a_spread_is_what_was_measured_and_no_more() -> None:
+    found = spread([3.0, 1.0, 4.0, 1.5])
+    assert (found.least, found.median, found.most, found.samples) == (1, 2.25, 4, 4)
+
+
 @pytest.mark.parametrize(
     ("successes", "trials", "low", "high"),
     [
@@ -48,9 +74,51 @@ def test_the_interval_of_a_rate(successes: int, trials: int, low: float, high: f
     assert (found.low, found.high) == pytest.approx((low, high), abs=2e-4)
 
 
+@pytest.mark.parametrize(
+    ("ones", "others", "expected"),
+    [
+        # All six numbers can be dealt in 20 ways, of which two are as far apart as these.
+        ([1, 2, 3], [4, 5, 6], 2 / 20),
+        ([4, 5, 600], [1, 2, 3], 2 / 20),
+        ([1, 4], [2, 3], 1),
+        ([7, 7], [7, 7, 7], 1),
+        # 5 of 15: 3,003 ways.
+        ([11, 12, 13, 14, 15], list(range(1, 11)), 2 / 3003),
+    ],
+)
+def test_how_likely_a_difference_is_by_chance(
+    ones: list[float], others: list[float], expected: float
+) -> None:
+    assert chance(ones, others) == pytest.approx(expected)
+    assert chance(others, ones) == pytest.approx(expected)
+
+
+def test_where_not_all_ways_can_be_tried_the_chance_is_nearly_that_of_the_normal() -> None:
+    ones, others = list(range(0, 40, 2)), list(range(13, 53, 2))
+    exceeding = np.mean([[one > other for other in others] for one in ones])
+    z = (abs(exceeding - 0.5) * 400) / np.sqrt(400 * 41 / 12)
+    assert chance(ones, others) == pytest.approx(math.erfc(z / math.sqrt(2)), abs=0.01)
+
+
+def test_one_in_twenty_of_nothing_is_called_a_difference() -> None:
+    source = np.random.default_rng(3)
+    called = sum(chance(list(source.random(4)), list(source.random(6))) < 0.05 for _ in range(400))
+    assert called <= 32
+
+
+def test_many_looks_need_a_rarer_difference() -> None:
+    assert together([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert together([0.6, 0.7]) == [1, 1]
+    assert together([]) == []
+
+
 def test_nothing_has_no_interval() -> None:
     with pytest.raises(ValueError, match="median of nothing"):
         median_interval([])
+    with pytest.raises(ValueError, match="spread of nothing"):
+        spread([])
+    with pytest.raises(ValueError, match="nothing to compare"):
+        chance([], [1.0])
     with pytest.raises(ValueError, match="3 successes of 2 trials"):
         rate_interval(3, 2)
     with pytest.raises(ValueError, match="0 successes of 0 trials"):

@@ -13,6 +13,9 @@ from runs import FOOTPRINT, Bench
 from analysis.illustrate import ORIGINS, PICTURES, origins
 from analysis.load import ROOT, NoRun, load_run
 from analysis.reply.__main__ import EXPERIMENTS, REPLY, compose, gather, main
+from analysis.reply.breakeven import break_even
+from analysis.reply.changing import Call, Changing
+from analysis.reply.leaving import Leaving, Operation
 from analysis.reply.reach import Scale
 from analysis.reply.saving import Filling
 from analysis.reply.verdicts import command, verdicts
@@ -86,10 +89,27 @@ def test_what_is_refuted_has_a_finding() -> None:
 )
 def test_from_how_many_processes_on_it_pays(extra: float, processes: int) -> None:
     """The first one pays ``extra`` more, each later one saves 100."""
-    filling = Filling("2M", 512, 9, 9, 9, 500, 500 + extra, 500, 400, 1, 2, 3)
+    filling = Filling("2M", 512, 9, 9, 9, 500, 500 + extra, 500, 400, 1, 2, 3, 5)
     assert filling.pays_from == processes
     assert (processes - 1) * filling.saved >= filling.extra
     assert processes == 2 or (processes - 2) * filling.saved < filling.extra
+
+
+def test_the_rewriting_that_makes_write_back_pay_is_bounded_from_both_sides() -> None:
+    """With 101 processes of 512 entries: a visit costs 30 with sharing, 10 without if all wrote."""
+
+    def call(off: float, on: float) -> Call:
+        entries = 512 * 100
+        return Call("fsync", "2M", 0, 0, off * entries, on * entries, 101, off * 512)
+
+    filling = Filling("2M", 512, 400, 400, 400, 500, 500, 500, 100, 1, 2, 3, 5)
+    part = Operation("munmap", True, 10, 10, 0, 390, 0, 511, None)
+    left = Leaving(16, 9, 3, {"munmap-part": part}, 500, 110, {})
+    for off, on, bounds in ((10, 30, (0.05, 0.075)), (30, 30, (0, 0.075))):
+        changed = Changing({("write-back", "2M"): call(off, on)}, 101, 0, 0)
+        even = break_even({}, {"2M": filling}, left, changed)
+        assert even.rewriting == pytest.approx(bounds)
+        assert even.unmapping == pytest.approx(1)
 
 
 def test_a_projection_states_what_one_page_in_its_largest_count_would_change() -> None:
