@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,7 +63,15 @@ def report(
         raise UserError(f"{path} is a directory", hint=f"Name a file: -o {path / _NAME}")
     if not path.parent.is_dir():
         raise UserError(f"there is no directory {path.parent}", hint="Make it first.")
-    publish(path, html.encode())
+    try:
+        publish(path, html.encode())
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise UserError(
+            f"{path.parent} may not be written to: {error.strerror}",
+            hint=f"Write it elsewhere: driver report {name} -o {_NAME}",
+        ) from error
     typer.echo(path)
 
 

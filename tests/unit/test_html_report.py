@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -234,3 +235,20 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit) as ended:
         main(["report", str(run.path), "-o", str(tmp_path / "no" / "r.html")])
     assert ended.value.code == 2
+
+
+def test_a_run_of_somebody_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Made(tmp_path / "run", LINE).write()
+
+    def refuse(path: Path, content: bytes) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("driver.results.directory.publish", refuse)
+    with pytest.raises(SystemExit) as ended:
+        main(["report", str(run.path)])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert f"error: {run.path} may not be written to: Permission denied" in error
+    assert f"hint: Write it elsewhere: driver report {run.path} -o report.html" in error
