@@ -72,7 +72,11 @@ static inline void *companion(void *argument)
 	return NULL;
 }
 
-/* This thread goes to processor 0, `count` companions to 1 and up. */
+/*
+ * This thread goes to processor 0, `count` companions to 1 and up. The counter is read once before it
+ * matters: in a child of fork() the first reading copies a page of the buffer, whose old entry is
+ * flushed on every processor, after the line that counts flushes has been written.
+ */
 static inline void companions_start(struct companions *all, int count)
 {
 	*all = (struct companions){ .count = count };
@@ -87,6 +91,7 @@ static inline void companions_start(struct companions *all, int count)
 	/* They have been told to move; give them until they have. */
 	for (int i = 0; i < 8; i++)
 		usleep(1000);
+	shootdowns();
 }
 
 static inline void companions_stop(struct companions *all)
