@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Twenty mistakes: each is made, and what is printed is what docs/troubleshooting.md shows.
+"""Mistakes people make: each is made, and what is printed is what docs/troubleshooting.md shows.
 
 A comment before a block prepares the mistake in a copy of the project: ``prepare`` is a line of
 shell whose exported variables stay, ``in`` the directory in which the command is typed.
