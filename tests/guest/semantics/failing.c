@@ -110,7 +110,9 @@ static bool store_alone(int nth)
 
 	a = worker_start("A");
 	map(a, f, 0, GIB);
-	expect_contents(a, f, HOME, 0, GIB);
+	/* To write to a page that is mapped takes no memory, unless it is copied: there the way to it. */
+	if (shape.private)
+		expect_contents(a, f, HOME, 0, GIB);
 	set_failure(a, nth);
 	expect_store(a, HOME + PAGE, nth);
 	failed = has_failed(a);
