@@ -16,10 +16,11 @@ from analysis.reply.__main__ import EXPERIMENTS, REPLY, compose, gather, main
 from analysis.reply.breakeven import break_even
 from analysis.reply.changing import Call, Changing
 from analysis.reply.leaving import Leaving, Operation
+from analysis.reply.locking import Load, Locking
 from analysis.reply.reach import Scale
 from analysis.reply.saving import Filling
 from analysis.reply.verdicts import command, verdicts
-from analysis.stats import Line
+from analysis.stats import Interval, Line
 from driver.experiment.load import load
 
 
@@ -110,6 +111,28 @@ def test_the_rewriting_that_makes_write_back_pay_is_bounded_from_both_sides() ->
         even = break_even({}, {"2M": filling}, left, changed)
         assert even.rewriting == pytest.approx(bounds)
         assert even.unmapping == pytest.approx(1)
+
+
+def test_a_load_is_named_only_if_chance_seldom_makes_so_much_of_any_of_them() -> None:
+    def load(name: str, on: float, likely: float, spins: float) -> Load:
+        arms = {"unpatched": 4.0, "off": 5.0, "on": on}
+        counts = {arm: Interval(value, value, value, 5) for arm, value in arms.items()}
+        few = {arm: Interval(spins, spins, spins, 5) for arm in arms}
+        return Load(name, counts, 0.5, counts, likely, few, counts)
+
+    loads = [load("a", 9, 0.01, 0), load("b", 1, 0.02, 0), load("c", 9, 0.04, 0)]
+    found = Locking(4, 8, 5, loads, 2)
+    assert found.sleeps_apart == [
+        "more often with *a*",
+        "less often with *b*",
+        "more often with *c*",
+    ]
+    assert found.contended_apart == []
+    assert not found.counts_spins
+    loads[0] = load("a", 9, 0.02, 3)
+    found = Locking(4, 8, 5, loads, 2)
+    assert found.sleeps_apart == [], "0.02 is 0.06, if it is one of three"
+    assert found.counts_spins
 
 
 def test_a_projection_states_what_one_page_in_its_largest_count_would_change() -> None:
