@@ -132,6 +132,8 @@ COUNTS = {
     "faults": (1, per_operation("minor-faults")),
     "TLB shootdowns, per 100": (100, per_operation("shootdowns")),
 }
+# A guest that knows its hypervisor takes spinlocks in a way that counts none: that is not none taken.
+COUNTS = {what: (scale, frame) for what, (scale, frame) in COUNTS.items() if frame["value"].any()}
 most = max(first_attempts["processors"])
 
 
