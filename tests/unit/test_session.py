@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from descriptors import descriptors, opened_since
 
 from driver.errors import HostError
 from driver.guest import session
@@ -17,10 +17,6 @@ from driver.guest.machine import Machine
 from driver.guest.qemu import Files
 from driver.guest.session import Guest
 from driver.guest.setup import Setup
-
-
-def descriptors() -> set[str]:
-    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
 
 
 def pumps() -> int:
@@ -51,8 +47,5 @@ def test_a_guest_that_is_closed_leaves_nothing_open(
     monkeypatch.setattr(session, "Emulator", missing)
     with pytest.raises(HostError):
         Guest(setup)
-    until = time.monotonic() + 10
-    while pumps() and time.monotonic() < until:
-        time.sleep(0.01)
+    assert not opened_since(before)
     assert pumps() == 0
-    assert descriptors() == before
