@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from descriptors import descriptors, opened_since
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
@@ -61,10 +62,6 @@ def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}/cmdline").exists() and bool(Path(f"/proc/{pid}/cmdline").read_bytes())
 
 
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 def test_jobs_and_what_they_leave_behind(guest: Guest) -> None:
     done = guest.run(
         Job(
@@ -96,7 +93,7 @@ def test_nothing_is_left(plain: KernelArtifact, image: ImageArtifact, tmp_path: 
         assert guest.release == plain.release
         assert "Linux version" in guest.console_text()
     assert not alive(pid)
-    assert descriptors() <= before
+    assert not opened_since(before)
     assert threading.active_count() <= threads + 1  # the thread that starts QEMUs stays
     assert [entry.name for entry in tmp_path.iterdir()] == ["console.log"]
 
@@ -192,7 +189,7 @@ def test_an_interrupt_while_booting_ends_the_guest(
     threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         boot(SMALL, plain, image, tmp_path)
-    assert descriptors() <= before
+    assert not opened_since(before)
 
 
 def test_a_guest_does_not_outlive_a_killed_driver(
