@@ -59,13 +59,14 @@ def load(command: Any) -> dict[str, Any]:
     Raises :class:`UserError` naming the line of the first mistake.
     """
     path = location()
-    if path is None or not path.exists():
+    if path is None or (not path.exists() and VARIABLE not in os.environ):
         return {}
     try:
         text = path.read_text(encoding="utf-8")
         content = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}", hint=_MANUAL) from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path} cannot be read: {reason}", hint=_MANUAL) from error
     from pydantic import ValidationError  # noqa: PLC0415  (0.2 s, and few have the file)
 
     model = schema(command)

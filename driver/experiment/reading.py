@@ -22,9 +22,10 @@ def read_conclusion(directory: RunDirectory) -> Conclusion:
     """
     manifest = read_manifest(directory)
     if manifest.status == "running" and not directory.trials_csv.exists():
+        resume = f"driver run --resume {directory.name}"
         raise UserError(
             f"the run {directory.name} has not finished",
-            hint=f"Wait for it, or go on with it: driver run --resume {directory.name}",
+            hint="Wait for it." if directory.in_use else f"Go on with it: {resume}",
         )
     experiment = parse(
         manifest.experiment.name, directory.manifest, manifest.experiment.text

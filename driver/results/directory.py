@@ -120,6 +120,18 @@ class RunDirectory:
         finally:
             os.close(descriptor)
 
+    @property
+    def in_use(self) -> bool:
+        """Whether a driver is working on the run."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     def sweep(self) -> None:
         """Remove what a killed driver left half done; the caller holds the lock.
 

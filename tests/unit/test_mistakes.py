@@ -75,6 +75,7 @@ def desk() -> Iterator[Path]:
             shutil.copytree(ROOT / name, project / name, symlinks=True)
         (project / "docs").mkdir()
         shutil.copytree(ROOT / "tests/fixtures/fake-kernel", home / "linux")
+        (home / "config.toml").touch()
         fragments = home / "fragments"
         fragments.mkdir()
         (fragments / "machine.config").write_text("CONFIG_SMP=y\nCONFIG_DAX=y\n")

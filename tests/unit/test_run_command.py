@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from runs import FOOTPRINT, PROJECT, Bench
 from driver.cli.main import main
 from driver.errors import GuestLost
 from driver.guest.job import Job
+from driver.results.manifest import read_manifest, write_manifest
 
 
 @pytest.fixture
@@ -184,6 +186,24 @@ def test_list_shows_questions_and_runs(project: Path, capsys: pytest.CaptureFixt
     out = capsys.readouterr().out
     assert "How much page-table memory is saved" in out
     assert f"{name}  complete, 6 of 6 trials" in out
+
+
+def test_a_killed_run_is_not_taken_for_one_that_goes_on(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = Bench(project / "results", only={"processes": ["1"], "gib": ["1"]})
+    run = bench.run().directory
+    write_manifest(run, read_manifest(run).model_copy(update={"status": "running"}))
+    run.trials_csv.unlink()
+    for lock, state, hint in (
+        (contextlib.nullcontext(), "interrupted", f"Go on with it: driver run --resume {run.name}"),
+        (run.lock(), "running", "Wait for it."),
+    ):
+        with lock:
+            assert status_of("list") == 0
+            assert f"{run.name}  {state}, 6 of 6 trials" in capsys.readouterr().out
+            assert status_of("show", "latest") == 2
+            assert f"hint: {hint}" in capsys.readouterr().err
 
 
 def test_a_typo_in_one_experiment_does_not_hide_the_others(

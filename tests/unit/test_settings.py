@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "config.toml"
+    path.touch()
     monkeypatch.setenv("DRIVER_CONFIG", str(path))
     monkeypatch.setenv("DRIVER_PROJECT", str(ROOT))
     for variable in settings.ENVIRONMENT.values():
@@ -132,6 +133,13 @@ class TestDefaults:
         error = capsys.readouterr().err
         assert f"error: {config}{message}" in error
         assert hint in error
+
+    def test_a_file_that_was_named_has_to_be_there(
+        self, config: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        config.unlink()
+        assert status_of("list") == 2
+        assert f"error: {config} cannot be read: No such file" in capsys.readouterr().err
 
     def test_a_mistake_keeps_nobody_from_the_help(
         self, config: Path, capsys: pytest.CaptureFixture[str]
@@ -251,9 +259,11 @@ class TestCompletion:
     def test_offers_commands_and_names(self, line: str, offered: list[str]) -> None:
         assert self.complete(line) == offered
 
-    def test_a_script_for_the_shell_is_printed(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert status_of("--show-completion", "bash") == 0
-        assert "_DRIVER_COMPLETE" in capsys.readouterr().out
+    def test_a_script_for_the_shell_is_printed(self) -> None:
+        """For the shell it is asked from, which typer finds among the parents."""
+        line = f"{sys.executable} -m driver.cli.main --show-completion; true"
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+        assert "_DRIVER_COMPLETE" in done.stdout, done.stderr
 
     def test_a_shell_that_asks_for_it_gets_it(self, tmp_path: Path) -> None:
         """Typed as it is in the documentation; the shell is found out from who asks."""
