@@ -66,20 +66,24 @@ def compare(options: argparse.Namespace, folder: Path) -> int:
 
 
 def stress(options: argparse.Namespace, folder: Path) -> int:
-    """Run the stressors with the switch on; 1 if one fails or the kernel complains."""
+    """Run the stressors with the switch on; 1 if one fails, if the kernel complains, or if no
+    table was shared meanwhile."""
     shop = Workshop.open()
     kernel = build_kernel(shop.store, shop.project, series=SERIES, reporter=shop.reporter)
-    template = shop.template(kernel, stressng.files(shop.store), folder)
+    template = shop.template(kernel, stressng.files(shop.store), folder, programs=True)
     bad = 0
     for name in options.names or stressng.STRESSORS:
         script = stressng.script(name, options.seconds)
         limit = options.seconds * 4 + 300
         ending = run(template, script, folder / name, on=True, seconds=limit)
         (folder / f"{name}.txt").write_text(ending.output)
-        bad += ending.status != 0
-        verdict = ending.trouble or ("ok" if not ending.status else f"status {ending.status}")
         count = stressng.operations(ending.output, name)
-        print(f"{name:12} {verdict:24} {count:>10} {stressng.tables(ending.output)}", flush=True)
+        tables = stressng.tables(ending.output)
+        trouble = ending.trouble or (f"status {ending.status}" if ending.status else "")
+        if not trouble and not tables.get("attach"):
+            trouble = "nothing was shared"
+        bad += bool(trouble)
+        print(f"{name:12} {trouble or 'ok':24} {count:>10} {tables}", flush=True)
     return 1 if bad else 0
 
 

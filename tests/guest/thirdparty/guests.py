@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from programs import SWITCH, provision
+from programs import SWITCH, TOLERATED, image_with_programs, provision
 
 from driver.artifacts import KernelArtifact
 from driver.deadline import Deadline
@@ -39,10 +39,17 @@ class Workshop:
         return cls(Store(notify=reporter.note), Project.find(ROOT), reporter)
 
     def template(
-        self, kernel: KernelArtifact, entries: Mapping[str, cpio.Entry], folder: Path
+        self,
+        kernel: KernelArtifact,
+        entries: Mapping[str, cpio.Entry],
+        folder: Path,
+        *,
+        programs: bool = False,
     ) -> Template:
-        """A guest with these files added, its NVDIMM prepared."""
+        """A guest with these files added, its NVDIMM prepared; ``programs``: with our own, too."""
         image = build_image(self.store, self.project, "dax", self.reporter)
+        if programs:
+            image = image_with_programs(self.store, image, folder)
         extra, initramfs = folder / "extra.cpio", folder / "initramfs"
         cpio.write(extra, entries)
         cpio.concatenate([image.initramfs, extra], initramfs)
@@ -68,8 +75,8 @@ def run(template: Template, script: str, folder: Path, *, on: bool, seconds: flo
     setup = (Write(SWITCH, "1"),) if on else ()
     job = Job(argv=["sh", "-c", script], setup=setup, timeout=seconds)
     try:
-        # Both run programs out of memory, and are right to.
-        with template.fork(folder, tolerate=frozenset({"out-of-memory"})) as guest:
+        # Both run programs out of memory and have pages fail, and are right to.
+        with template.fork(folder, tolerate=TOLERATED) as guest:
             result = guest.run(job, Deadline.after(seconds, "a program"))
     except GuestSplat as error:
         return Ending(-1, error.excerpt or error.message, f"the kernel: {error.kind}")
