@@ -146,13 +146,14 @@ def _copy(source: Source, commit: str, built: Pair, pair: Pair) -> None:
 def _built_anew(steps: Steps, last: str) -> Steps:
     """The objects that come back when all are taken away are those that this configuration has.
 
-    And a compiler warns only when it compiles.
+    By the whole kernel, since kbuild compiles also what is not configured if it is asked for by
+    name. And a compiler warns only when it compiles.
     """
     build = steps.make.build
     for name in steps.objects:
         (build / name).unlink(missing_ok=True)
     steps.reporter.step("compiling the objects of the series")
-    text = steps.build(last, steps.objects)
+    text = steps.build(last, TARGETS)
     present = tuple(name for name in steps.objects if (build / name).is_file())
     return replace(steps, objects=present, last=text)
 

@@ -103,6 +103,14 @@ def test_a_series_that_needs_its_option_is_found(
     assert "undefined reference to `feature'" in found.text
 
 
+def test_what_is_not_configured_need_not_compile(
+    store: Store, project: Project, tarball: str, author: Path, no_sparse: None
+) -> None:
+    edit = "printf '#ifndef CONFIG_FEATURE\\n#error\\n#endif\\n' >> mm/feature.c"
+    write_patches(project, author, edit, "echo 'int two;' >> mm/feature.c")
+    assert check(store, project, tarball).complaints == []
+
+
 def test_a_warning_is_a_complaint(
     store: Store, project: Project, tarball: str, author: Path, no_sparse: None
 ) -> None:
