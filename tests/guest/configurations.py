@@ -33,6 +33,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SERIES = "6.12"
 # Debug kernels need room for what they keep about each page and object.
 _MEMORY_MIB, _DEBUG_MEMORY_MIB = 1024, 2048
+# KASAN keeps freed objects back, up to a 32nd of the memory (QUARANTINE_FRACTION in the kernel's
+# mm/kasan/quarantine.c), beside the 8 MiB by which free memory may vary on any kernel.
+_DEBUG_LEAK_KIB = _DEBUG_MEMORY_MIB * 1024 // 32 + 8192
 # A debug kernel under emulation takes some ten times as long, also to boot.
 _BOOT_SECONDS, _SEMANTICS_SECONDS = 900, 7200
 _CASE_SECONDS = 300
@@ -94,8 +97,10 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def commands(options: argparse.Namespace) -> Iterator[tuple[str, list[str], float]]:
-    """What is run in each configuration: a name, a command, the seconds it may take."""
+def commands(
+    options: argparse.Namespace, wanted: Configuration
+) -> Iterator[tuple[str, list[str], float]]:
+    """What is run in a configuration: a name, a command, the seconds it may take."""
     if options.what == "semantics":
         only = [word for case in options.only for word in ("--only", case)]
         argv = ["semantics", "--directory", "/mnt/dax", "--timeout", str(_CASE_SECONDS), *only]
@@ -104,6 +109,8 @@ def commands(options: argparse.Namespace) -> Iterator[tuple[str, list[str], floa
     for seed in options.seeds:
         argv = ["stress", "--seconds", str(options.seconds), "--seed", str(seed), "--files", "3"]
         argv += ["--processes", str(options.processes), *(["--toggle"] * options.toggle)]
+        if wanted.variant == "debug":
+            argv += ["--leak-kb", str(_DEBUG_LEAK_KIB)]
         yield f"stress, seed {seed}", argv, options.seconds * 4 + 900
 
 
@@ -171,7 +178,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         kernel = build_kernel(
             store, project, series=wanted.series, variant=wanted.variant, reporter=reporter
         )
-        for what, argv, seconds in commands(options):
+        for what, argv, seconds in commands(options, wanted):
             began = time.monotonic()
             place = folder / f"{name}-{what.replace(', seed ', '-')}"
             good, text = examine(wanted, kernel, argv, seconds, place)
