@@ -7,6 +7,7 @@ import argparse
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from mutation.trial import Patience, Verdict, examine
 
 # Spinners must not leave their processor: one each, beside the one that changes things.
 MACHINE = Machine(memory_mib=1024, vcpus=4, nvdimm_mib=6144, kernel_args=KERNEL_ARGS)
+# Debug kernels need room for what they keep about each page and object.
+DEBUG_MACHINE = replace(MACHINE, memory_mib=2048)
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -66,8 +69,9 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         store, project, options.series, mutants, variant=options.variant, reporter=reporter
     )
     image = image_with_programs(store, build_image(store, project, "dax", reporter), folder)
+    machine = DEBUG_MACHINE if options.variant == "debug" else MACHINE
     template = Templates(store, notify=reporter.note).get(
-        MACHINE, built, image, provision(MACHINE), boot_seconds=600
+        machine, built, image, provision(machine), boot_seconds=600
     )
     everyone: list[Mutant | None] = [*([] if options.no_control else [None]), *chosen]
     look = partial(
