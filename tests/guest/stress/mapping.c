@@ -133,7 +133,8 @@ static const char *judge_private(struct actor *a, struct mapping *m, int spot,
 	if (!is_private_word_of(word, a->process, spot)) {
 		if (view->copy && calm_still(f, view->copied))
 			return "a private copy is gone";
-		return judge(&arena->truth, m->file, spot, word, before, seen);
+		return judge(&arena->truth, m->file, spot, word, before, BY_INSTRUCTION,
+			     seen);
 	}
 	if (!view->copy)
 		return "a private copy that was given up";
@@ -159,7 +160,8 @@ void load_spot(struct actor *a, struct mapping *m, int spot, uint32_t seen[MAX_F
 	if (!number && right <= 0)
 		wrong = m->private ?
 			judge_private(a, m, spot, &view, word, before, &seen[m->file][spot]) :
-			judge(&arena->truth, m->file, spot, word, before, &seen[m->file][spot]);
+			judge(&arena->truth, m->file, spot, word, before, BY_INSTRUCTION,
+			      &seen[m->file][spot]);
 	else
 		wrong = number ? "the load gets a signal" : "the load gets no signal";
 	if (wrong && undisturbed(a, changes))
@@ -187,7 +189,8 @@ void pin_spot(struct actor *a, struct mapping *m, int spot, off_t place,
 	if (pwrite(a->raw_fd, (void *)address, PAGE, place) != (ssize_t)PAGE ||
 	    pread(a->raw_fd, block, PAGE, place) != (ssize_t)PAGE)
 		return;
-	wrong = judge(&arena->truth, m->file, spot, block[0], before, &seen[m->file][spot]);
+	wrong = judge(&arena->truth, m->file, spot, block[0], before, BY_COPY,
+		      &seen[m->file][spot]);
 	if (wrong && (undisturbed(a, changes) || !belongs_there(m->file, spot, block[0])))
 		fail(a->process, "O_DIRECT: %s, file %d spot %d word %#llx", wrong, m->file, spot,
 		     (unsigned long long)block[0]);

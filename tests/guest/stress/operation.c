@@ -252,8 +252,10 @@ static void store_by(struct actor *a, int file, int spot,
 		return;
 	before = calm_now(f);
 	sequence = store_reserve(s);
+	copy_begins(s);
 	if (means(a, file, spot, shared_word(file, spot, sequence)))
 		store_publish(f, spot, sequence, before);
+	copy_ends(s);
 	atomic_store(&s->busy, 0);
 }
 
@@ -298,7 +300,7 @@ static void op_read(struct actor *a)
 
 	if (got <= 0)
 		return;
-	wrong = judge(truth(), file, spot, word, before, &a->seen[file][spot]);
+	wrong = judge(truth(), file, spot, word, before, BY_COPY, &a->seen[file][spot]);
 	if (wrong)
 		fail(a->process, "read(2): %s, file %d spot %d word %#llx published %#llx", wrong,
 		     file, spot, (unsigned long long)word, (unsigned long long)before.published);

@@ -139,8 +139,10 @@ static void tidy_after(int process)
 			truth->file[i].resizing = 0;
 		}
 		for (int s = 0; s < SPOTS; s++)
-			if (spot_owner(truth, i, s) == process)
+			if (spot_owner(truth, i, s) == process) {
+				copy_ends(&truth->file[i].spots[s]);
 				truth->file[i].spots[s].busy = 0;
+			}
 	}
 	if (post->destroying) {
 		destruction_ends(&truth->file[post->destroying - 1]);

@@ -71,6 +71,19 @@ uint32_t store_reserve(struct spot *spot)
 	return atomic_fetch_add(&spot->reserved, 1) + 1;
 }
 
+void copy_begins(struct spot *spot)
+{
+	atomic_fetch_add(&spot->copies, 1);
+}
+
+void copy_ends(struct spot *spot)
+{
+	uint32_t copies = atomic_load(&spot->copies);
+
+	if (copies % 2)
+		atomic_store(&spot->copies, copies + 1);
+}
+
 void store_publish(struct file_truth *file, int spot, uint32_t sequence, struct calm before)
 {
 	if (calm_still(file, before))
@@ -81,20 +94,35 @@ void store_publish(struct file_truth *file, int spot, uint32_t sequence, struct 
 struct expectation expect_before(const struct file_truth *file, int spot)
 {
 	struct expectation before = { .calm = calm_now(file) };
+	const struct spot *s = &file->spots[spot];
 
-	before.published = atomic_load(&file->spots[spot].published);
+	before.published = atomic_load(&s->published);
+	before.busy = atomic_load(&s->busy);
+	before.reserved = atomic_load(&s->reserved);
+	before.copies = atomic_load(&s->copies);
 	before.size = atomic_load(&file->size);
 	return before;
 }
 
+/* May a load have met a store half way? */
+static bool torn(const struct spot *spot, struct expectation before, enum loaded how)
+{
+	if (before.copies % 2 || atomic_load(&spot->copies) != before.copies)
+		return true;
+	return how == BY_COPY &&
+	       (before.busy || atomic_load(&spot->reserved) != before.reserved);
+}
+
 const char *judge(const struct truth *truth, int file, int spot, uint64_t word,
-		  struct expectation before, uint32_t *seen)
+		  struct expectation before, enum loaded how, uint32_t *seen)
 {
 	const struct file_truth *f = &truth->file[file];
 	uint32_t sequence = word_sequence(word);
 	bool bound = calm_still(f, before.calm) &&
 		     (uint32_t)before.published == before.calm.destructions;
 
+	if (torn(&f->spots[spot], before, how))
+		return 0;
 	if (!belongs_there(file, spot, word))
 		return "the word belongs elsewhere";
 	if (word && sequence > atomic_load(&f->spots[spot].reserved))

@@ -16,6 +16,10 @@
  * ends.  A store or load is only held to the third rule if nothing was under
  * way before it or after it.
  *
+ * What the kernel copies (write, /proc/PID/mem, O_DIRECT, ptrace) it may copy
+ * byte by byte, as `rep movsb` does under emulation.  Who meets that finds half
+ * of the word before and half of the one after, and is held to no rule.
+ *
  * Copies in private mappings name their process instead of a file: nobody
  * else may ever find one.
  */
@@ -43,6 +47,7 @@ struct spot {
 	_Atomic uint64_t published;	/* sequence << 32 | destructions, of the last sure store */
 	_Atomic uint32_t reserved;	/* last sequence number given out */
 	_Atomic uint32_t busy;		/* a thread of the owner is storing */
+	_Atomic uint32_t copies;	/* stores by the kernel: begun plus ended */
 };
 
 struct file_truth {
@@ -79,6 +84,8 @@ void destruction_ends(struct file_truth *file);
 
 /* The owner's side of a store: reserve, store, publish. */
 uint32_t store_reserve(struct spot *spot);
+void copy_begins(struct spot *spot);
+void copy_ends(struct spot *spot);	/* or has ended before */
 void store_publish(struct file_truth *file, int spot, uint32_t sequence, struct calm before);
 
 /* What must be known before a load to judge its word afterwards. */
@@ -86,11 +93,14 @@ struct expectation {
 	struct calm calm;
 	uint64_t published;
 	uint64_t size;
+	uint32_t reserved, busy, copies;
 };
+
+enum loaded { BY_INSTRUCTION, BY_COPY };
 
 struct expectation expect_before(const struct file_truth *file, int spot);
 /* NULL if @word is right, or what is wrong with it.  @seen: the reader's highest. */
 const char *judge(const struct truth *truth, int file, int spot, uint64_t word,
-		  struct expectation before, uint32_t *seen);
+		  struct expectation before, enum loaded how, uint32_t *seen);
 
 #endif
