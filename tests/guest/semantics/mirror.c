@@ -212,6 +212,16 @@ static void copied(void)
 	expect_device_reads(a, device_of_a, HOME + GIB, stamp(f, GIB));
 }
 
+/* The copy is made where the table of the process has gone with a part of the gigabyte. */
+static void copied_beside_a_gap(void)
+{
+	mappers();
+	expect_call(a, 0, SYS_munmap, HOME + 2 * UNIT, UNIT);
+	expect_store(a, HOME + UNIT, 0xA);
+	expect_device_reads(a, device_of_a, HOME + UNIT, 0xA);
+	expect_device_reads(b, device_of_b, HOME + UNIT, stamp(f, UNIT));
+}
+
 /* A debugger has it copied, which goes another way through the kernel. */
 static void copied_by_another(void)
 {
@@ -238,6 +248,8 @@ const struct semantic_case mirror_cases[] = {
 	{ "mirror/truncate", EVERY_SHAPE, truncate_down, "the file's end holds for devices" },
 	{ "mirror/punch-page", EVERY_SHAPE, punch_page, "a hole of 4 KiB in a 2 MiB entry" },
 	{ "mirror/copied", PRIVATE_ALL, copied, "the device of a process reads its copies" },
+	{ "mirror/copied-beside-a-gap", PRIVATE_ALL, copied_beside_a_gap,
+	  "... made after a part was unmapped" },
 	{ "mirror/copied-by-another", PRIVATE_2M, copied_by_another, "... made by a debugger" },
 	{ 0 }
 };
