@@ -200,6 +200,31 @@ static void punch_page(void)
 	}
 }
 
+/*
+ * A write to a page of a hole takes the whole huge zero page away. A store beside it then has nothing
+ * to take away any more: devices must have been told of all of it.
+ */
+static void hole_written(void)
+{
+	f = file_sparse(GIB);
+	a = worker_start("A");
+	b = worker_start("B");
+	device_of_a = open_mirror(a, 0);
+	device_of_b = open_mirror(b, 1);
+	for (int i = 0; i < 2; i++) {
+		struct worker *w = i ? b : a;
+
+		map(w, f, 0, GIB);
+		expect_zeros(w, HOME, UNIT);
+		expect_device_reads(w, i ? device_of_b : device_of_a, HOME, 0);
+	}
+	file_write_word(f, PAGE, 0xF);
+	expect_store(a, HOME, 0xA);
+	expect_device_reads(a, device_of_a, HOME, 0xA);
+	expect_device_reads(b, device_of_b, HOME, 0xA);
+	expect_device_reads(b, device_of_b, HOME + PAGE, 0xF);
+}
+
 /* The process copies a page: its device must read the copy. */
 static void copied(void)
 {
@@ -247,6 +272,7 @@ const struct semantic_case mirror_cases[] = {
 	{ "mirror/remap", EVERY_SHAPE, remap, "mremap takes the device along" },
 	{ "mirror/truncate", EVERY_SHAPE, truncate_down, "the file's end holds for devices" },
 	{ "mirror/punch-page", EVERY_SHAPE, punch_page, "a hole of 4 KiB in a 2 MiB entry" },
+	{ "mirror/hole-written", SHARED_2M, hole_written, "no device keeps the huge zero page" },
 	{ "mirror/copied", PRIVATE_ALL, copied, "the device of a process reads its copies" },
 	{ "mirror/copied-beside-a-gap", PRIVATE_ALL, copied_beside_a_gap,
 	  "... made after a part was unmapped" },

@@ -2,6 +2,7 @@
 #include "mapping.h"
 #include "actor.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <string.h>
@@ -164,14 +165,22 @@ void load_spot(struct actor *a, struct mapping *m, int spot, uint32_t seen[MAX_F
 			      &seen[m->file][spot]);
 	else
 		wrong = number ? "the load gets a signal" : "the load gets no signal";
-	if (wrong && undisturbed(a, changes))
-		fail(a->process, "%s (signal %d, due %d, word %#llx, copy %#llx), file %d spot %d "
+	if (wrong && undisturbed(a, changes)) {
+		uint64_t again = 0, by_read = 0;
+
+		try_load(address, &again);
+		if (pread(f->fd, &by_read, sizeof(by_read), spot_offset(spot)) < 0)
+			by_read = -errno;
+		fail(a->process, "%s (signal %d, due %d, word %#llx, again %#llx, by read(2) %#llx, "
+		     "copy %#llx), file %d spot %d "
 		     "%s mapping at %#llx, access %d, published %#llx, reserved %u, calm %d %u, "
 		     "destructions now %u", wrong, number, right, (unsigned long long)word,
+		     (unsigned long long)again, (unsigned long long)by_read,
 		     (unsigned long long)view.copy, m->file, spot,
 		     m->private ? "private" : "shared", (unsigned long long)address, view.access,
 		     (unsigned long long)before.published, f->spots[spot].reserved,
 		     before.calm.calm, before.calm.destructions, f->begun);
+	}
 }
 
 void pin_spot(struct actor *a, struct mapping *m, int spot, off_t place,

@@ -7,10 +7,10 @@
 uint64_t spot_offset(int spot)
 {
 	/* The ends of tables, their middle, and the boundary between the two. */
-	static const uint16_t units[SPOTS / 3] = { 0, 1, 2, 255, 256, 510, 511, 512, 513, 1023 };
-	static const uint16_t pages[3] = { 0, 3, 511 };
+	static const uint16_t units[SPOTS / SPOTS_PER_UNIT] = { 0, 1, 2, 255, 256, 510, 511, 512, 513, 1023 };
+	static const uint16_t pages[SPOTS_PER_UNIT] = { 0, 3, 511 };
 
-	return units[spot / 3] * UNIT + pages[spot % 3] * PAGE;
+	return units[spot / SPOTS_PER_UNIT] * UNIT + pages[spot % SPOTS_PER_UNIT] * PAGE;
 }
 
 int spot_owner(const struct truth *truth, int file, int spot)
@@ -91,6 +91,22 @@ void store_publish(struct file_truth *file, int spot, uint32_t sequence, struct 
 			     (uint64_t)sequence << 32 | before.destructions);
 }
 
+/* Stores by the kernel in the 2 MiB around a spot, and whether one is under way. */
+static uint32_t copies_around(const struct file_truth *file, int spot, bool *copying)
+{
+	const struct spot *s = &file->spots[spot - spot % SPOTS_PER_UNIT];
+	uint32_t sum = 0;
+
+	*copying = false;
+	for (int i = 0; i < SPOTS_PER_UNIT; i++) {
+		uint32_t copies = atomic_load(&s[i].copies);
+
+		sum += copies;
+		*copying |= copies % 2;
+	}
+	return sum;
+}
+
 struct expectation expect_before(const struct file_truth *file, int spot)
 {
 	struct expectation before = { .calm = calm_now(file) };
@@ -99,18 +115,21 @@ struct expectation expect_before(const struct file_truth *file, int spot)
 	before.published = atomic_load(&s->published);
 	before.busy = atomic_load(&s->busy);
 	before.reserved = atomic_load(&s->reserved);
-	before.copies = atomic_load(&s->copies);
+	before.copies = copies_around(file, spot, &before.copying);
 	before.size = atomic_load(&file->size);
 	return before;
 }
 
-/* May a load have met a store half way? */
-static bool torn(const struct spot *spot, struct expectation before, enum loaded how)
+/* May a load have met a store half way, or a mapping that is about to go? */
+static bool disturbed(const struct file_truth *file, int spot, struct expectation before,
+		      enum loaded how)
 {
-	if (before.copies % 2 || atomic_load(&spot->copies) != before.copies)
+	bool copying;
+
+	if (before.copying || copies_around(file, spot, &copying) != before.copies)
 		return true;
 	return how == BY_COPY &&
-	       (before.busy || atomic_load(&spot->reserved) != before.reserved);
+	       (before.busy || atomic_load(&file->spots[spot].reserved) != before.reserved);
 }
 
 const char *judge(const struct truth *truth, int file, int spot, uint64_t word,
@@ -121,7 +140,7 @@ const char *judge(const struct truth *truth, int file, int spot, uint64_t word,
 	bool bound = calm_still(f, before.calm) &&
 		     (uint32_t)before.published == before.calm.destructions;
 
-	if (torn(&f->spots[spot], before, how))
+	if (disturbed(f, spot, before, how))
 		return 0;
 	if (!belongs_there(file, spot, word))
 		return "the word belongs elsewhere";

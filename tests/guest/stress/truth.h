@@ -38,6 +38,7 @@
 #define MAX_FILES	8
 #define MAX_PROCESSES	64
 #define SPOTS		30
+#define SPOTS_PER_UNIT	3
 
 /* One page of every file that is loaded from and stored to. */
 uint64_t spot_offset(int spot);
@@ -93,7 +94,9 @@ struct expectation {
 	struct calm calm;
 	uint64_t published;
 	uint64_t size;
-	uint32_t reserved, busy, copies;
+	uint32_t reserved, busy;
+	uint32_t copies;	/* of all spots in the same 2 MiB */
+	bool copying;
 };
 
 enum loaded { BY_INSTRUCTION, BY_COPY };
