@@ -48,4 +48,5 @@ def test_stress(
     assert result.status == 0, result.output[-4000:]
     done = re.search(r"^total +(\d+)$", result.output, re.MULTILINE)
     assert done is not None
-    assert int(done[1]) > 100 * GUEST_SECONDS, "hardly anything was done"
+    # An idle host does a hundred and more in a second, a busy one a few dozen.
+    assert int(done[1]) > 20 * GUEST_SECONDS, "hardly anything was done"
