@@ -23,7 +23,7 @@ struct arena {			/* shared by all processes */
 	const char *raw_device;	/* or NULL */
 	_Atomic int stop;
 	_Atomic int failed;	/* the first failure wins */
-	char failure[512];
+	char failure[1024];
 	_Atomic uint64_t counts[MAX_OPERATIONS];
 	_Atomic uint64_t touches;	/* loads and stores by threads */
 	struct post posts[MAX_PROCESSES];

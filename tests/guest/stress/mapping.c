@@ -3,8 +3,10 @@
 #include "actor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -142,6 +144,39 @@ static const char *judge_private(struct actor *a, struct mapping *m, int spot,
 	return word == view->copy ? NULL : "a private copy has changed";
 }
 
+static uint64_t word_of(const char *path, uint64_t index)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	uint64_t word = 0;
+
+	if (pread(fd, &word, sizeof(word), index * sizeof(word)) != sizeof(word))
+		word = 0;
+	close(fd);
+	return word;
+}
+
+/*
+ * What a complaint needs to tell a stale TLB from a stale entry, and either from a moment that is
+ * over: what the page table maps there (the flags are those of /proc/kpageflags, of which bit 24 is a
+ * zero page), the word now and in a second, and what the file holds.
+ */
+static const char *circumstances(const struct file_truth *f, int spot, uint64_t address)
+{
+	static __thread char text[200];
+	uint64_t entry = word_of("/proc/self/pagemap", address / PAGE), now = 0, later = 0, held = 0;
+	uint64_t page = entry >> 63 ? entry & ((1ULL << 55) - 1) : 0;
+
+	try_load(address, &now);
+	if (pread(f->fd, &held, sizeof(held), spot_offset(spot)) < 0)
+		held = -errno;
+	usleep(1000000);
+	try_load(address, &later);
+	snprintf(text, sizeof(text), "page %#llx of flags %#llx, now %#llx, later %#llx, in the file %#llx",
+		 (unsigned long long)page, (unsigned long long)word_of("/proc/kpageflags", page),
+		 (unsigned long long)now, (unsigned long long)later, (unsigned long long)held);
+	return text;
+}
+
 void load_spot(struct actor *a, struct mapping *m, int spot, uint32_t seen[MAX_FILES][SPOTS])
 {
 	const struct file_truth *f = &arena->truth.file[m->file];
@@ -165,22 +200,15 @@ void load_spot(struct actor *a, struct mapping *m, int spot, uint32_t seen[MAX_F
 			      &seen[m->file][spot]);
 	else
 		wrong = number ? "the load gets a signal" : "the load gets no signal";
-	if (wrong && undisturbed(a, changes)) {
-		uint64_t again = 0, by_read = 0;
-
-		try_load(address, &again);
-		if (pread(f->fd, &by_read, sizeof(by_read), spot_offset(spot)) < 0)
-			by_read = -errno;
-		fail(a->process, "%s (signal %d, due %d, word %#llx, again %#llx, by read(2) %#llx, "
-		     "copy %#llx), file %d spot %d "
+	if (wrong && undisturbed(a, changes))
+		fail(a->process, "%s (signal %d, due %d, word %#llx, copy %#llx), file %d spot %d "
 		     "%s mapping at %#llx, access %d, published %#llx, reserved %u, calm %d %u, "
-		     "destructions now %u", wrong, number, right, (unsigned long long)word,
-		     (unsigned long long)again, (unsigned long long)by_read,
+		     "destructions now %u; %s", wrong, number, right, (unsigned long long)word,
 		     (unsigned long long)view.copy, m->file, spot,
 		     m->private ? "private" : "shared", (unsigned long long)address, view.access,
 		     (unsigned long long)before.published, f->spots[spot].reserved,
-		     before.calm.calm, before.calm.destructions, f->begun);
-	}
+		     before.calm.calm, before.calm.destructions, f->begun,
+		     circumstances(f, spot, address));
 }
 
 void pin_spot(struct actor *a, struct mapping *m, int spot, off_t place,
