@@ -12,10 +12,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from programs import KERNEL_ARGS, RAW_DEVICE, TOLERATED, image_with_programs, run_program
+from programs import DEBUG_MACHINE, MACHINE, RAW_DEVICE, TOLERATED, image_with_programs, run_program
 
 from driver.artifacts import KernelArtifact
 from driver.deadline import Deadline
@@ -31,11 +31,9 @@ from driver.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 SERIES = "6.12"
-# Debug kernels need room for what they keep about each page and object.
-_MEMORY_MIB, _DEBUG_MEMORY_MIB = 1024, 2048
 # KASAN keeps freed objects back, up to a 32nd of the memory (QUARANTINE_FRACTION in the kernel's
 # mm/kasan/quarantine.c), beside the 8 MiB by which free memory may vary on any kernel.
-_DEBUG_LEAK_KIB = _DEBUG_MEMORY_MIB * 1024 // 32 + 8192
+_DEBUG_LEAK_KIB = DEBUG_MACHINE.memory_mib * 1024 // 32 + 8192
 # A debug kernel under emulation takes some ten times as long, also to boot.
 _BOOT_SECONDS, _SEMANTICS_SECONDS = 900, 7200
 _CASE_SECONDS = 300
@@ -57,14 +55,8 @@ class Configuration:
 
     @property
     def machine(self) -> Machine:
-        memory = _DEBUG_MEMORY_MIB if self.variant == "debug" else _MEMORY_MIB
-        return Machine(
-            memory_mib=memory,
-            vcpus=self.vcpus,
-            nvdimm_mib=6144,
-            kernel_args=KERNEL_ARGS,
-            la57=self.la57,
-        )
+        machine = DEBUG_MACHINE if self.variant == "debug" else MACHINE
+        return replace(machine, vcpus=self.vcpus, la57=self.la57)
 
 
 CONFIGURATIONS = {

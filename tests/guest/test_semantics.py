@@ -8,15 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from programs import KERNEL_ARGS, RAW_DEVICE, TOLERATED, image_with_programs, run_program
+from programs import MACHINE, RAW_DEVICE, TOLERATED, image_with_programs, run_program
 
 from driver.artifacts import ImageArtifact, KernelArtifact
-from driver.guest.machine import Machine
 from driver.guest.session import boot
 from driver.store import Store
 
 # Spinners that must not leave their processor need one each, beside the one that changes things.
-MACHINE = Machine(memory_mib=1024, vcpus=4, nvdimm_mib=6144, kernel_args=KERNEL_ARGS)
 SECONDS = 1500
 
 ARMS = {"unpatched": ("none", None), "off": ("6.12", "0"), "on": ("6.12", "1")}

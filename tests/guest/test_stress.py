@@ -12,14 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from programs import KERNEL_ARGS, RAW_DEVICE, image_with_programs, run_program
+from programs import MACHINE, RAW_DEVICE, image_with_programs, run_program
 
 from driver.artifacts import ImageArtifact, KernelArtifact
-from driver.guest.machine import Machine
 from driver.guest.session import boot
 from driver.store import Store
 
-MACHINE = Machine(memory_mib=1024, vcpus=4, nvdimm_mib=6144, kernel_args=KERNEL_ARGS)
 GUEST_SECONDS = 20
 SECONDS = 900
 

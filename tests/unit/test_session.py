@@ -19,9 +19,9 @@ from driver.guest.session import Guest
 from driver.guest.setup import Setup
 
 
-def pumps() -> int:
+def pumps() -> list[threading.Thread]:
     """Threads that move what a console prints."""
-    return sum("_pump" in thread.name for thread in threading.enumerate())
+    return [thread for thread in threading.enumerate() if "_pump" in thread.name]
 
 
 def brief(_argv: Sequence[str], inherit: Sequence[int]) -> Emulator:
@@ -47,5 +47,7 @@ def test_a_guest_that_is_closed_leaves_nothing_open(
     monkeypatch.setattr(session, "Emulator", missing)
     with pytest.raises(HostError):
         Guest(setup)
+    for pump in pumps():
+        pump.join(10)
+    assert not pumps()
     assert not opened_since(before)
-    assert pumps() == 0

@@ -7,14 +7,12 @@ import argparse
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from programs import KERNEL_ARGS, image_with_programs, provision
+from programs import DEBUG_MACHINE, MACHINE, image_with_programs, provision
 
 from driver.errors import DriverError
-from driver.guest.machine import Machine
 from driver.guest.template import Templates
 from driver.image import build_image
 from driver.project import Project
@@ -24,10 +22,6 @@ from mutation import kernel
 from mutation.mutants import Mutant, choose, load
 from mutation.trial import Patience, Verdict, examine
 
-# Spinners must not leave their processor: one each, beside the one that changes things.
-MACHINE = Machine(memory_mib=1024, vcpus=4, nvdimm_mib=6144, kernel_args=KERNEL_ARGS)
-# Debug kernels need room for what they keep about each page and object.
-DEBUG_MACHINE = replace(MACHINE, memory_mib=2048)
 ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #include "mapping.h"
 #include "actor.h"
+#include "../semantics/observe.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -144,35 +144,23 @@ static const char *judge_private(struct actor *a, struct mapping *m, int spot,
 	return word == view->copy ? NULL : "a private copy has changed";
 }
 
-static uint64_t word_of(const char *path, uint64_t index)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	uint64_t word = 0;
-
-	if (pread(fd, &word, sizeof(word), index * sizeof(word)) != sizeof(word))
-		word = 0;
-	close(fd);
-	return word;
-}
-
 /*
  * What a complaint needs to tell a stale TLB from a stale entry, and either from a moment that is
- * over: what the page table maps there (the flags are those of /proc/kpageflags, of which bit 24 is a
- * zero page), the word now and in a second, and what the file holds.
+ * over: what the page table maps there, the word now and in a second, and what the file holds.
  */
 static const char *circumstances(const struct file_truth *f, int spot, uint64_t address)
 {
 	static __thread char text[200];
-	uint64_t entry = word_of("/proc/self/pagemap", address / PAGE), now = 0, later = 0, held = 0;
-	uint64_t page = entry >> 63 ? entry & ((1ULL << 55) - 1) : 0;
+	uint64_t entry = pagemap_entry(getpid(), address), now = 0, later = 0, held = 0;
+	uint64_t pfn = entry & PM_PRESENT ? PM_PFN(entry) : 0;
 
 	try_load(address, &now);
 	if (pread(f->fd, &held, sizeof(held), spot_offset(spot)) < 0)
 		held = -errno;
 	usleep(1000000);
 	try_load(address, &later);
-	snprintf(text, sizeof(text), "page %#llx of flags %#llx, now %#llx, later %#llx, in the file %#llx",
-		 (unsigned long long)page, (unsigned long long)word_of("/proc/kpageflags", page),
+	snprintf(text, sizeof(text), "frame %#llx%s, now %#llx, later %#llx, in the file %#llx",
+		 (unsigned long long)pfn, pfn && is_zero_page(pfn) ? " (a zero page)" : "",
 		 (unsigned long long)now, (unsigned long long)later, (unsigned long long)held);
 	return text;
 }

@@ -435,10 +435,13 @@ int main(int argc, char **argv)
 		good = !arena->failed;
 		if (!good)
 			report_failure(round);
-		if (!beside)
+		if (beside) {
+			end = balance_now();
+		} else {
 			settle();
-		end = beside ? balance_now() : balance_since(&start);
-		good &= beside || no_leak(&start, &end);
+			end = balance_since(&start);
+			good &= no_leak(&start, &end);
+		}
 		last_free = end.free_kb;
 		if (!round)
 			first_free = last_free;

@@ -65,16 +65,16 @@ def script(stressor: str, seconds: int) -> str:
 
     Ends with 1 if the latter found anything wrong.
     """
-    drop = "start-stop-daemon -S -c nobody -x" if stressor in _UNPRIVILEGED else ""
+    unprivileged = f"start-stop-daemon -S -c nobody -x {PROGRAM} --"
+    command = unprivileged if stressor in _UNPRIVILEGED else PROGRAM
     return f"""
         cd /mnt/dax && chmod 1777 .
         echo 'nobody:x:65534:65534::/:/bin/sh' >> /etc/passwd
         (echo -1000 > /proc/self/oom_score_adj
          exec stress --beside --seconds {seconds} --files 1 --processes 4) > stress.txt 2>&1 &
         beside=$!
-        {drop} {PROGRAM} {"--" if drop else ""} \\
-            --{stressor} 2 {STRESSORS[stressor]} --temp-path /mnt/dax --timeout {seconds}s \\
-            --verify --metrics-brief --oomable 2>&1
+        {command} --{stressor} 2 {STRESSORS[stressor]} \\
+            --temp-path /mnt/dax --timeout {seconds}s --verify --metrics-brief --oomable 2>&1
         status=$?
         wait $beside || status=1
         cat stress.txt
