@@ -45,10 +45,7 @@ def list_all() -> None:
             typer.echo(f"  {run.name}  unreadable: {error.message}")
             continue
         done = sum((run.trials / f"{trial.id}.json").exists() for trial in manifest.plan)
-        # A driver that was killed could not write down that it was.
-        killed = manifest.status == "running" and not run.in_use
-        state = "interrupted" if killed else manifest.status
-        typer.echo(f"  {run.name}  {state}, {done} of {len(manifest.plan)} trials")
+        typer.echo(f"  {run.name}  {manifest.status}, {done} of {len(manifest.plan)} trials")
 
 
 def show(

@@ -21,11 +21,11 @@ def read_conclusion(directory: RunDirectory) -> Conclusion:
     Raises :class:`UserError` for a run that is going on or damaged.
     """
     manifest = read_manifest(directory)
-    if manifest.status == "running" and not directory.trials_csv.exists():
+    if manifest.status != "complete" and not directory.trials_csv.exists():
         resume = f"driver run --resume {directory.name}"
         raise UserError(
             f"the run {directory.name} has not finished",
-            hint="Wait for it." if directory.in_use else f"Go on with it: {resume}",
+            hint="Wait for it." if manifest.status == "running" else f"Go on with it: {resume}",
         )
     experiment = parse(
         manifest.experiment.name, directory.manifest, manifest.experiment.text

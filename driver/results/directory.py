@@ -9,6 +9,7 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ LATEST = "latest"
 _LEAST_ROOM = 4 << 20
 # What publish() calls a file that it has not finished: its name to be, and who writes it.
 _UNFINISHED = re.compile(r"\..+\.[0-9]+")
+_LOCK_PAUSES = (0.0, 0.05, 0.2)  # in seconds, before each try
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"  # sorts as text, needs no quoting in a shell
 
 
@@ -109,16 +111,24 @@ class RunDirectory:
         """
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            # Who only asks whether a run is in use has the lock for an instant.
+            if not any(self._locked(descriptor, pause) for pause in _LOCK_PAUSES):
                 raise UserError(
                     f"another driver is working on the run {self.name}",
                     hint="Wait for it to end, or start a run of your own.",
-                ) from None
+                )
             yield
         finally:
             os.close(descriptor)
+
+    @staticmethod
+    def _locked(descriptor: int, pause: float) -> bool:
+        time.sleep(pause)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     @property
     def in_use(self) -> bool:

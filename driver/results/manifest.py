@@ -118,9 +118,12 @@ def write_manifest(run: RunDirectory, manifest: ManifestV1) -> None:
 
 
 def read_manifest(run: RunDirectory) -> ManifestV1:
-    """Raises :class:`UserError` when the file is damaged or of another schema version."""
+    """The manifest of a run; a killed driver's is interrupted, though it could not write so.
+
+    Raises :class:`UserError` when the file is damaged or of another schema version.
+    """
     try:
-        return ManifestV1.model_validate_json(run.manifest.read_bytes())
+        manifest = ManifestV1.model_validate_json(run.manifest.read_bytes())
     except (OSError, ValidationError) as error:
         reason = (
             "; ".join(
@@ -133,3 +136,6 @@ def read_manifest(run: RunDirectory) -> ManifestV1:
             f"{run.manifest} is not a manifest of schema version {SCHEMA_VERSION}: {reason}",
             hint="Read it with the driver that wrote it; `project.commit` in it says which.",
         ) from error
+    if manifest.status == "running" and not run.in_use:
+        return manifest.model_copy(update={"status": "interrupted"})
+    return manifest

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from runs import FOOTPRINT, PROJECT, Bench
 from driver.cli.main import main
 from driver.errors import GuestLost
 from driver.guest.job import Job
+from driver.results.directory import RunDirectory
 from driver.results.manifest import read_manifest, write_manifest
 
 
@@ -204,6 +208,16 @@ def test_a_killed_run_is_not_taken_for_one_that_goes_on(
             assert f"{run.name}  {state}, 6 of 6 trials" in capsys.readouterr().out
             assert status_of("show", "latest") == 2
             assert f"hint: {hint}" in capsys.readouterr().err
+
+
+def test_who_only_asks_does_not_keep_a_driver_out(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    asking = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    threading.Timer(0.1, os.close, (asking,)).start()
+    with run.lock():
+        assert run.in_use
+    assert not run.in_use
 
 
 def test_a_typo_in_one_experiment_does_not_hide_the_others(
