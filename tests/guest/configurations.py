@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m configurations``: the semantic tests or the stress on several kernels and machines.
+"""``python -m configurations``: semantic tests, stress or races on several kernels and machines.
 
 Takes minutes to hours, and kernel builds; ``make test`` runs some of it, see ``test_semantics.py``.
 """
@@ -37,6 +37,7 @@ _DEBUG_LEAK_KIB = DEBUG_MACHINE.memory_mib * 1024 // 32 + 8192
 # A debug kernel under emulation takes some ten times as long, also to boot.
 _BOOT_SECONDS, _SEMANTICS_SECONDS = 900, 7200
 _CASE_SECONDS = 300
+_RACES_SECONDS = 1800
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,13 @@ CONFIGURATIONS = {
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m configurations", description=__doc__)
-    parser.add_argument("what", choices=["semantics", "stress"])
+    parser.add_argument("what", choices=["semantics", "stress", "races"])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CONFIGURATIONS))
-    parser.add_argument("--only", action="append", default=[], help="cases of semantics (all)")
+    parser.add_argument("--only", action="append", default=[], help="cases, or operations (all)")
     parser.add_argument("--seconds", type=int, default=300, help="of a stress, each seed (300)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="of the stress (1)")
     parser.add_argument("--processes", type=int, default=24, help="of the stress (24)")
+    parser.add_argument("--rounds", type=int, default=4, help="of stress or races (4)")
     parser.add_argument("--toggle", action="store_true", help="the stress turns the switch")
     parser.add_argument("--keep", type=Path, help="folder for consoles and outputs (none)")
     return parser
@@ -93,14 +95,19 @@ def commands(
     options: argparse.Namespace, wanted: Configuration
 ) -> Iterator[tuple[str, list[str], float]]:
     """What is run in a configuration: a name, a command, the seconds it may take."""
+    only = [word for name in options.only for word in ("--only", name)]
     if options.what == "semantics":
-        only = [word for case in options.only for word in ("--only", case)]
         argv = ["semantics", "--directory", "/mnt/dax", "--timeout", str(_CASE_SECONDS), *only]
+        argv += ["--raw-device", RAW_DEVICE]
         yield "semantics", argv, _SEMANTICS_SECONDS
+        return
+    if options.what == "races":
+        yield "races", ["races", "--rounds", str(options.rounds)], _RACES_SECONDS
         return
     for seed in options.seeds:
         argv = ["stress", "--seconds", str(options.seconds), "--seed", str(seed), "--files", "3"]
-        argv += ["--processes", str(options.processes), *(["--toggle"] * options.toggle)]
+        argv += ["--processes", str(options.processes), "--rounds", str(options.rounds), *only]
+        argv += ["--raw-device", RAW_DEVICE, *(["--toggle"] * options.toggle)]
         if wanted.variant == "debug":
             argv += ["--leak-kb", str(_DEBUG_LEAK_KIB)]
         yield f"stress, seed {seed}", argv, options.seconds * 4 + 900
@@ -108,6 +115,9 @@ def commands(
 
 def told(result: JobResult) -> tuple[bool, str]:
     """Whether all is well, and what there is to say about it in a line."""
+    races = re.findall(r"^.*: (\d+) of (\d+) loads .*$", result.output, re.MULTILINE)
+    if races:
+        return result.status == 0, result.output.strip()
     operations = re.search(r"^total +(\d+)$", result.output, re.MULTILINE)
     if operations:
         attached = re.findall(r"tables created (\d+), attached (\d+)", result.output)[-1]
@@ -147,7 +157,7 @@ def examine(
                 return False, f"five-level page tables: {five}"
             result = run_program(
                 guest,
-                [*argv, "--raw-device", RAW_DEVICE],
+                argv,
                 switch=wanted.switch,
                 seconds=seconds,
                 walk=wanted.walk,

@@ -21,7 +21,7 @@ SWITCH = "/proc/sys/vm/dax_share_page_tables"
 LOOKUP = "/proc/sys/vm/dax_share_page_tables_lookup"
 # What both programs look for at the end, objects of the series that are left over, can only be
 # counted if the kernel keeps them apart from others of the same size.
-KERNEL_ARGS = ("slab_nomerge",)
+KERNEL_ARGS = ("slab_nomerge", "clocksource=acpi_pm")
 # Spinners must not leave their processor: one each, beside the one that changes things.
 MACHINE = Machine(memory_mib=1024, vcpus=4, nvdimm_mib=6144, kernel_args=KERNEL_ARGS)
 # Debug kernels need room for what they keep about each page and object.

@@ -14,7 +14,6 @@ struct post {			/* of one actor, in shared memory */
 	pid_t pid;
 	uint64_t seed;
 	_Atomic uint64_t done;			/* operations */
-	_Atomic int destroying;			/* file + 1 */
 	char trace[TRACE][72];
 };
 
@@ -26,6 +25,7 @@ struct arena {			/* shared by all processes */
 	char failure[1024];
 	_Atomic uint64_t counts[MAX_OPERATIONS];
 	_Atomic uint64_t touches;	/* loads and stores by threads */
+	_Atomic uint64_t lingered, lingered_ms;	/* zeroes that went away, see truth.h; the longest */
 	struct post posts[MAX_PROCESSES];
 };
 
@@ -36,5 +36,6 @@ void act(int process, uint64_t seed) __attribute__((noreturn));
 /* Reports and ends the whole run. */
 void fail(int process, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *operation_name(int index);	/* NULL behind the last */
+int64_t now_ms(void);
 
 #endif

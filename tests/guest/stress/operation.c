@@ -275,6 +275,7 @@ static bool by_write(struct actor *a, int file, int spot, uint64_t word)
 
 	if (!may_resize(a, f))
 		return false;
+	atomic_store(&f->spots[spot].written, word_sequence(word));
 	done = spot_offset(spot) < atomic_load(&f->size) &&
 	       pwrite(f->fd, &word, sizeof(word), spot_offset(spot)) == sizeof(word);
 	atomic_store(&f->resizing, 0);
@@ -405,18 +406,6 @@ static void op_direct_from(struct actor *a)
 
 /* ---- Files ------------------------------------------------------------- */
 
-static void destroy_begins(struct actor *a, int file)
-{
-	atomic_store(&arena->posts[a->process].destroying, file + 1);
-	destruction_begins(&truth()->file[file]);
-}
-
-static void destroy_ends(struct actor *a, int file)
-{
-	destruction_ends(&truth()->file[file]);
-	atomic_store(&arena->posts[a->process].destroying, 0);
-}
-
 static void op_truncate(struct actor *a)
 {
 	int file = draw(&a->random, truth()->files);
@@ -427,25 +416,25 @@ static void op_truncate(struct actor *a)
 		return;
 	if (draw(&a->random, 2))
 		size = FILE_BYTES;
-	destroy_begins(a, file);
+	destruction_begins(f, a->process);
 	if (ftruncate(f->fd, size))
 		fail(a->process, "ftruncate: %s", strerror(errno));
 	atomic_store(&f->size, size);
-	destroy_ends(a, file);
+	destruction_ends(f, a->process);
 	atomic_store(&f->resizing, 0);
 }
 
 static void op_punch(struct actor *a)
 {
-	int file = draw(&a->random, truth()->files);
+	struct file_truth *f = &truth()->file[draw(&a->random, truth()->files)];
 	struct range range = draw_range(&a->random);
 	int mode = draw(&a->random, 3) ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
 
-	destroy_begins(a, file);
-	if (fallocate(truth()->file[file].fd, mode | FALLOC_FL_KEEP_SIZE, range.start,
-		      range.length) && errno != ENOSPC)
+	destruction_begins(f, a->process);
+	if (fallocate(f->fd, mode | FALLOC_FL_KEEP_SIZE, range.start, range.length) &&
+	    errno != ENOSPC)
 		fail(a->process, "fallocate: %s", strerror(errno));
-	destroy_ends(a, file);
+	destruction_ends(f, a->process);
 }
 
 static void op_allocate(struct actor *a)
@@ -588,16 +577,31 @@ const char *operation_name(int index)
 	return index < OPERATIONS ? operations[index].name : NULL;
 }
 
+static bool choosing, chosen[OPERATIONS];
+
+bool operate_only(const char *name)
+{
+	for (int i = 0; i < OPERATIONS; i++)
+		if (!strcmp(operations[i].name, name))
+			return choosing = chosen[i] = true;
+	return false;
+}
+
+static unsigned int weight(int operation)
+{
+	return choosing && !chosen[operation] ? 0 : operations[operation].weight;
+}
+
 void operate(struct actor *a, char *trace, size_t size)
 {
 	uint64_t before = a->random, total = 0, drawn;
 	int i;
 
 	for (i = 0; i < OPERATIONS; i++)
-		total += operations[i].weight;
+		total += weight(i);
 	drawn = draw(&a->random, total);
-	for (i = 0; drawn >= operations[i].weight; i++)
-		drawn -= operations[i].weight;
+	for (i = 0; drawn >= weight(i); i++)
+		drawn -= weight(i);
 	snprintf(trace, size, "%s at random state %#llx", operations[i].name,
 		 (unsigned long long)before);
 	operations[i].run(a);

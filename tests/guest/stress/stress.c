@@ -4,6 +4,7 @@
  * what each finds there is checked; see truth.h.
  */
 #include "actor.h"
+#include "operation.h"
 #include "../semantics/observe.h"
 
 #include <errno.h>
@@ -28,14 +29,6 @@ static int seconds = 60, processes = 8, files = 2, rounds = 4;
 static uint64_t seed = 1;
 static long leak_kb = 8192;
 static bool toggle, beside;
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
 
 static void pause_ms(int milliseconds)
 {
@@ -129,7 +122,6 @@ static void actor_start(int process, uint64_t its_seed)
 static void tidy_after(int process)
 {
 	struct truth *truth = &arena->truth;
-	struct post *post = &arena->posts[process];
 	struct stat about;
 
 	for (int i = 0; i < files; i++) {
@@ -138,15 +130,12 @@ static void tidy_after(int process)
 				truth->file[i].size = about.st_size;
 			truth->file[i].resizing = 0;
 		}
+		destruction_ends(&truth->file[i], process);
 		for (int s = 0; s < SPOTS; s++)
 			if (spot_owner(truth, i, s) == process) {
 				copy_ends(&truth->file[i].spots[s]);
 				truth->file[i].spots[s].busy = 0;
 			}
-	}
-	if (post->destroying) {
-		destruction_ends(&truth->file[post->destroying - 1]);
-		post->destroying = 0;
 	}
 }
 
@@ -294,7 +283,7 @@ static bool no_leak(const struct balance *before, const struct balance *after)
 static const char usage[] =
 	"usage: stress [--seconds N] [--seed S] [--processes P] [--files F] [--rounds R]\n"
 	"              [--directory DIR] [--raw-device DEV] [--toggle]\n"
-	"              [--leak-kb KB] [--beside]\n"
+	"              [--leak-kb KB] [--beside] [--only OPERATION]...\n"
 	"  --seconds N       how long (60)\n"
 	"  --seed S          draws the operations (1)\n"
 	"  --processes P     1 to 64, each with up to two threads (8)\n"
@@ -306,6 +295,7 @@ static const char usage[] =
 	"  --leak-kb KB      MemFree may fall by this after the first round (8192);\n"
 	"                    KASAN keeps some of what is freed\n"
 	"  --beside          others are at work, too: look for no leaks\n"
+	"  --only OPERATION  of those it would count at the end; repeat for more (all)\n"
 	"  Ends with 1 if anything was wrong: data, signals, hangs or leaks.\n";
 
 static void parse(int argc, char **argv)
@@ -321,6 +311,7 @@ static void parse(int argc, char **argv)
 		{ "toggle", no_argument, NULL, 't' },
 		{ "leak-kb", required_argument, NULL, 'l' },
 		{ "beside", no_argument, NULL, 'b' },
+		{ "only", required_argument, NULL, 'o' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
@@ -357,6 +348,15 @@ static void parse(int argc, char **argv)
 			break;
 		case 'b':
 			beside = true;
+			break;
+		case 'o':
+			if (!operate_only(optarg)) {
+				fprintf(stderr, "stress: there is no operation %s; there are", optarg);
+				for (int i = 0; operation_name(i); i++)
+					fprintf(stderr, " %s", operation_name(i));
+				fputs("\n", stderr);
+				exit(2);
+			}
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -401,6 +401,8 @@ static void report_counts(void)
 	}
 	printf("%-12s %10llu\n", "total", (unsigned long long)total);
 	printf("%-12s %10llu\n", "by threads", (unsigned long long)arena->touches);
+	printf("%-12s %10llu, at most %llu ms\n", "lingered", (unsigned long long)arena->lingered,
+	       (unsigned long long)arena->lingered_ms);
 }
 
 int main(int argc, char **argv)

@@ -45,25 +45,38 @@ bool is_private_word_of(uint64_t word, int process, int spot)
 
 struct calm calm_now(const struct file_truth *file)
 {
-	/* In this order: one that begins in between makes the two differ. */
-	uint32_t ended = atomic_load(&file->ended), begun = atomic_load(&file->begun);
+	struct calm now = { .calm = true };
 
-	return (struct calm){ begun == ended, begun };
+	/* No count goes down: if later the sum is the same, so are all of them. */
+	for (int i = 0; i < MAX_PROCESSES; i++) {
+		uint32_t destructions = atomic_load(&file->destructions[i]);
+
+		now.destructions += destructions;
+		now.calm &= destructions % 2 == 0;
+	}
+	return now;
 }
 
 bool calm_still(const struct file_truth *file, struct calm since)
 {
-	return since.calm && atomic_load(&file->begun) == since.destructions;
+	return since.calm && calm_now(file).destructions == since.destructions;
 }
 
-void destruction_begins(struct file_truth *file)
+static void make_even(_Atomic uint32_t *count)
 {
-	atomic_fetch_add(&file->begun, 1);
+	uint32_t value = atomic_load(count);
+
+	atomic_store(count, value + value % 2);
 }
 
-void destruction_ends(struct file_truth *file)
+void destruction_begins(struct file_truth *file, int process)
 {
-	atomic_fetch_add(&file->ended, 1);
+	atomic_fetch_add(&file->destructions[process], 1);
+}
+
+void destruction_ends(struct file_truth *file, int process)
+{
+	make_even(&file->destructions[process]);
 }
 
 uint32_t store_reserve(struct spot *spot)
@@ -78,10 +91,7 @@ void copy_begins(struct spot *spot)
 
 void copy_ends(struct spot *spot)
 {
-	uint32_t copies = atomic_load(&spot->copies);
-
-	if (copies % 2)
-		atomic_store(&spot->copies, copies + 1);
+	make_even(&spot->copies);
 }
 
 void store_publish(struct file_truth *file, int spot, uint32_t sequence, struct calm before)
@@ -113,6 +123,8 @@ struct expectation expect_before(const struct file_truth *file, int spot)
 	const struct spot *s = &file->spots[spot];
 
 	before.published = atomic_load(&s->published);
+	before.written = before.published >> 32 &&
+			 atomic_load(&s->written) == before.published >> 32;
 	before.busy = atomic_load(&s->busy);
 	before.reserved = atomic_load(&s->reserved);
 	before.copies = copies_around(file, spot, &before.copying);
@@ -153,4 +165,9 @@ const char *judge(const struct truth *truth, int file, int spot, uint64_t word,
 	if (word)
 		*seen = sequence;
 	return 0;
+}
+
+bool may_linger(uint64_t word, struct expectation before)
+{
+	return !word && before.written;
 }

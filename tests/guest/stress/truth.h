@@ -13,12 +13,20 @@
  *    one, unless a part of the file was destroyed in between.
  *
  * Destruction (truncate, punch, zero) is counted when it begins and when it
- * ends.  A store or load is only held to the third rule if nothing was under
- * way before it or after it.
+ * ends, by each process in a word of its own: one that is killed leaves it odd
+ * or even, and nothing else.  A store or load is only held to the third rule if
+ * nothing was under way before it or after it.
  *
  * What the kernel copies (write, /proc/PID/mem, O_DIRECT, ptrace) it may copy
  * byte by byte, as `rep movsb` does under emulation.  Who meets that finds half
  * of the word before and half of the one after, and is held to no rule.
+ *
+ * write(2) to a hole is special, with page tables shared or not; ../races shows
+ * both on a kernel without sharing.  While it lasts, what others store by
+ * instruction to the same 2 MiB may not be seen by all.  And if another process
+ * is just storing there for the first time, its page fault may have allocated the
+ * block already, but not yet unmapped the zero page: what was written may be read
+ * at once, but mappings show zero until that fault is over.
  *
  * Copies in private mappings name their process instead of a file: nobody
  * else may ever find one.
@@ -49,13 +57,14 @@ struct spot {
 	_Atomic uint32_t reserved;	/* last sequence number given out */
 	_Atomic uint32_t busy;		/* a thread of the owner is storing */
 	_Atomic uint32_t copies;	/* stores by the kernel: begun plus ended */
+	_Atomic uint32_t written;	/* last sequence number stored by write(2) */
 };
 
 struct file_truth {
 	int fd;
 	_Atomic uint64_t size;			/* changed while destruction is under way */
 	_Atomic int resizing;			/* process + 1 that may change the size */
-	_Atomic uint32_t begun, ended;		/* destructions */
+	_Atomic uint32_t destructions[MAX_PROCESSES];	/* begun plus ended, by each */
 	struct spot spots[SPOTS];
 };
 
@@ -75,18 +84,18 @@ bool is_private_word_of(uint64_t word, int process, int spot);
 /* A moment at which nothing was being destroyed, or none. */
 struct calm {
 	bool calm;
-	uint32_t destructions;
+	uint32_t destructions;	/* begun plus ended, so far, by all */
 };
 
 struct calm calm_now(const struct file_truth *file);
 bool calm_still(const struct file_truth *file, struct calm since);
-void destruction_begins(struct file_truth *file);
-void destruction_ends(struct file_truth *file);
+void destruction_begins(struct file_truth *file, int process);
+void destruction_ends(struct file_truth *file, int process);	/* or has ended before */
 
 /* The owner's side of a store: reserve, store, publish. */
 uint32_t store_reserve(struct spot *spot);
 void copy_begins(struct spot *spot);
-void copy_ends(struct spot *spot);	/* or has ended before */
+void copy_ends(struct spot *spot);			/* likewise */
 void store_publish(struct file_truth *file, int spot, uint32_t sequence, struct calm before);
 
 /* What must be known before a load to judge its word afterwards. */
@@ -97,6 +106,7 @@ struct expectation {
 	uint32_t reserved, busy;
 	uint32_t copies;	/* of all spots in the same 2 MiB */
 	bool copying;
+	bool written;		/* what was published last, by write(2) */
 };
 
 enum loaded { BY_INSTRUCTION, BY_COPY };
@@ -105,5 +115,7 @@ struct expectation expect_before(const struct file_truth *file, int spot);
 /* NULL if @word is right, or what is wrong with it.  @seen: the reader's highest. */
 const char *judge(const struct truth *truth, int file, int spot, uint64_t word,
 		  struct expectation before, enum loaded how, uint32_t *seen);
+/* Is @word wrong only if it stays so?  See above. */
+bool may_linger(uint64_t word, struct expectation before);
 
 #endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Two races between write(2) and page faults on a DAX file, neither of which has
+ * anything to do with shared page tables; see README.md.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PAGE		4096UL
+#define UNIT		(2UL << 20)
+#define UNITS		500	/* of a file; each is a hole that is filled once */
+#define OURS		(3 * PAGE)	/* of a unit: what this process stores */
+#define THEIRS		(511 * PAGE)	/* what the other process stores */
+#define VIEWS		64	/* mappings that an unmapping walk goes through, in this order */
+#define VIEWS_AT	0x210000000000
+#define GIB		(1UL << 30)
+#define STEPS		100	/* the delays that are tried, one after another */
+#define STEP_NS		20000
+#define LASTS_NS	5000000000LL	/* no fault and no write takes that long */
+
+static const char *path = "/mnt/dax/races";
+static int fd;
+
+static struct {			/* shared with the other process: units so far */
+	_Atomic int begin, ended;
+} *turn;
+
+struct stale {
+	int loads, zero;
+	int64_t total_ns, longest_ns;
+};
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static void die(const char *what)
+{
+	fprintf(stderr, "races: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void pin(int processor)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(processor % sysconf(_SC_NPROCESSORS_ONLN), &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+static char *map_at(uintptr_t address, int protection)
+{
+	char *map = mmap((void *)address, UNITS * UNIT, protection, MAP_SHARED | MAP_FIXED, fd, 0);
+
+	if (map == MAP_FAILED)
+		die("mmap");
+	return map;
+}
+
+static volatile uint64_t *word_at(char *map, int unit, unsigned long page)
+{
+	return (volatile uint64_t *)(map + unit * UNIT + page);
+}
+
+static void store(char *map, int unit, unsigned long page, uint64_t word)
+{
+	*word_at(map, unit, page) = word;
+}
+
+static void write_file(int unit, unsigned long page, uint64_t word)
+{
+	if (pwrite(fd, &word, sizeof(word), unit * UNIT + page) != sizeof(word))
+		die("pwrite");
+}
+
+static pid_t child(void)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (pid == 0)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pid;
+}
+
+/* In each unit, when it is its turn, stores to a page of its own. */
+static pid_t other(bool writes)
+{
+	pid_t pid = child();
+
+	if (pid)
+		return pid;
+	char *map = map_at(0x300000000000, PROT_READ | PROT_WRITE);
+
+	pin(1);
+	for (int unit = 0; unit < UNITS; unit++) {
+		while (atomic_load(&turn->begin) < unit)
+			;
+		if (writes)
+			write_file(unit, THEIRS, 1);
+		else
+			store(map, unit, THEIRS, 1);
+		atomic_store(&turn->ended, unit);
+	}
+	_exit(0);
+}
+
+/* Loads until the word is there.  Returns how long that took, or -1: it was there at once. */
+static int64_t stale_ns(volatile uint64_t *place, uint64_t word)
+{
+	int64_t since, lasted = 0;
+
+	if (*place == word)
+		return -1;
+	since = now_ns();
+	while (*place != word && lasted < LASTS_NS)
+		lasted = now_ns() - since;
+	return lasted;
+}
+
+/*
+ * The other process stores to a hole of 2 MiB, and so does this one a little
+ * later: by write(2) if the other does by instruction, and the reverse.
+ */
+static void race(bool other_writes, struct stale *stale)
+{
+	char *views[VIEWS], *stores;
+	pid_t pid;
+
+	turn->begin = turn->ended = -1;
+	for (int i = 0; i < VIEWS; i++)
+		views[i] = map_at(VIEWS_AT + i * GIB, PROT_READ);
+	stores = map_at(0x220000000000, PROT_READ | PROT_WRITE);
+	pid = other(other_writes);
+	for (int unit = 0; unit < UNITS; unit++) {
+		volatile uint64_t *place = word_at(views[VIEWS - 1], unit, OURS);
+		uint64_t word = 0x7261636500000000 | unit;
+		int64_t begin, lasted;
+
+		for (int i = 0; i < VIEWS; i++)
+			(void)*word_at(views[i], unit, OURS);	/* maps the huge zero page */
+		atomic_store(&turn->begin, unit);
+		begin = now_ns() + unit % STEPS * STEP_NS;
+		while (now_ns() < begin)
+			;
+		if (other_writes)
+			store(stores, unit, OURS, word);
+		else
+			write_file(unit, OURS, word);
+		lasted = stale_ns(place, word);
+		stale->loads++;
+		if (lasted >= 0) {
+			stale->zero++;
+			stale->total_ns += lasted;
+			if (lasted > stale->longest_ns)
+				stale->longest_ns = lasted;
+		}
+		while (atomic_load(&turn->ended) < unit)
+			;
+	}
+	waitpid(pid, NULL, 0);
+	munmap((void *)VIEWS_AT, VIEWS * GIB);
+	munmap(stores, UNITS * UNIT);
+}
+
+static bool report(bool other_writes, int rounds)
+{
+	struct stale stale = { 0 };
+
+	for (int i = 0; i < rounds; i++) {
+		fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+		if (fd < 0 || ftruncate(fd, UNITS * UNIT))
+			die(path);
+		race(other_writes, &stale);
+		close(fd);
+		unlink(path);
+	}
+	printf("%s: %d of %d loads right after it gave zero, for %lld us, at most %lld us\n",
+	       other_writes ? "a store beside a write(2)" : "a write(2) beside a page fault",
+	       stale.zero, stale.loads,
+	       stale.zero ? (long long)stale.total_ns / stale.zero / 1000 : 0,
+	       (long long)stale.longest_ns / 1000);
+	return stale.longest_ns < LASTS_NS;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option known[] = {
+		{ "rounds", required_argument, NULL, 'r' },
+		{ 0 }
+	};
+	int option, rounds = 4;
+	bool good;
+
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		if (option != 'r') {
+			fputs("usage: races [--rounds N]    (4, of 500 holes of 2 MiB each)\n", stderr);
+			return 2;
+		}
+		rounds = atoi(optarg);
+	}
+	turn = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (turn == MAP_FAILED)
+		die("mmap");
+	pin(0);
+	good = report(false, rounds);
+	good &= report(true, rounds);
+	if (!good)
+		puts("one was not over after 5 s");
+	return !good;
+}
