@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LINGER_MS	5000	/* no page fault of another process takes longer */
+#define LINGER_MS	20000	/* no page fault of another process takes longer */
 
 uint64_t draw(uint64_t *random, uint64_t limit)
 {
