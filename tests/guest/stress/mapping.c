@@ -181,28 +181,25 @@ static const char *judge_load(struct actor *a, struct mapping *m, int spot,
  * for ever: then it is a failure.
  */
 static bool stays(struct actor *a, struct mapping *m, int spot, const struct view *view,
-		    uint32_t changes, uint32_t *seen)
+		  uint32_t changes, uint32_t *seen)
 {
 	const struct file_truth *f = &arena->truth.file[m->file];
 	uint64_t address = m->address[view->place] + spot_offset(spot), word;
-
 	int64_t since = now_ms(), lasted = 0;
 
-	while (lasted < LINGER_MS) {
+	for (; lasted < LINGER_MS; lasted = now_ms() - since) {
 		struct expectation before = expect_before(f, spot);
 
-		if (try_load(address, &word) ||
-		    !judge_load(a, m, spot, view, word, before, seen) || !undisturbed(a, changes))
-			break;
+		if (try_load(address, &word) || !undisturbed(a, changes) ||
+		    !judge_load(a, m, spot, view, word, before, seen)) {
+			atomic_fetch_add(&arena->lingered, 1);
+			if ((uint64_t)lasted > atomic_load(&arena->lingered_ms))
+				atomic_store(&arena->lingered_ms, lasted);
+			return false;
+		}
 		usleep(1000);
-		lasted = now_ms() - since;
 	}
-	if (lasted >= LINGER_MS)
-		return true;
-	atomic_fetch_add(&arena->lingered, 1);
-	if ((uint64_t)lasted > atomic_load(&arena->lingered_ms))
-		atomic_store(&arena->lingered_ms, lasted);
-	return false;
+	return true;
 }
 
 void load_spot(struct actor *a, struct mapping *m, int spot, uint32_t seen[MAX_FILES][SPOTS])
@@ -214,20 +211,23 @@ void load_spot(struct actor *a, struct mapping *m, int spot, uint32_t seen[MAX_F
 	uint64_t address = m->address[view.place] + spot_offset(spot), word = 0;
 	int number = try_load(address, &word);
 	int right = due(f, spot, before, view.access, LOADS);
-	const char *wrong = NULL;
+	const char *wrong;
 
 	if (number && (right == -1 || number == right))
 		return;
 	/* A copy made while the file was being cut may be left behind the end. */
 	if (!number && view.copy && right == SIGBUS)
 		right = 0;
-	if (!number && right <= 0)
+	if (number) {
+		wrong = "the load gets a signal";
+	} else if (right > 0) {
+		wrong = "the load gets no signal";
+	} else {
 		wrong = judge_load(a, m, spot, &view, word, before, &seen[m->file][spot]);
-	else
-		wrong = number ? "the load gets a signal" : "the load gets no signal";
-	if (wrong && !number && !view.copy && may_linger(word, before) &&
-	    !stays(a, m, spot, &view, changes, &seen[m->file][spot]))
-		return;
+		if (wrong && !view.copy && may_linger(word, before) &&
+		    !stays(a, m, spot, &view, changes, &seen[m->file][spot]))
+			return;
+	}
 	if (wrong && undisturbed(a, changes))
 		fail(a->process, "%s (signal %d, due %d, word %#llx, copy %#llx), file %d spot %d "
 		     "%s mapping at %#llx, access %d, published %#llx, reserved %u, calm %d %u, "
