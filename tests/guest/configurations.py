@@ -32,8 +32,8 @@ from driver.store import Store
 ROOT = Path(__file__).resolve().parents[2]
 SERIES = "6.12"
 # KASAN keeps freed objects back, up to a 32nd of the memory (QUARANTINE_FRACTION in the kernel's
-# mm/kasan/quarantine.c), beside the 8 MiB by which free memory may vary on any kernel.
-_DEBUG_LEAK_KIB = DEBUG_MACHINE.memory_mib * 1024 // 32 + 8192
+# mm/kasan/quarantine.c).
+_KASAN_KEEPS_KIB = DEBUG_MACHINE.memory_mib * 1024 // 32
 # A debug kernel under emulation takes some ten times as long, also to boot.
 _BOOT_SECONDS, _SEMANTICS_SECONDS = 900, 7200
 _CASE_SECONDS = 300
@@ -109,7 +109,7 @@ def commands(
         argv += ["--processes", str(options.processes), "--rounds", str(options.rounds), *only]
         argv += ["--raw-device", RAW_DEVICE, *(["--toggle"] * options.toggle)]
         if wanted.variant == "debug":
-            argv += ["--leak-kb", str(_DEBUG_LEAK_KIB)]
+            argv += ["--kept-kb", str(_KASAN_KEEPS_KIB)]
         yield f"stress, seed {seed}", argv, options.seconds * 4 + 900
 
 
