@@ -51,4 +51,4 @@ def test_zeroes_that_a_race_leaves_behind_go_away(run: Run) -> None:
     result = run(["races", "--rounds", "1"])
     assert result.status == 0, result.output
     loads = re.findall(r"(\d+) of (\d+) loads", result.output)
-    assert [of for _, of in loads] == ["500", "500"], result.output
+    assert [of for _, of in loads] == ["512", "512"], result.output
