@@ -115,9 +115,8 @@ def commands(
 
 def told(result: JobResult) -> tuple[bool, str]:
     """Whether all is well, and what there is to say about it in a line."""
-    races = re.findall(r"^.*: (\d+) of (\d+) loads .*$", result.output, re.MULTILINE)
-    if races:
-        return result.status == 0, result.output.strip()
+    if re.search(r"\d+ of \d+ loads right after it", result.output):
+        return result.status == 0, "; ".join(result.output.splitlines())
     operations = re.search(r"^total +(\d+)$", result.output, re.MULTILINE)
     if operations:
         attached = re.findall(r"tables created (\d+), attached (\d+)", result.output)[-1]

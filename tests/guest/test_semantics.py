@@ -14,7 +14,6 @@ from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.guest.session import boot
 from driver.store import Store
 
-# Spinners that must not leave their processor need one each, beside the one that changes things.
 SECONDS = 1500
 
 ARMS = {"unpatched": ("none", None), "off": ("6.12", "0"), "on": ("6.12", "1")}
