@@ -187,7 +187,7 @@ def _machine(inputs: Mapping[str, Any]) -> str:
     argv = inputs.get("argv")
     if not isinstance(argv, list) or "-smp" not in argv:
         return ""
-    accelerator = "exact" if "-icount" in argv else argv[argv.index("-accel") + 1]
+    accelerator = "icount" if "-icount" in argv else argv[argv.index("-accel") + 1]
     processors = argv[argv.index("-smp") + 1]
     return f"{accelerator} x{processors}"
 

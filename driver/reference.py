@@ -28,6 +28,7 @@ from driver.image.recipe import Recipe
 from driver.kernel.fragment import variants
 from driver.kernel.series import SeriesFile
 from driver.results import columns, schema
+from driver.validity import UNITS, Accelerator
 
 # Columns of text; what `--help` prints on a terminal of that width.
 _WIDTH = 100
@@ -85,7 +86,7 @@ def experiment() -> str:
     parts.append("|---|---|---|---|---|")
     for source in counters.sources().values():
         each = "yes" if source.scope.name == "PROCESS" else ""
-        valid = ", ".join(name.value for name in schema.Accelerator if name in source.valid)
+        valid = ", ".join(name.value for name in Accelerator if name in source.valid)
         path = f"`{source.path}`" if source.path else ""
         parts.append(f"| `{source.name}` | {path} | {each} | {valid} | {source.summary} |")
     return "\n".join(parts) + "\n"
@@ -109,7 +110,7 @@ def results() -> str:
         parts.append("| column | unit | meaning |\n|---|---|---|")
         parts += [f"| `{column}` | {unit} | {text} |" for column, (unit, text) in described.items()]
         parts.append("")
-    units = ", ".join(f"`{unit}`" for unit in sorted(schema.UNITS))
+    units = ", ".join(f"`{unit}`" for unit in sorted(UNITS))
     parts.append(f"## Units\n\n{units}, or the plural noun of what is counted.\n")
     for source in counters.sources().values():
         module = inspect.getmodule(source.parse)

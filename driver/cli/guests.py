@@ -19,8 +19,8 @@ from driver.kernel.request import OPTIONS_OFF
 from driver.project import Project
 from driver.report import Reporter
 from driver.results.manifest import GuestRecord
-from driver.results.schema import Accelerator, Validity
 from driver.store import Store
+from driver.validity import Accelerator, Validity
 
 
 def check(project: Project, requests: Iterable[GuestRequest]) -> None:
@@ -111,7 +111,7 @@ class Preparation:
 def validity(choice: Choice) -> Validity:
     """What a run under this accelerator may contain, with the icount shift machines use."""
     accelerator = Accelerator(choice.accel)
-    exact = accelerator is Accelerator.EXACT
+    exact = accelerator is Accelerator.ICOUNT
     return Validity(accelerator, Machine.icount_shift if exact else None)
 
 

@@ -17,11 +17,11 @@ from driver.deadline import Deadline
 from driver.errors import DriverError, GuestError, GuestSplat, GuestTimeout, UserError
 from driver.experiment.lifecycle import Prepared, Work
 from driver.experiment.runner import GuestFactory, TrialGuest
-from driver.guest.exact import ExactFork
+from driver.guest.debug_sockets import HANG_ON_PANIC, DebugSockets, offer_shell, open_debug_sockets
+from driver.guest.deterministic import DeterministicFork
 from driver.guest.job import Job, JobResult
 from driver.guest.session import Guest
 from driver.guest.template import Template
-from driver.guest.visit import STAND_STILL, Doors, doors, offer_shell
 
 # Seconds between two looks at the keyboard, at QEMU and at whether the run is being stopped.
 _LOOK_EVERY = 0.5
@@ -57,8 +57,8 @@ class _Keeper:
 
     factory: GuestFactory
 
-    def slowness(self, jobs: int) -> float:
-        return self.factory.slowness(jobs)
+    def timeout_scale(self, jobs: int) -> float:
+        return self.factory.timeout_scale(jobs)
 
     @contextmanager
     def fork(self, directory: Path) -> Iterator[TrialGuest]:
@@ -92,7 +92,7 @@ class _Kept:
     def run(self, job: Job, deadline: Deadline) -> JobResult:
         try:
             result = self._guest.run(
-                dataclasses.replace(job, setup=(STAND_STILL, *job.setup)), deadline
+                dataclasses.replace(job, setup=(HANG_ON_PANIC, *job.setup)), deadline
             )
         except GuestError as error:
             self._show(error.message, error)
@@ -105,14 +105,14 @@ class _Kept:
         if self._killed.is_set():
             return
         self._evidence = self._guest.console_text()
-        guest = self._guest.guest if isinstance(self._guest, ExactFork) else self._guest
+        guest = self._guest.guest if isinstance(self._guest, DeterministicFork) else self._guest
         _say(f"\n{self._trial} failed: {what}")
         if not isinstance(guest, Guest):
             return
         try:
-            with doors(guest) as found:
+            with open_debug_sockets(guest) as found:
                 _say(f"Its guest stays; its console so far: {guest.console.path}")
-                if not guest.machine.exact:
+                if not guest.machine.deterministic:
                     offer_shell(guest)
                 _say(_shell(guest, error, found))
                 if self._kernel is not None:
@@ -131,12 +131,12 @@ class _Kept:
                 return
 
 
-def _shell(guest: Guest, error: GuestError | None, found: Doors) -> str:
+def _shell(guest: Guest, error: GuestError | None, found: DebugSockets) -> str:
     """How far a shell can be had, by what has happened."""
     attach = f"\n  driver shell --attach {found.console}"
     if isinstance(error, GuestSplat) and error.kind == "panic":
         return "Its kernel has panicked and runs no program: a debugger is the way in."
-    if guest.machine.exact:
+    if guest.machine.deterministic:
         return (
             "An exact guest takes one job and halts: a debugger is the way in, or the same trial "
             "with --accel tcg for a shell."

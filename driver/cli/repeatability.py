@@ -34,14 +34,14 @@ def repeatability(
 
     Those with the same factors, in one run or in several.
 
-    One digest of everything and one set of counts is what --accel exact promises, whatever else
+    One digest of everything and one set of counts is what --accel icount promises, whatever else
     the host was doing; status 1 if it is not kept. Trials of other accelerators are counted as
     well. Give a run with --accel tcg besides to see how much slower exact trials are.
     """
     from driver.errors import CheckFailed, UserError  # noqa: PLC0415
     from driver.results.directory import RunDirectory  # noqa: PLC0415
     from driver.results.repeatability import repeatability as group_trials  # noqa: PLC0415
-    from driver.results.schema import Accelerator  # noqa: PLC0415
+    from driver.validity import Accelerator  # noqa: PLC0415
 
     results = context.project().results
     # A run may be given by its name and as `latest`.
@@ -53,7 +53,7 @@ def repeatability(
             hint="The records are in trials/ of each run, and digests and counts with them.",
         )
     runs.console().print(_table(groups))
-    exact = [group for group in groups if group.accelerator is Accelerator.EXACT]
+    exact = [group for group in groups if group.accelerator is Accelerator.ICOUNT]
     broken = [group for group in exact if not group.repeats]
     if broken:
         raise CheckFailed(

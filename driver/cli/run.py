@@ -24,12 +24,18 @@ if TYPE_CHECKING:
 
 
 class Accel(enum.Enum):
-    """What --accel may be; see docs/measurement-validity.md."""
+    """What --accel may be; see docs/measurement-validity.md. `exact`: alias of `icount`."""
 
     AUTO = "auto"
     TCG = "tcg"
-    EXACT = "exact"
+    ICOUNT = "icount"
     KVM = "kvm"
+    EXACT = "exact"
+
+    @property
+    def requested(self) -> Requested:
+        """What it stands for."""
+        return Accel.ICOUNT.value if self is Accel.EXACT else self.value
 
 
 group = typer.Typer(help="Run an experiment, or go on with an interrupted run.")
@@ -163,7 +169,7 @@ def experiment(
         _print_plan(definition, plan, options)
         return
     with context.reporting() as reporter:
-        work, choice = _prepare(definition, plan, options, accel.value, reporter)
+        work, choice = _prepare(definition, plan, options, accel.requested, reporter)
         run = RunDirectory.create(project.results, definition.name)
         with run.lock():
             manifest = new_manifest(
@@ -185,11 +191,10 @@ def _resume(name: str, *, keep_guest: bool) -> None:
     run = RunDirectory.find(context.project().results, name)
     with context.reporting() as reporter, run.lock():
         manifest, definition, plan = planned_run(run)
-        accel = Accel(manifest.accelerator.value)
         if keep_guest:
             options = manifest.options.model_copy(update={"keep_guest": True, "jobs": 1})
             manifest = manifest.model_copy(update={"options": options})
-        work, _ = _prepare(definition, plan, manifest.options, accel.value, reporter)
+        work, _ = _prepare(definition, plan, manifest.options, manifest.accelerator.value, reporter)
         check_same_guests(manifest, work.guests)
         going_on = manifest.model_copy(update={"status": "running", "finished": None})
         conclusion = _go(run, going_on, work, reporter)
@@ -209,7 +214,7 @@ def _prepare(
     from driver.experiment.lifecycle import Work  # noqa: PLC0415
     from driver.experiment.plan import guests  # noqa: PLC0415
     from driver.guest.accel import check_possible  # noqa: PLC0415
-    from driver.guest.recipe import qemu_version  # noqa: PLC0415
+    from driver.guest.template_recipe import qemu_version  # noqa: PLC0415
 
     # Before minutes are spent on kernels.
     check_possible(accel)

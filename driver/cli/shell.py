@@ -85,9 +85,9 @@ def shell(
     ] = None,
 ) -> None:
     """Open a shell in a guest with XFS mounted DAX at /mnt/dax."""
+    from driver.guest.boot import boot  # noqa: PLC0415
     from driver.guest.machine import Machine  # noqa: PLC0415  (what follows takes half a second)
-    from driver.guest.remains import console_kept  # noqa: PLC0415
-    from driver.guest.session import boot  # noqa: PLC0415
+    from driver.guest.session import console_kept  # noqa: PLC0415
     from driver.image import build_image, check_image  # noqa: PLC0415
     from driver.kernel import build_kernel  # noqa: PLC0415
     from driver.kernel.series import default_series  # noqa: PLC0415
@@ -158,13 +158,13 @@ def _provision(guest: Guest) -> None:
 
 def _over_ssh(guest: Guest, command: list[str]) -> int:
     from driver.deadline import Deadline  # noqa: PLC0415
-    from driver.guest.visit import WEEK  # noqa: PLC0415
+    from driver.guest.debug_sockets import ONE_WEEK  # noqa: PLC0415
 
     with guest.ssh() as ssh:
         if not command:
             _say(f"{guest.release}: /mnt/dax is mounted DAX; `exit` ends the guest")
             return ssh.shell()
-        done = ssh.run(shlex.join(command), Deadline.after(WEEK, "the command"))
+        done = ssh.run(shlex.join(command), Deadline.after(ONE_WEEK, "the command"))
     sys.stdout.write(done.stdout)
     sys.stderr.write(done.stderr)
     return done.status
@@ -173,17 +173,17 @@ def _over_ssh(guest: Guest, command: list[str]) -> int:
 def _on_console(guest: Guest) -> int:
     from driver.deadline import Deadline  # noqa: PLC0415
     from driver.guest import terminal  # noqa: PLC0415
+    from driver.guest.debug_sockets import ONE_WEEK, SERIAL_SHELL  # noqa: PLC0415
     from driver.guest.job import Job  # noqa: PLC0415
-    from driver.guest.visit import SERIAL_SHELL, WEEK  # noqa: PLC0415
 
     assert guest.live_console is not None
     _say(f"{guest.release}: /mnt/dax is mounted DAX; Ctrl-] ends the guest")
-    job = Job(argv=["sh", "-c", SERIAL_SHELL], timeout=WEEK)
+    job = Job(argv=["sh", "-c", SERIAL_SHELL], timeout=ONE_WEEK)
     ended: list[int] = []
 
     def serve() -> None:
         try:
-            ended.append(guest.run(job, Deadline.after(WEEK, "the shell")).status)
+            ended.append(guest.run(job, Deadline.after(ONE_WEEK, "the shell")).status)
         except GuestError as error:
             _say(error.message)
         guest.kill()  # closes the console, which ends the relay

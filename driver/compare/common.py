@@ -11,7 +11,8 @@ from driver.compare.numbers import Cell, Numbers, Quantity, describe, level_text
 from driver.errors import UserError
 from driver.experiment.lifecycle import Conclusion
 from driver.results.manifest import ManifestV1
-from driver.results.schema import OK, Accelerator
+from driver.results.schema import OK
+from driver.validity import Accelerator
 from driver.words import counted
 
 # More examples than these say no more.
@@ -103,7 +104,7 @@ def why_no_costs(first: ManifestV1, second: ManifestV1) -> str | None:
         return f"A ran under {kinds[0]} and B under {kinds[1]}: their costs are of different kinds"
     if kinds[0] is Accelerator.TCG:
         return "under tcg neither a time nor a path length means anything"
-    if kinds[0] is Accelerator.EXACT and first.icount_shift != second.icount_shift:
+    if kinds[0] is Accelerator.ICOUNT and first.icount_shift != second.icount_shift:
         return (
             f"A ran with an icount shift of {first.icount_shift}, B of {second.icount_shift}: "
             "the timer interrupts fall differently among the instructions"

@@ -18,7 +18,7 @@ from driver.compare.common import (
 from driver.compare.difference import CONFIDENCE, Difference, compare
 from driver.compare.numbers import Cell, Numbers, Quantity
 from driver.experiment.lifecycle import Conclusion
-from driver.results.schema import Accelerator
+from driver.validity import Accelerator
 
 # An exact run repeats on any host, whatever the experiment's text says beside its workload.
 _HARMLESS = frozenset({"host", "text of the experiment"})
@@ -90,7 +90,7 @@ def compare_runs(
     manifests = (first.run.manifest, second.run.manifest)
     why = why_no_costs(*manifests)
     refused = {item.name: why for item in quantities if item.cost and why}
-    repeatable = {manifest.accelerator for manifest in manifests} == {Accelerator.EXACT}
+    repeatable = {manifest.accelerator for manifest in manifests} == {Accelerator.ICOUNT}
     pair = _Pair(a.limited_to(cells), b.limited_to(cells), repeatable, confidence)
     rows = [
         row

@@ -16,7 +16,7 @@ from driver.experiment.expression import ExpressionError, NoData
 from driver.experiment.formulas import ingredients, is_measured
 from driver.experiment.lifecycle import Conclusion
 from driver.experiment.measured import MeasuredTrial, measured_trials
-from driver.results.schema import INSTRUCTIONS, TIME_UNITS
+from driver.validity import INSTRUCTIONS, TIME_UNITS
 
 # Factors and their levels as text, in the experiment's order: as in the names of trials.
 Cell = tuple[tuple[str, str], ...]

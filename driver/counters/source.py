@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from driver.guest.job import Write
-from driver.results.schema import Accelerator
+from driver.validity import Accelerator
 
 # The kernel keeps vmstat deltas per CPU and folds them in about once a second
 # (vm.stat_interval). A write to this file (Documentation/admin-guide/sysctl/vm.rst) folds them at
@@ -35,7 +35,7 @@ class UnreadableSource(ValueError):
 
 @dataclass(frozen=True)
 class Reading:
-    """One number found in a text, in a unit that :mod:`driver.results.schema` knows."""
+    """One number found in a text, in a unit that :mod:`driver.validity` knows."""
 
     metric: str
     unit: str
@@ -51,7 +51,7 @@ class Source:
     sampling. ``parse`` turns a text into readings and raises :class:`UnreadableSource`.
     ``summary`` is one sentence for listings. ``valid`` are the accelerators under which its
     numbers mean anything; under any other they are refused, and so is, whatever the source, a
-    number in a unit that the accelerator cannot measure (:class:`~driver.results.schema.Validity`).
+    number in a unit that the accelerator cannot measure (:class:`~driver.validity.Validity`).
     """
 
     name: str

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from driver.experiment import expression
-from driver.results.schema import UNITS
+from driver.validity import UNITS
 
 SERIES_NONE = "none"
 # Levels become parts of trial identities, which are file names joined with "_".
@@ -58,6 +58,14 @@ def _unit(value: str) -> str:
     return value
 
 
+def _accelerator(value: Any) -> Any:
+    """``exact`` is the name that ``icount`` had; runs that were kept still say it."""
+    return "icount" if value == "exact" else value
+
+
+RequestedAccelerator = Annotated[
+    Literal["auto", "tcg", "icount", "kvm"], BeforeValidator(_accelerator)
+]
 LevelField = Annotated[Any, BeforeValidator(_level)]
 Name = Annotated[str, AfterValidator(_name)]
 Expression = Annotated[str, BeforeValidator(_expression)]
@@ -240,13 +248,13 @@ class Overview(Table):
 class Experiment(Table):
     """``experiment.toml``.
 
-    ``accelerator`` is what its numbers need, for when ``--accel`` does not say: ``exact`` where
+    ``accelerator`` is what its numbers need, for when ``--accel`` does not say: ``icount`` where
     instructions are counted.
     """
 
     question: Text
     expected: Text
-    accelerator: Literal["auto", "tcg", "exact", "kvm"] = "auto"
+    accelerator: RequestedAccelerator = "auto"
     image: str
     machine: MachineTable
     provision: Command | None = None

@@ -14,7 +14,7 @@ from driver.experiment.load import Definition, parse
 from driver.experiment.plan import GuestRequest, Selection, Trial, make_plan
 from driver.experiment.runner import GuestFactory, Runner
 from driver.experiment.verdicts import Verdicts, judge
-from driver.guest.exact import EXTENT
+from driver.guest.deterministic import REPEATABILITY
 from driver.report import Reporter
 from driver.results import provenance
 from driver.results.directory import RunDirectory
@@ -29,8 +29,8 @@ from driver.results.manifest import (
 )
 from driver.results.reader import Run, read_run
 from driver.results.record import TrialRecord, read_record
-from driver.results.schema import Accelerator, Validity
 from driver.results.writer import PENDING, write_checks, write_tables
+from driver.validity import Accelerator, Validity
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,8 @@ def new_manifest(
 def _valid(validity: Validity, options: Options) -> dict[str, str]:
     """What a reader may conclude from the numbers of a run."""
     found = validity.describe()
-    if validity.accelerator is Accelerator.EXACT:
-        found |= EXTENT
+    if validity.accelerator is Accelerator.ICOUNT:
+        found |= REPEATABILITY
     if validity.accelerator is Accelerator.KVM and options.jobs > 1:
         found["time"] = f"not valid: {options.jobs} guests ran side by side"
     return found

@@ -38,8 +38,8 @@ from driver.report import Reporter
 from driver.results.directory import RunDirectory, check_room
 from driver.results.manifest import ManifestV1
 from driver.results.record import TrialRecord, read_record, write_record
-from driver.results.schema import Accelerator
 from driver.results.tidy import numbers
+from driver.validity import Accelerator
 
 
 class TrialGuest(Protocol):
@@ -61,7 +61,7 @@ class TrialGuest(Protocol):
 class GuestFactory(Protocol):
     """A template from which identical guests are forked."""
 
-    def slowness(self, jobs: int) -> float:
+    def timeout_scale(self, jobs: int) -> float:
         """By what deadlines must be multiplied for guests like this one, ``jobs`` at a time."""
 
     def fork(self, directory: Path) -> AbstractContextManager[TrialGuest]:
@@ -184,7 +184,7 @@ class Runner:
             if outcome.attempt.verdict not in self.retry.after or tries == self.retry.attempts:
                 break
         traces = outcome.traces
-        exact = self.manifest.accelerator is Accelerator.EXACT
+        exact = self.manifest.accelerator is Accelerator.ICOUNT
         record = TrialRecord(
             id=trial.id,
             sequence=trial.sequence,
@@ -219,7 +219,7 @@ class Runner:
                 try:
                     with self._state.watching(guest):
                         self._go_on()
-                        seconds = trial.job.timeout * factory.slowness(jobs)
+                        seconds = trial.job.timeout * factory.timeout_scale(jobs)
                         deadline = Deadline.after(seconds, f"trial {trial.id}")
                         result = guest.run(trial.job, deadline)
                 finally:

@@ -23,14 +23,14 @@ from typing import Literal
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
 from driver.errors import DriverError, GuestError, HostError
+from driver.guest.boot import boot
 from driver.guest.job import Job
 from driver.guest.machine import Accel, Machine
-from driver.guest.recipe import processor, qemu_version
-from driver.guest.remains import console_kept
-from driver.guest.session import BOOT_SECONDS, boot
+from driver.guest.session import BOOT_SECONDS, console_kept
+from driver.guest.template_recipe import processor, qemu_version
 from driver.store import Store, digest_of, write_atomically
 
-Requested = Literal["auto", "tcg", "kvm", "exact"]
+Requested = Literal["auto", "tcg", "kvm", "icount"]
 
 DEVICE = Path("/dev/kvm")
 
@@ -83,8 +83,8 @@ def choose(
     """
     if requested == "tcg":
         return Choice("tcg", "emulation was asked for")
-    if requested == "exact":
-        return Choice("exact", "counting instructions was asked for, which only emulation can")
+    if requested == "icount":
+        return Choice("icount", "counting instructions was asked for, which only emulation can")
     check_possible(requested)
     obstacle = _obstacle()
     if obstacle is not None:
@@ -112,7 +112,7 @@ def check_possible(requested: Requested) -> None:
 def _no_kvm(obstacle: str) -> HostError:
     return HostError(
         f"KVM cannot be used here: {obstacle}",
-        hint="Use --accel tcg, or --accel exact to count instructions.",
+        hint="Use --accel tcg, or --accel icount to count instructions.",
     )
 
 

@@ -2,30 +2,103 @@
 """The host's end of the guest agent's protocol (``guest-images/programs/agent/agent.h``).
 
 Guest to host, a stream of frames, each ``TYPE LENGTH KEY=WORD ...\\n`` and LENGTH bytes; host to
-guest, one job at a time as lines.
+guest, one job at a time as lines. The guest is not trusted to be sane: a kernel under test may die
+in the middle of a frame or scribble over it, so every frame is checked before it is believed.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import select
 import socket
-from collections.abc import Callable
-from urllib.parse import quote_from_bytes
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 from driver.deadline import Deadline
 from driver.errors import GuestLost, UserError, WorkloadFailed
-from driver.guest.frames import Frame, FrameParser, decode, garbled
-from driver.guest.job import Job, JobResult, Sample, Value
+from driver.guest.job import PROTOCOL, Job, JobResult, Sample, Value, encode
 
-PROTOCOL = 1
-
-# Seconds between two calls of a waiting caller's `watch`.
+# Seconds between two calls of a waiting caller's `check_alive`.
 _WATCH_EVERY = 0.1
 # A job that prints more than this is out of control; the rest is counted, not kept.
 _MAX_OUTPUT = 16 << 20
-# The agent's own limit on the text of a job (MAX_JOB_TEXT in agent.h).
-_MAX_JOB = 65536
+
+
+# Longest head the agent writes is 2048 bytes; the largest text so far is smaps of a big process.
+_MAX_HEAD = 4096
+_MAX_PAYLOAD = 256 << 20
+_HEAD = re.compile(rb"(?P<type>[a-z]+) (?P<length>0|[1-9][0-9]{0,9})(?P<keys>(?: [a-z_]+=\S*)*)\n")
+_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+# What each frame must carry, and what it may.
+_KEYS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    "ready": (frozenset({"protocol", "release"}), frozenset()),
+    "output": (frozenset(), frozenset()),
+    "phase": (frozenset({"name", "time_ns"}), frozenset()),
+    "sample": (frozenset({"phase", "source", "time_ns"}), frozenset({"process"})),
+    "value": (frozenset({"phase", "name", "unit", "value"}), frozenset()),
+    "exit": (frozenset(), frozenset({"status", "signal"})),
+    "error": (frozenset(), frozenset()),
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One message of the agent: ``keys`` are unescaped, ``payload`` is verbatim."""
+
+    type: str
+    keys: Mapping[str, str]
+    payload: bytes
+
+    def number(self, key: str) -> int:
+        """The key's value as a whole number; :class:`GuestLost` if it is none."""
+        text = self.keys[key]
+        if not re.fullmatch(r"-?[0-9]{1,20}", text):
+            raise garbled(f"{self.type}: {key}={text!r} is not a whole number")
+        return int(text)
+
+
+class FrameParser:
+    """Cuts a byte stream, fed in any portions, into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Take in what arrived."""
+        self._buffer += data
+
+    @property
+    def pending(self) -> int:
+        """Bytes of an unfinished frame."""
+        return len(self._buffer)
+
+    def next(self) -> Frame | None:
+        """The next whole frame, or None while it is incomplete.
+
+        Raises :class:`GuestLost` on anything that is not a frame: there is no way to find the
+        start of the next one, so the channel is worth nothing from then on.
+        """
+        end = self._buffer.find(b"\n", 0, _MAX_HEAD)
+        if end < 0:
+            if len(self._buffer) >= _MAX_HEAD:
+                raise garbled(f"no frame starts with {bytes(self._buffer[:40])!r}")
+            return None
+        head = bytes(self._buffer[: end + 1])
+        match = _HEAD.fullmatch(head)
+        if match is None:
+            raise garbled(f"no frame starts with {head[:80]!r}")
+        length = int(match["length"])
+        if length > _MAX_PAYLOAD:
+            raise garbled(f"a frame of {length} bytes")
+        keys = _parse_keys(match["type"].decode(), match["keys"])
+        if len(self._buffer) < end + 1 + length:
+            return None
+        payload = bytes(self._buffer[end + 1 : end + 1 + length])
+        del self._buffer[: end + 1 + length]
+        return Frame(match["type"].decode(), keys, payload)
 
 
 class AgentChannel:
@@ -49,46 +122,50 @@ class AgentChannel:
         """Close the socket; the agent forgets a job it was still reading and waits anew."""
         self._socket.close()
 
-    def wait_ready(self, deadline: Deadline, *, watch: Callable[[], None] | None = None) -> str:
+    def wait_ready(
+        self, deadline: Deadline, *, check_alive: Callable[[], None] | None = None
+    ) -> str:
         """Wait until the agent of a booting guest announces itself; returns ``uname -r``.
 
         A guest restored from a template announced itself before it was saved: give it a job
-        without waiting. ``watch`` as in :meth:`run`.
+        without waiting. ``check_alive`` as in :meth:`run`.
         """
-        frame = self._receive(deadline, watch)
+        frame = self._receive(deadline, check_alive)
         if frame.type != "ready":
             raise garbled(f"expected the agent to announce itself, not `{frame.type}`")
         _check_ready(frame)
         return frame.keys["release"]
 
     def run(
-        self, job: Job, deadline: Deadline, *, watch: Callable[[], None] | None = None
+        self, job: Job, deadline: Deadline, *, check_alive: Callable[[], None] | None = None
     ) -> JobResult:
         """Have a job done and return everything it left behind, whatever its exit status.
 
-        ``watch`` is called several times a second while the guest is busy, to raise when there
-        is no more reason to wait (a splat on the console, a dead QEMU). Raises
+        ``check_alive`` is called several times a second while the guest is busy, to raise when
+        there is no more reason to wait (a splat on the console, a dead QEMU). Raises
         :class:`WorkloadFailed` when the agent could not do the job as asked (no such program, a
         sysctl that does not exist), :class:`GuestLost` when the channel ends or carries garbage,
         :class:`GuestTimeout` at the deadline.
         """
-        self._send(encode(job), deadline, watch)
+        self._send(encode(job), deadline, check_alive)
         collected = _Collector()
         while collected.result is None:
-            collected.take(self._receive(deadline, watch))
+            collected.take(self._receive(deadline, check_alive))
         return collected.result
 
-    def _send(self, data: bytes, deadline: Deadline, watch: Callable[[], None] | None) -> None:
+    def _send(
+        self, data: bytes, deadline: Deadline, check_alive: Callable[[], None] | None
+    ) -> None:
         view = memoryview(data)
         while view:
             try:
                 view = view[self._socket.send(view) :]
             except BlockingIOError:
-                self._wait(deadline, watch, for_write=True)
+                self._wait(deadline, check_alive, for_write=True)
             except OSError as error:
                 raise _gone(error) from error
 
-    def _receive(self, deadline: Deadline, watch: Callable[[], None] | None) -> Frame:
+    def _receive(self, deadline: Deadline, check_alive: Callable[[], None] | None) -> Frame:
         while True:
             frame = self._parser.next()
             if frame is not None:
@@ -96,7 +173,7 @@ class AgentChannel:
             try:
                 data = self._socket.recv(1 << 18)
             except BlockingIOError:
-                self._wait(deadline, watch)
+                self._wait(deadline, check_alive)
                 continue
             except OSError as error:
                 raise _gone(error) from error
@@ -107,53 +184,20 @@ class AgentChannel:
     def _wait(
         self,
         deadline: Deadline,
-        watch: Callable[[], None] | None,
+        check_alive: Callable[[], None] | None,
         *,
         for_write: bool = False,
     ) -> None:
-        """Sleep until the socket is ready, calling ``watch`` and minding the deadline."""
+        """Sleep until the socket is ready, calling ``check_alive`` and minding the deadline."""
         poll = select.poll()
         poll.register(self._socket, select.POLLOUT if for_write else select.POLLIN)
         while True:
-            if watch is not None:
-                watch()
+            if check_alive is not None:
+                check_alive()
             deadline.check()
             pause = min(_WATCH_EVERY, deadline.remaining())
             if poll.poll(pause * 1000):
                 return
-
-
-def encode(job: Job) -> bytes:
-    """The lines that ask the agent for ``job``; :class:`UserError` if it cannot be asked."""
-    if not job.argv:
-        raise UserError("a job needs a command", hint="Give it at least the name of a program.")
-    lines = [
-        f"job {PROTOCOL}",
-        *(f"write {escape(write.path)} {escape(write.text)}" for write in job.setup),
-        *(f"refresh {escape(write.path)} {escape(write.text)}" for write in job.refresh),
-        *(f"source {escape(source)}" for source in job.sources),
-        *(f"worker-source {escape(source)}" for source in job.worker_sources),
-        f"worker-limit {job.worker_limit}",
-        *(f"arg {escape(word)}" for word in job.argv),
-        "end",
-    ]
-    text = "".join(f"{line}\n" for line in lines)
-    if len(text) > _MAX_JOB:
-        raise UserError(
-            f"a job of {len(text)} bytes is longer than the agent takes ({_MAX_JOB})",
-            hint="Hand large inputs over in a file.",
-        )
-    return text.encode("ascii")
-
-
-def escape(word: str) -> str:
-    """Percent-escape a word so that it holds neither blanks nor line ends; :class:`UserError` on
-    a NUL, which no path and no argument can hold.
-    """
-    if "\0" in word:
-        raise UserError(f"{word!r} holds a NUL character", hint="Take it out.")
-    plain = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
-    return quote_from_bytes(word.encode("utf-8", "surrogateescape"), safe=plain)
 
 
 class _Collector:
@@ -241,4 +285,35 @@ def _gone(error: OSError | None, pending: int = 0) -> GuestLost:
     return GuestLost(
         f"the guest agent's channel was closed without a verdict{cut}{why}",
         hint="Look at the console log and at QEMU's own messages.",
+    )
+
+
+def _parse_keys(frame_type: str, text: bytes) -> dict[str, str]:
+    if frame_type not in _KEYS:
+        raise garbled(f"unknown frame type `{frame_type}`")
+    keys: dict[str, str] = {}
+    for item in text.split():
+        name, _, word = item.partition(b"=")
+        if _ESCAPE.search(word):
+            raise garbled(f"{frame_type}: malformed escape in {word!r}")
+        key = name.decode("ascii")
+        if key in keys:
+            raise garbled(f"{frame_type}: {key} given twice")
+        keys[key] = decode(unquote_to_bytes(word))
+    required, optional = _KEYS[frame_type]
+    if not required <= keys.keys() <= required | optional:
+        raise garbled(f"{frame_type}: carries {sorted(keys)}, should carry {sorted(required)}")
+    return keys
+
+
+def decode(data: bytes) -> str:
+    """Text from a guest, whatever bytes it holds."""
+    return data.decode("utf-8", "replace")
+
+
+def garbled(what: str) -> GuestLost:
+    """The error for a channel that carries something no agent says."""
+    return GuestLost(
+        f"the guest agent's channel carries garbage: {what}",
+        hint="Look at the console log: a kernel that corrupts memory does this.",
     )

@@ -15,7 +15,7 @@ from pexpect import fdpexpect
 
 from driver.deadline import Deadline
 from driver.errors import GuestLost, GuestTimeout
-from driver.guest.classifier import Classifier, Splat
+from driver.guest.splat_classifier import Classifier, Splat
 
 _TAIL_LINES = 25
 # The most an ordinary user may ask of a pipe (/proc/sys/fs/pipe-max-size); a boot prints 20 kB.

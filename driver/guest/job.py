@@ -11,6 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote_from_bytes
+
+from driver.errors import UserError
+
+PROTOCOL = 1
+
+# The agent's own limit on the text of a job (MAX_JOB_TEXT in agent.h), in bytes.
+_MAX_JOB = 65536
 
 
 @dataclass(frozen=True)
@@ -79,3 +87,36 @@ class JobResult:
     samples: list[Sample] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
     output: str = ""
+
+
+def encode(job: Job) -> bytes:
+    """The lines that ask the agent for ``job``; :class:`UserError` if it cannot be asked."""
+    if not job.argv:
+        raise UserError("a job needs a command", hint="Give it at least the name of a program.")
+    lines = [
+        f"job {PROTOCOL}",
+        *(f"write {escape(write.path)} {escape(write.text)}" for write in job.setup),
+        *(f"refresh {escape(write.path)} {escape(write.text)}" for write in job.refresh),
+        *(f"source {escape(source)}" for source in job.sources),
+        *(f"worker-source {escape(source)}" for source in job.worker_sources),
+        f"worker-limit {job.worker_limit}",
+        *(f"arg {escape(word)}" for word in job.argv),
+        "end",
+    ]
+    text = "".join(f"{line}\n" for line in lines)
+    if len(text) > _MAX_JOB:
+        raise UserError(
+            f"a job of {len(text)} bytes is longer than the agent takes ({_MAX_JOB})",
+            hint="Hand large inputs over in a file.",
+        )
+    return text.encode("ascii")
+
+
+def escape(word: str) -> str:
+    """Percent-escape a word so that it holds neither blanks nor line ends; :class:`UserError` on
+    a NUL, which no path and no argument can hold.
+    """
+    if "\0" in word:
+        raise UserError(f"{word!r} holds a NUL character", hint="Take it out.")
+    plain = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
+    return quote_from_bytes(word.encode("utf-8", "surrogateescape"), safe=plain)

@@ -9,9 +9,9 @@ from typing import Literal
 from driver.errors import UserError
 
 # tcg: emulation, several host threads; its wall-clock time means nothing.
-# exact: emulation that counts instructions; repeats to the byte.
+# icount: emulation that counts instructions; repeats to the byte.
 # kvm: the host's processor; time means something.
-Accel = Literal["tcg", "exact", "kvm"]
+Accel = Literal["tcg", "icount", "kvm"]
 
 # A persistent-memory region whose size is no multiple of this cannot hold a namespace: Linux
 # aligns regions to 16 MiB (memremap_compat_align() on x86-64, and what `ndctl` asks for).
@@ -35,7 +35,7 @@ class Machine:
     ``memory_mib`` is its RAM and ``nvdimm_mib`` the persistent memory it sees (a multiple of
     16 MiB, 0 for none), both in MiB. ``kernel_args`` are words added to the kernel command line.
     ``ssh`` gives it a network card and an SSH server; ``la57`` five-level page tables. In an
-    exact machine one instruction takes 2**``icount_shift`` ns of guest time.
+    machine under icount one instruction takes 2**``icount_shift`` ns of guest time.
 
     Raises :class:`UserError` for a machine that cannot be built.
     """
@@ -65,9 +65,9 @@ class Machine:
                 f"an NVDIMM of {self.nvdimm_mib} MiB is not possible",
                 hint=f"Its size must be a multiple of {NVDIMM_GRANULE_MIB} MiB.",
             )
-        if self.exact and self.ssh:
+        if self.deterministic and self.ssh:
             raise UserError(
-                "an exact guest cannot have a network",
+                "a guest under icount cannot have a network",
                 hint="Use --accel tcg for SSH: packets arrive when the host pleases, and the "
                 "instruction at which they do would differ from run to run.",
             )
@@ -75,6 +75,6 @@ class Machine:
             raise UserError(f"icount shift {self.icount_shift} is outside 0 to 10")
 
     @property
-    def exact(self) -> bool:
+    def deterministic(self) -> bool:
         """Whether runs on it repeat to the byte and count instructions."""
-        return self.accel == "exact"
+        return self.accel == "icount"

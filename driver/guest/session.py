@@ -1,44 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 """A running guest: start it, wait until its agent answers, give it jobs, end it.
 
-How its failures are told apart is :mod:`driver.guest.watch`.
+How its failures are told apart is :mod:`driver.guest.diagnosis`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
-from driver.errors import EmulatorFault, HostError, UserError
+from driver.errors import GuestError, HostError, UserError
 from driver.guest import migration
-from driver.guest.agent import AgentChannel, encode
+from driver.guest.agent import AgentChannel
+from driver.guest.channels import Channels
+from driver.guest.config import GuestConfig
 from driver.guest.console import Console, ConsoleLog
-from driver.guest.emulator import Emulator, Exit
-from driver.guest.job import Job, JobResult
-from driver.guest.keys import Keys, Login
-from driver.guest.machine import Machine
-from driver.guest.overlay import image_digest
-from driver.guest.qemu import Files, argv
+from driver.guest.cow_digest import image_digest
+from driver.guest.diagnosis import Diagnosis
+from driver.guest.job import Job, JobResult, encode
+from driver.guest.qemu_args import argv
+from driver.guest.qemu_process import Exit, QemuProcess
 from driver.guest.qmp import Monitor
-from driver.guest.setup import NO_KINDS, Setup
 from driver.guest.ssh import Ssh
-from driver.guest.storage import kernel_file, with_keys
-from driver.guest.watch import Watch
-from driver.guest.wires import Wires
+from driver.store import Store
 
 # Seconds a guest gets to boot, many times what it needs on an idle host (2 to 3 s under TCG), for
 # hosts that are busy. :mod:`driver.guest.accel` scales it to what it measured.
 BOOT_SECONDS = 120.0
-
-# Booting with four processors, QEMU 7.2 broke 2 guests of 60 on a busy host (see
-# EmulatorFault), so that after this many in a row something else is wrong.
-_BOOTS = 5
 
 # Seconds between two looks at a guest that will stop itself.
 _LOOK_EVERY = 0.1
@@ -54,33 +48,33 @@ class Guest:
     Made by :func:`boot` or by a template, not directly.
     """
 
-    def __init__(self, setup: Setup, *, held: bool = False, incoming: bool = False) -> None:
-        self.machine = setup.machine
+    def __init__(self, config: GuestConfig, *, held: bool = False, incoming: bool = False) -> None:
+        self.machine = config.machine
         self.release = ""
-        self._setup = setup
+        self._config = config
         self._held = held
         self._undo = contextlib.ExitStack()
-        job = encode(setup.job) if setup.job is not None else None
-        self._wires = Wires(setup.machine, console=setup.console, job=job, gdb=setup.gdb)
-        self._undo.callback(self._wires.close)
+        job = encode(config.job) if config.job is not None else None
+        self._channels = Channels(config.machine, console=config.console, job=job, gdb=config.gdb)
+        self._undo.callback(self._channels.close)
         try:
-            self.console = ConsoleLog(setup.files.console_log)
-            self.live_console = Console(self._wires.console) if self._wires.console else None
+            self.console = ConsoleLog(config.files.console_log)
+            self.live_console = Console(self._channels.console) if self._channels.console else None
             if self.live_console is not None:
                 self._undo.callback(self.live_console.close)
-            self._monitor = Monitor(self._wires.monitor)
+            self._monitor = Monitor(self._channels.monitor)
             self._undo.callback(self._monitor.close)
-            self._channel = self._undo.enter_context(AgentChannel(self._wires.agent))
-            ports = self._wires.ports
-            self._qemu = Emulator(
-                argv(setup.machine, setup.files, ports, held=held, incoming=incoming),
-                self._wires.inherit,
+            self._agent = self._undo.enter_context(AgentChannel(self._channels.agent))
+            ports = self._channels.ports
+            self._qemu = QemuProcess(
+                argv(config.machine, config.files, ports, held=held, incoming=incoming),
+                self._channels.inherit,
             )
-            self._watch = Watch(self._qemu, self.console, setup.tolerate)
+            self._diagnosis = Diagnosis(self._qemu, self.console, config.tolerate)
         except BaseException:
             self._undo.close()
             raise
-        self._wires.close_theirs()
+        self._channels.close_theirs()
 
     def __enter__(self) -> Guest:
         return self
@@ -117,17 +111,17 @@ class Guest:
         Only of a fork that has halted: its NVDIMM is a file that it maps privately, and whatever
         it wrote since is in QEMU's memory.
         """
-        path = self._setup.files.nvdimm
+        path = self._config.files.nvdimm
         if path is None:
             raise UserError("the guest has no NVDIMM")
         return image_digest(self.pid, path, self.machine.nvdimm_mib << 20)
 
     def wait_ready(self, deadline: Deadline) -> str:
         """Wait for the agent of a booting guest; returns ``uname -r``."""
-        with self._watch.explaining("while booting"):
+        with self._diagnosis.explaining("while booting"):
             if self._held:
                 self.resume()
-            self.release = self._channel.wait_ready(deadline, watch=self._watch.look)
+            self.release = self._agent.wait_ready(deadline, check_alive=self._diagnosis.check_alive)
         return self.release
 
     def run(self, job: Job, deadline: Deadline) -> JobResult:
@@ -135,11 +129,11 @@ class Guest:
 
         A guest that was started with a job does that one, and then halts.
         """
-        started_with = self._setup.job
-        with self._watch.explaining(f"during `{job.argv[0] if job.argv else ''}`"):
+        started_with = self._config.job
+        with self._diagnosis.explaining(f"during `{job.argv[0] if job.argv else ''}`"):
             if started_with is not None:
-                self._ring(job, deadline)
-            result = self._channel.run(job, deadline, watch=self._watch.look)
+                self._start_job(job, deadline)
+            result = self._agent.run(job, deadline, check_alive=self._diagnosis.check_alive)
             if started_with is not None:
                 self._wait_halted(deadline)
         self.check()
@@ -150,25 +144,30 @@ class Guest:
 
         Nothing reaches the guest meanwhile, so that it stops at an instruction of its own choice.
         """
-        with self._watch.explaining(f"during `{job.argv[0]}`"):
-            result = self._channel.run(job, deadline, watch=self._watch.look)
+        with self._diagnosis.explaining(f"during `{job.argv[0]}`"):
+            result = self._agent.run(job, deadline, check_alive=self._diagnosis.check_alive)
             while not self._monitor.wait_event("STOP", _LOOK_EVERY):
-                self._watch.look()
+                self._diagnosis.check_alive()
                 deadline.check()
         self.check()
         return result
 
     def check(self) -> None:
         """Raise :class:`GuestSplat` if the kernel has complained."""
-        self._watch.check()
+        self._diagnosis.check()
 
     def ssh(self, deadline: Deadline | None = None) -> Ssh:
         """Connect to the guest's SSH server; close it when done."""
-        if self._setup.login is None:
+        if self._config.login is None:
             raise UserError("this guest has no SSH server", hint="Start it with ssh=True.")
         deadline = deadline or Deadline.after(BOOT_SECONDS, "the SSH server of the guest")
-        with self._watch.explaining("while waiting for its SSH server"):
-            return Ssh(self.ssh_port(), self._setup.login, deadline, watch=self._watch.look)
+        with self._diagnosis.explaining("while waiting for its SSH server"):
+            return Ssh(
+                self.ssh_port(),
+                self._config.login,
+                deadline,
+                check_alive=self._diagnosis.check_alive,
+            )
 
     def ssh_port(self) -> int:
         """The port on 127.0.0.1 behind which the guest's SSH server is."""
@@ -197,7 +196,7 @@ class Guest:
 
     def load_state(self, path: Path, deadline: Deadline) -> None:
         """Take over the state of a template and stay paused. The guest was started incoming."""
-        with self._watch.explaining("while restoring the template"):
+        with self._diagnosis.explaining("while restoring the template"):
             migration.load(self._monitor, path, deadline)
 
     def save_nvdimm(self, path: Path, deadline: Deadline) -> None:
@@ -220,76 +219,34 @@ class Guest:
             self._undo.close()
         return ended
 
-    def _ring(self, job: Job, deadline: Deadline) -> None:
-        if job != self._setup.job:
+    def _start_job(self, job: Job, deadline: Deadline) -> None:
+        if job != self._config.job:
             raise UserError("an exact fork does the job it was started with")
-        self._wires.ring(deadline)
+        self._channels.trigger_start(deadline)
         self.resume()
 
     def _wait_halted(self, deadline: Deadline) -> None:
         """Wait for the last line of the console of a guest that halts after its job."""
         while _HALTED not in self.console.text():
-            self._watch.look()
+            self._diagnosis.check_alive()
             deadline.check()
             time.sleep(0.005)
 
 
-def boot(
-    machine: Machine,
-    kernel: KernelArtifact,
-    image: ImageArtifact,
-    directory: Path,
-    *,
-    deadline: Deadline | None = None,
-    console: bool = False,
-    gdb: Path | None = None,
-    tolerate: frozenset[str] = NO_KINDS,
-) -> Guest:
-    """Boot a guest from cold and wait for its agent.
+@contextlib.contextmanager
+def console_kept(store: Store, name: str) -> Iterator[None]:
+    """Save the console log that a :class:`GuestError` names, and let the error name the copy.
 
-    ``directory`` receives ``console.log`` and, for a guest with SSH, its initramfs with keys. The
-    NVDIMM is new and goes with the guest. The rest as in :class:`Setup`.
+    The copy is ``<name>.log`` among the store's logs, and the next failure of that name replaces
+    it. Wrap this in what removes the directory, not the other way round.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    keys = Keys.generate() if machine.ssh else None
-    setup = Setup(
-        machine=machine,
-        files=Files(
-            kernel=kernel_file(machine, kernel),
-            initramfs=with_keys(image.initramfs, keys, directory),
-            console_log=directory / "console.log",
-        ),
-        login=Login(keys.login, keys.host_key) if keys else None,
-        console=console,
-        gdb=gdb,
-        tolerate=tolerate,
-    )
-    return start(setup, deadline or Deadline.after(BOOT_SECONDS, "booting the guest"))
-
-
-def start(setup: Setup, deadline: Deadline) -> Guest:
-    """Start a guest from cold and wait for its agent; on failure nothing is left.
-
-    One with a job of its own is held until there is somebody who listens. One that the emulator
-    broke is started again: nothing but booting has happened yet.
-    """
-    for _ in range(_BOOTS - 1):
-        with contextlib.suppress(EmulatorFault):
-            return _start(setup, deadline)
-        setup.files.console_log.unlink(missing_ok=True)
-    return _start(setup, deadline)
-
-
-def _start(setup: Setup, deadline: Deadline) -> Guest:
-    guest = Guest(setup, held=setup.job is not None)
-    return ready(guest, lambda guest: guest.wait_ready(deadline))
-
-
-def ready(guest: Guest, prepare: Callable[[Guest], object]) -> Guest:
-    """The guest after ``prepare``; if that fails the guest is ended first."""
     try:
-        prepare(guest)
-    except BaseException:
-        guest.close()
+        yield
+    except GuestError as error:
+        if error.log is not None and error.log.exists():
+            kept = store.scratch("logs") / f"{name}.log"
+            # On a full disk the error itself still counts for more than its log.
+            with contextlib.suppress(OSError):
+                shutil.copyfile(error.log, kept)
+                error.log = kept
         raise
-    return guest

@@ -21,7 +21,7 @@ import paramiko
 from driver.deadline import Deadline
 from driver.errors import GuestLost, GuestTimeout, HostError
 from driver.guest import terminal
-from driver.guest.keys import Login
+from driver.guest.ssh_keys import Login
 
 HOST = "127.0.0.1"
 USER = "root"
@@ -35,7 +35,7 @@ _FIRST_PATIENCE = 0.5
 
 
 @dataclass(frozen=True)
-class Completed:
+class RemoteResult:
     """A command that ran in the guest: minus the signal's number does not exist over SSH, so a
     killed command shows as 128 plus the number, as its shell reports it.
     """
@@ -48,8 +48,8 @@ class Completed:
 class Ssh:
     """A connection. The guest must present exactly the host key its template was given.
 
-    Retries while the server starts; raises :class:`GuestTimeout` at the deadline. ``watch`` is
-    called before every try, to raise when there is no more reason to wait (a dead QEMU).
+    Retries while the server starts; raises :class:`GuestTimeout` at the deadline. ``check_alive``
+    is called before every try, to raise when there is no more reason to wait (a dead QEMU).
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class Ssh:
         login: Login,
         deadline: Deadline,
         *,
-        watch: Callable[[], None] = lambda: None,
+        check_alive: Callable[[], None] = lambda: None,
     ) -> None:
         self.port = port
         host_key = paramiko.Ed25519Key(data=base64.b64decode(login.host_key))
         user_key = paramiko.Ed25519Key.from_private_key(login.key_file())
         patience = _FIRST_PATIENCE
         while True:
-            watch()
+            check_alive()
             try:
                 self._transport = _connect(port, host_key, user_key, deadline, patience)
             except (OSError, EOFError, paramiko.SSHException) as error:
@@ -96,12 +96,12 @@ class Ssh:
 
     def run(
         self, command: str | Sequence[str], deadline: Deadline, *, stdin: bytes = b""
-    ) -> Completed:
+    ) -> RemoteResult:
         """Run a command line (or a list of words, quoted here) and return all it left behind."""
         line = command if isinstance(command, str) else shlex.join(command)
         collected = _Collected()
         status = self._exchange(line, deadline, stdin, collected)
-        return Completed(
+        return RemoteResult(
             status,
             bytes(collected.stdout).decode("utf-8", "replace"),
             bytes(collected.stderr).decode("utf-8", "replace"),

@@ -22,16 +22,16 @@ from typing import Any
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
 from driver.errors import GuestLost, GuestTimeout, HostError
-from driver.guest.exact import ExactFork
+from driver.guest.boot import ready, start
+from driver.guest.config import NO_KINDS, GuestConfig
+from driver.guest.deterministic import DeterministicFork
 from driver.guest.job import Job
-from driver.guest.keys import Login
 from driver.guest.machine import Machine
-from driver.guest.pace import slowness
-from driver.guest.qemu import Files
-from driver.guest.recipe import SAVE_SECONDS, Recipe, files_of, make, provision
-from driver.guest.remains import console_kept
-from driver.guest.session import BOOT_SECONDS, Guest, ready, start
-from driver.guest.setup import NO_KINDS, Setup
+from driver.guest.qemu_args import Files
+from driver.guest.session import BOOT_SECONDS, Guest, console_kept
+from driver.guest.ssh_keys import Login
+from driver.guest.template_recipe import SAVE_SECONDS, TemplateRecipe, files_of, make, provision
+from driver.guest.timeouts import timeout_scale
 from driver.store import Artifact, Store
 
 KIND = "template"
@@ -58,7 +58,7 @@ class Templates:
         Raises :class:`WorkloadFailed` when provisioning fails, and whatever keeps a guest from
         booting within ``boot_seconds`` of host time.
         """
-        recipe = Recipe(machine, kernel, image, provision)
+        recipe = TemplateRecipe(machine, kernel, image, provision)
 
         def make_it(folder: Path) -> Mapping[str, Any]:
             with console_kept(self._store, "template-console"):
@@ -76,7 +76,7 @@ class Template:
     of them is pruned.
     """
 
-    recipe: Recipe
+    recipe: TemplateRecipe
     artifact: Artifact
     notify: Callable[[str], None]
     boot_seconds: float = BOOT_SECONDS
@@ -91,10 +91,10 @@ class Template:
     def facts(self) -> Mapping[str, Any]:
         return self.artifact.facts
 
-    def slowness(self, jobs: int = 1) -> float:
+    def timeout_scale(self, jobs: int = 1) -> float:
         """By what deadlines must be multiplied for its forks, ``jobs`` at a time, just now."""
         alone = self.facts["boot_seconds"] / self.facts.get("crowd", 1.0)
-        return slowness(self.recipe.machine, alone, jobs)
+        return timeout_scale(self.recipe.machine, alone, jobs)
 
     def fork(
         self,
@@ -103,14 +103,14 @@ class Template:
         console: bool = False,
         gdb: Path | None = None,
         tolerate: frozenset[str] = NO_KINDS,
-    ) -> Guest | ExactFork:
+    ) -> Guest | DeterministicFork:
         """A new guest that continues from the template; ``directory`` receives its console log.
 
         An exact fork starts with its job. Any other runs when this returns; should QEMU refuse
         the state after all, it is booted and provisioned from cold instead, and says so.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        setup = Setup(
+        config = GuestConfig(
             machine=self.recipe.machine,
             files=files_of(self.recipe, self.path, directory / "console.log", shared=False),
             login=self._login(),
@@ -118,38 +118,38 @@ class Template:
             gdb=gdb,
             tolerate=tolerate,
         )
-        if self.recipe.machine.exact:
-            return ExactFork(setup, str(self.facts["release"]), self.restore)
+        if self.recipe.machine.deterministic:
+            return DeterministicFork(config, str(self.facts["release"]), self.restore)
         try:
-            return self.restore(setup)
+            return self.restore(config)
         except (GuestLost, GuestTimeout, HostError) as error:
             self.notify(f"a template cannot be restored ({error.message}); booting from cold")
-            return self._cold(setup)
+            return self._cold(config)
 
-    def restore(self, setup: Setup) -> Guest:
+    def restore(self, config: GuestConfig) -> Guest:
         """Start QEMU and take over the state; only an exact guest is left paused."""
         deadline = Deadline.after(SAVE_SECONDS, "restoring the template")
 
         def take_over(guest: Guest) -> None:
             guest.release = str(self.facts["release"])
             guest.load_state(self.path / "state", deadline)
-            if not self.recipe.machine.exact:
+            if not self.recipe.machine.deterministic:
                 guest.resume()
 
-        return ready(Guest(setup, incoming=True), take_over)
+        return ready(Guest(config, incoming=True), take_over)
 
-    def _cold(self, setup: Setup) -> Guest:
+    def _cold(self, config: GuestConfig) -> Guest:
         # The template's memory and NVDIMM hold what was provisioned: a cold boot needs new ones.
-        setup.files.console_log.unlink(missing_ok=True)
-        files = files_of(self.recipe, self.path, setup.files.console_log, shared=False)
+        config.files.console_log.unlink(missing_ok=True)
+        files = files_of(self.recipe, self.path, config.files.console_log, shared=False)
         fresh = Files(files.kernel, files.initramfs, files.console_log)
-        cold = Setup(
-            setup.machine, fresh, setup.login, None, setup.console, setup.gdb, setup.tolerate
+        cold = GuestConfig(
+            config.machine, fresh, config.login, None, config.console, config.gdb, config.tolerate
         )
         deadline = Deadline.after(self.boot_seconds, "booting the guest")
         return ready(
             start(cold, deadline),
-            lambda guest: provision(guest, self.recipe.provision, self.slowness()),
+            lambda guest: provision(guest, self.recipe.provision, self.timeout_scale()),
         )
 
     def _login(self) -> Login | None:

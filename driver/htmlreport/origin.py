@@ -13,7 +13,7 @@ Facts = list[tuple[str, str]]
 
 _MEANING = {
     "tcg": "Emulated: what the kernel counts is real, and no time is.",
-    "exact": "Emulated with a count of instructions: costs are path lengths, with no cache and no "
+    "icount": "Emulated with a count of instructions: costs are path lengths, with no cache and no "
     "TLB in them. Forks of one booted guest repeat to the byte.",
     "kvm": "On the host's processor: times are real, and so is the noise of the host.",
 }

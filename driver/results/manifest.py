@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from driver.errors import UserError
 from driver.results.directory import RunDirectory, publish
-from driver.results.schema import SCHEMA_VERSION, Accelerator, Validity
+from driver.results.schema import SCHEMA_VERSION
+from driver.validity import Accelerator, Validity
 
 Level = bool | int | float | str
 

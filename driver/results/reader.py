@@ -12,8 +12,9 @@ import pandas as pd
 from driver.errors import UserError
 from driver.results.directory import RunDirectory
 from driver.results.manifest import Level, ManifestV1, read_manifest
-from driver.results.schema import CHECK_COLUMNS, OK, InvalidMeasurement
+from driver.results.schema import CHECK_COLUMNS, OK
 from driver.results.writer import sample_columns, trial_columns
+from driver.validity import InvalidMeasurement
 
 _AGAIN = "The CSV files of a run can be made again: `driver show RUN --rebuild`."
 

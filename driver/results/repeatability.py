@@ -16,8 +16,9 @@ from driver.errors import UserError
 from driver.results.directory import RunDirectory
 from driver.results.manifest import Level, ManifestV1, read_manifest
 from driver.results.record import TrialRecord, read_raw, read_record
-from driver.results.schema import DISTURBED, Accelerator
+from driver.results.schema import DISTURBED
 from driver.results.tidy import Number, numbers
+from driver.validity import Accelerator
 
 
 @dataclass
@@ -84,7 +85,7 @@ def slowdown(groups: Sequence[Group], group: Group) -> float | None:
         for other in groups
         if other.accelerator is Accelerator.TCG and other.factors == group.factors
     ]
-    if group.accelerator is not Accelerator.EXACT or not plain:
+    if group.accelerator is not Accelerator.ICOUNT or not plain:
         return None
     exact, other = group.median_seconds, plain[0].median_seconds
     return exact / other if exact and other else None

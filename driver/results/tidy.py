@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from driver.counters import by_path, sources
 from driver.counters.source import Scope, UnreadableSource
 from driver.guest.job import JobResult
-from driver.results.schema import InvalidMeasurement, Validity
+from driver.validity import InvalidMeasurement, Validity
 
 WORKLOAD_SOURCE = "value"
 

@@ -20,9 +20,9 @@ from programs import DEBUG_MACHINE, MACHINE, RAW_DEVICE, TOLERATED, image_with_p
 from driver.artifacts import KernelArtifact
 from driver.deadline import Deadline
 from driver.errors import DriverError
+from driver.guest.boot import boot
 from driver.guest.job import Job, JobResult
 from driver.guest.machine import Machine
-from driver.guest.session import boot
 from driver.image import build_image
 from driver.kernel import build_kernel
 from driver.project import Project

@@ -29,14 +29,13 @@ from matrix import table
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
+from driver.guest.boot import kernel_file, start
+from driver.guest.config import GuestConfig
 from driver.guest.job import Job
 from driver.guest.machine import Accel, Machine
-from driver.guest.qemu import Files
-from driver.guest.recipe import qemu_version
-from driver.guest.session import start
-from driver.guest.setup import Setup
-from driver.guest.storage import kernel_file
+from driver.guest.qemu_args import Files
 from driver.guest.template import Template, Templates
+from driver.guest.template_recipe import qemu_version
 from driver.image import build_image
 from driver.kernel import build_kernel
 from driver.project import Project
@@ -51,7 +50,7 @@ MOUNT = Job(argv=["sh", "-c", f"{_MOUNT} && grep -q dax=always /proc/mounts"])
 PLAN = ["pagetable-footprint", "--accel", "tcg"]
 PLAN += ["--only", "gib=1", "--only", "processes=1,2,4,8"]
 TCG: Accel = "tcg"
-EXACT: Accel = "exact"
+ICOUNT: Accel = "icount"
 # How often is done what takes long.
 _FEW = 3
 
@@ -126,7 +125,7 @@ class Guests:
                 guest.run(NOTHING, _soon())
                 yield
 
-        halted = ", and the guest halted" if self.machine.exact else ""
+        halted = ", and the guest halted" if self.machine.deterministic else ""
         return measure(f"{self.accel}: fork, until a command has ended{halted}", turns, attempt)
 
     def anew(self, what: str, nvdimm: Path | None, job: Job, turns: int) -> Figure:
@@ -138,7 +137,7 @@ class Guests:
 
         @contextmanager
         def attempt() -> Iterator[None]:
-            with start(Setup(machine=self.machine, files=files), _soon()) as guest:
+            with start(GuestConfig(machine=self.machine, files=files), _soon()) as guest:
                 result = guest.run(job, _soon())
                 assert result.status == 0, result.output
                 yield
@@ -195,7 +194,9 @@ def main(turns: int) -> None:
     image = build_image(store, project, "dax", reporter)
     with tempfile.TemporaryDirectory(prefix="figures-") as folder:
         figures: list[Figure] = []
-        plain, exact = (Guests(accel, kernel, image, Path(folder, accel)) for accel in (TCG, EXACT))
+        plain, exact = (
+            Guests(accel, kernel, image, Path(folder, accel)) for accel in (TCG, ICOUNT)
+        )
         for guests in (plain, exact):
             guests.scratch.mkdir()
             template, made = guests.templates()

@@ -17,9 +17,9 @@ import pytest
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
 from driver.errors import GuestTimeout
+from driver.guest.boot import boot
 from driver.guest.job import Job
 from driver.guest.machine import Machine
-from driver.guest.session import boot
 from driver.guest.template import Template, Templates
 from driver.store import Store
 

@@ -32,5 +32,5 @@ def test_the_quick_plan_of_an_experiment_holds(experiment: str, scratch_project:
     assert set(checks.loc[checks["kind"] != "prediction", "verdict"]) <= {"holds"}
     manifest = json.loads((run / "manifest.json").read_text())
     counted = pd.read_csv(run / "samples.csv")
-    if manifest["accelerator"] == "exact":
+    if manifest["accelerator"] == "icount":
         assert "instructions" in set(counted["unit"])

@@ -11,7 +11,7 @@ import pytest
 from programs import MACHINE, RAW_DEVICE, TOLERATED, image_with_programs, run_program
 
 from driver.artifacts import ImageArtifact, KernelArtifact
-from driver.guest.session import boot
+from driver.guest.boot import boot
 from driver.store import Store
 
 SECONDS = 1500

@@ -19,11 +19,12 @@ from descriptors import descriptors, opened_since
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
 from driver.errors import GuestLost, GuestSplat, GuestTimeout, WorkloadFailed
+from driver.guest.boot import boot
 from driver.guest.job import Job, Write
 from driver.guest.machine import Machine
-from driver.guest.pace import REFERENCE_BOOT_SECONDS, slowness
-from driver.guest.session import Guest, boot
+from driver.guest.session import Guest
 from driver.guest.template import Template, Templates
+from driver.guest.timeouts import REFERENCE_BOOT_SECONDS, timeout_scale
 from driver.store import Store
 
 SMALL = Machine(memory_mib=512, vcpus=1, nvdimm_mib=512)
@@ -126,7 +127,7 @@ def test_a_splat_ends_the_job_within_a_second(guest: Guest) -> None:
     verdict = time.time()
     assert caught.value.log is not None
     # QEMU has written nothing to the log since that line. A second, if nobody else is in the way.
-    crowd = slowness(SMALL, REFERENCE_BOOT_SECONDS)
+    crowd = timeout_scale(SMALL, REFERENCE_BOOT_SECONDS)
     assert verdict - caught.value.log.stat().st_mtime < crowd
 
 
@@ -200,7 +201,7 @@ import time
 from pathlib import Path
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.guest.machine import Machine
-from driver.guest.session import boot
+from driver.guest.boot import boot
 none = Path("/nowhere")
 kernel = KernelArtifact("k", "r", Path({str(plain.vmlinux)!r}), none, none, none, {{}})
 image = ImageArtifact("i", "dax", Path({str(image.initramfs)!r}), {{}})
@@ -235,7 +236,7 @@ def test_a_guest_that_never_gets_ready(
     plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
 ) -> None:
     machine = replace(SMALL, kernel_args=("rdinit=/usr/bin/sleep", "--", "1000"))
-    deadline = Deadline.after(6 * slowness(machine, REFERENCE_BOOT_SECONDS), "booting")
+    deadline = Deadline.after(6 * timeout_scale(machine, REFERENCE_BOOT_SECONDS), "booting")
     with pytest.raises(GuestTimeout, match="while booting") as caught:
         boot(machine, plain, image, tmp_path, deadline=deadline)
     assert "sleep" in (caught.value.excerpt or "")

@@ -15,8 +15,8 @@ import pytest
 from programs import MACHINE, RAW_DEVICE, image_with_programs, run_program
 
 from driver.artifacts import ImageArtifact, KernelArtifact
+from driver.guest.boot import boot
 from driver.guest.job import JobResult
-from driver.guest.session import boot
 from driver.store import Store
 
 GUEST_SECONDS = 20

@@ -20,7 +20,7 @@ import pytest
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
 from driver.errors import GuestLost, UserError, WorkloadFailed
-from driver.guest.exact import ExactFork
+from driver.guest.deterministic import DeterministicFork
 from driver.guest.job import Job, JobResult
 from driver.guest.machine import Machine
 from driver.guest.session import Guest
@@ -178,7 +178,7 @@ def busy_host() -> Iterator[None]:
 def evidence(template: Template, job: Job, directory: Path) -> str:
     """A digest of all an exact fork shows: its result, its console and its NVDIMM."""
     with template.fork(directory) as fork:
-        assert isinstance(fork, ExactFork)
+        assert isinstance(fork, DeterministicFork)
         result: JobResult = fork.run(job, soon(600))
         fork.guest.save_nvdimm(directory / "nvdimm", soon())
         written = file_digest(directory / "nvdimm")
@@ -205,7 +205,7 @@ def agreed(attempt: Callable[[int], str], *, together: bool = False) -> str:
 def test_exact_forks_repeat_to_the_byte(
     vcpus: int, store: Store, plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
 ) -> None:
-    machine = replace(SMALL, accel="exact", vcpus=vcpus)
+    machine = replace(SMALL, accel="icount", vcpus=vcpus)
     template = Templates(store).get(machine, plain, image, PROVISION)
 
     def outcome(name: str, turn: int) -> str:
@@ -221,7 +221,7 @@ def test_exact_templates_repeat_too(
     plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
 ) -> None:
     """So that a figure is the same on a host that has to make its own."""
-    machine = Machine(memory_mib=256, vcpus=2, nvdimm_mib=512, accel="exact")
+    machine = Machine(memory_mib=256, vcpus=2, nvdimm_mib=512, accel="icount")
     job = Job(argv=["sh", "-c", "head -c 9 /proc/uptime; md5sum /proc/vmstat; ls -l /mnt/dax"])
 
     def outcome(turn: int) -> str:
@@ -237,9 +237,9 @@ def test_exact_templates_repeat_too(
 def test_the_digest_of_the_nvdimm_is_that_of_its_image(
     store: Store, plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
 ) -> None:
-    template = Templates(store).get(replace(SMALL, accel="exact"), plain, image, PROVISION)
+    template = Templates(store).get(replace(SMALL, accel="icount"), plain, image, PROVISION)
     with template.fork(tmp_path) as fork:
-        assert isinstance(fork, ExactFork)
+        assert isinstance(fork, DeterministicFork)
         fork.run(JOBS["busy"], soon())
         fork.guest.save_nvdimm(tmp_path / "nvdimm", soon())
         assert fork.evidence() == {"nvdimm": file_digest(tmp_path / "nvdimm")}
@@ -248,7 +248,7 @@ def test_the_digest_of_the_nvdimm_is_that_of_its_image(
 def test_an_exact_fork_does_one_job(
     store: Store, plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
 ) -> None:
-    machine = replace(SMALL, accel="exact")
+    machine = replace(SMALL, accel="icount")
     template = Templates(store).get(machine, plain, image, PROVISION)
     with template.fork(tmp_path) as fork:
         fork.run(JOBS["short"], soon())
@@ -259,7 +259,7 @@ def test_an_exact_fork_does_one_job(
 def test_an_exact_fork_can_be_killed(
     store: Store, plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
 ) -> None:
-    machine = replace(SMALL, accel="exact")
+    machine = replace(SMALL, accel="icount")
     template = Templates(store).get(machine, plain, image, PROVISION)
     with template.fork(tmp_path) as fork:
         threading.Timer(1.5, fork.kill).start()

@@ -76,7 +76,7 @@ class Factory:
     slow: float = 1.0
     seen: list[Deadline] = field(default_factory=list)
 
-    def slowness(self, jobs: int) -> float:
+    def timeout_scale(self, jobs: int) -> float:
         return self.slow * jobs
 
     @contextmanager

@@ -26,8 +26,9 @@ from driver.results.manifest import (
     write_manifest,
 )
 from driver.results.record import Attempt, TrialRecord, write_record
-from driver.results.schema import OK, Accelerator, Validity
+from driver.results.schema import OK
 from driver.results.writer import write_tables
+from driver.validity import Accelerator, Validity
 
 EXPERIMENT = """
 question = "What does a fault cost?"

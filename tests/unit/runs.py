@@ -15,7 +15,7 @@ from driver.experiment.plan import Selection, guests, make_plan
 from driver.report import Reporter, SilentReporter
 from driver.results.directory import RunDirectory
 from driver.results.manifest import GuestRecord, Options
-from driver.results.schema import Accelerator, Validity
+from driver.validity import Accelerator, Validity
 
 PROJECT = Path(__file__).resolve().parents[2]
 FOOTPRINT = "pagetable-footprint"

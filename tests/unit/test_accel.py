@@ -125,7 +125,7 @@ def test_a_damaged_memory_is_replaced(host: Callable[[Host], Host], tmp_path: Pa
 def test_what_was_asked_for_is_not_tried(host: Callable[[Host], Host], tmp_path: Path) -> None:
     made = host(Host(tcg=3.0, kvm=0.5))
     assert choose("tcg", Store(tmp_path), KERNEL, IMAGE).accel == "tcg"
-    assert choose("exact", Store(tmp_path), KERNEL, IMAGE).accel == "exact"
+    assert choose("icount", Store(tmp_path), KERNEL, IMAGE).accel == "icount"
     assert not made.tried
 
 

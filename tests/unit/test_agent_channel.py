@@ -19,9 +19,8 @@ from driver.errors import (
     UserError,
     WorkloadFailed,
 )
-from driver.guest.agent import AgentChannel, encode, escape
-from driver.guest.frames import Frame, FrameParser
-from driver.guest.job import Job, Sample, Value, Write
+from driver.guest.agent import AgentChannel, Frame, FrameParser
+from driver.guest.job import Job, Sample, Value, Write, encode, escape
 
 READY = b"ready 0 protocol=1 release=6.12.117\n"
 
@@ -169,7 +168,7 @@ def test_the_watch_can_end_the_wait(agent: Start) -> None:
 
     deadline = soon()
     with pytest.raises(GuestSplat):
-        channel.run(Job(["spin"]), deadline, watch=watch)
+        channel.run(Job(["spin"]), deadline, check_alive=watch)
     assert deadline.remaining() > 4.0
 
 

@@ -18,9 +18,8 @@ import pytest
 
 from driver.deadline import Deadline
 from driver.errors import GuestLost, WorkloadFailed
-from driver.guest.agent import AgentChannel, escape
-from driver.guest.frames import Frame, FrameParser
-from driver.guest.job import Job, JobResult, Write
+from driver.guest.agent import AgentChannel, Frame, FrameParser
+from driver.guest.job import Job, JobResult, Write, escape
 from driver.image.programs import compile_programs
 
 ROOT = Path(__file__).parents[2]

@@ -13,10 +13,10 @@ from driver.guest.job import Job
 from driver.report import SilentReporter
 from driver.results.reader import read_run
 from driver.results.record import Attempt, TrialRecord, read_record
-from driver.results.schema import Accelerator, Validity
+from driver.validity import Accelerator, Validity
 
 ONLY = {"processes": ["1"], "gib": ["1"], "entry": ["2M"], "sharing": ["off"]}
-EXACT = Validity(Accelerator.EXACT, 3)
+EXACT = Validity(Accelerator.ICOUNT, 3)
 
 
 def record(repeat: int, digest: str, *, verdict: str = "ok", level: int = 1) -> TrialRecord:

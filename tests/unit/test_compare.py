@@ -18,9 +18,9 @@ from driver.compare.comparison import Comparison, Row
 from driver.compare.condition import findings, parse
 from driver.compare.export import as_csv, as_json
 from driver.errors import UserError
-from driver.results.schema import Accelerator, Validity
+from driver.validity import Accelerator, Validity
 
-EXACT = Validity(Accelerator.EXACT, 3)
+EXACT = Validity(Accelerator.ICOUNT, 3)
 KVM = Validity(Accelerator.KVM)
 
 
@@ -174,7 +174,7 @@ def cost_runs(tmp_path: Path, first: Validity, second: Validity, **second_is: st
     outcomes: Outcomes = {("old", 1): costs(800), ("new", 1): costs(800)}
     texts = {
         kind: EXPERIMENT.replace('"ns"', '"instructions"')
-        if kind.accelerator is Accelerator.EXACT
+        if kind.accelerator is Accelerator.ICOUNT
         else EXPERIMENT
         for kind in (first, second)
     }
@@ -200,9 +200,9 @@ def test_instructions_are_compared_exactly(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("first", "second", "reason"),
     [
-        (Validity(Accelerator.TCG), EXACT, "A ran under tcg and B under exact"),
-        (KVM, EXACT, "A ran under kvm and B under exact"),
-        (EXACT, Validity(Accelerator.EXACT, 5), "an icount shift of 3, B of 5"),
+        (Validity(Accelerator.TCG), EXACT, "A ran under tcg and B under icount"),
+        (KVM, EXACT, "A ran under kvm and B under icount"),
+        (EXACT, Validity(Accelerator.ICOUNT, 5), "an icount shift of 3, B of 5"),
         (Validity(Accelerator.TCG), Validity(Accelerator.TCG), "under tcg neither a time nor"),
     ],
 )

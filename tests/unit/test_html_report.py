@@ -20,7 +20,7 @@ from driver.htmlreport.arrange import Arms, charts
 from driver.htmlreport.page import render
 from driver.results.directory import publish
 from driver.results.record import read_record
-from driver.results.schema import Accelerator, Validity
+from driver.validity import Accelerator, Validity
 
 _VOID = {"meta", "br", "hr", "img", "link", "input"}
 
@@ -152,7 +152,7 @@ def test_a_run_without_its_records_says_what_is_not_known(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "accelerator",
-    [Validity(Accelerator.TCG), Validity(Accelerator.EXACT, 3), Validity(Accelerator.KVM)],
+    [Validity(Accelerator.TCG), Validity(Accelerator.ICOUNT, 3), Validity(Accelerator.KVM)],
 )
 def test_every_accelerator_is_explained(tmp_path: Path, accelerator: Validity) -> None:
     words = Page(render(Made(tmp_path / "run", LINE, validity=accelerator).read())).words

@@ -12,8 +12,8 @@ from runs import Bench
 from driver.cli import keep
 from driver.errors import GuestSplat, UserError
 from driver.experiment.lifecycle import Work, carry_out
+from driver.guest.debug_sockets import HANG_ON_PANIC
 from driver.guest.job import Job
-from driver.guest.visit import STAND_STILL
 from driver.report import SilentReporter
 
 SMALL = {"processes": ["1"], "gib": ["1"], "kernel": ["baseline"]}
@@ -40,7 +40,7 @@ def test_guests_that_do_well_are_not_disturbed(tmp_path: Path) -> None:
     for factory in kept.factories.values():
         factory.misbehave = lambda job: setups.append(job.setup)
     assert columns(kept) == columns(Bench(tmp_path / "b", only=SMALL))
-    assert {setup[0] for setup in setups} == {STAND_STILL}
+    assert {setup[0] for setup in setups} == {HANG_ON_PANIC}
     assert all(factory.alive == 0 for factory in kept.factories.values())
 
 

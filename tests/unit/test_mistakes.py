@@ -26,7 +26,7 @@ import pytest
 from pages import ROOT
 
 from driver.cli.main import main
-from driver.guest.recipe import qemu_version
+from driver.guest.template_recipe import qemu_version
 
 # Not all that is there: lists in messages stay as they are when somebody adds an experiment.
 COPIED = (

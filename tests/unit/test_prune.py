@@ -14,7 +14,7 @@ import pytest
 from driver import prune
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.errors import UserError
-from driver.guest import recipe, template
+from driver.guest import template, template_recipe
 from driver.guest.machine import Machine
 from driver.guest.template import Template, Templates
 from driver.store import Store
@@ -73,7 +73,7 @@ def test_what_is_used_stays(root: Path) -> None:
 
 def test_what_guests_are_forked_from_stays(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that the trials of a run know is its templates, which need a kernel and an image too."""
-    monkeypatch.setattr(recipe, "qemu_version", lambda: "QEMU emulator version 7.2.22")
+    monkeypatch.setattr(template_recipe, "qemu_version", lambda: "QEMU emulator version 7.2.22")
     monkeypatch.setattr(template, "make", lambda _recipe, folder, _seconds: writing(1)(folder))
 
     def prepared() -> Template:

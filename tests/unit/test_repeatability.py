@@ -14,9 +14,9 @@ from driver.errors import UserError
 from driver.results.directory import RunDirectory
 from driver.results.record import TrialRecord
 from driver.results.repeatability import repeatability, slowdown
-from driver.results.schema import Accelerator, Validity
+from driver.validity import Accelerator, Validity
 
-EXACT = Validity(Accelerator.EXACT, 3)
+EXACT = Validity(Accelerator.ICOUNT, 3)
 ONLY = {"kernel": ["baseline"], "processes": ["1", "4"], "gib": ["1"], "entry": ["2M"]}
 
 
@@ -71,7 +71,7 @@ def test_other_accelerators_are_groups_of_their_own(results: Path) -> None:
             attempt = record.last.model_copy(update={"host_seconds": seconds})
             alter(run, number, attempts=[attempt])
     groups = repeatability([ordinary, exact])
-    assert [group.accelerator.value for group in groups] == ["tcg", "tcg", "exact", "exact"]
+    assert [group.accelerator.value for group in groups] == ["tcg", "tcg", "icount", "icount"]
     assert groups[0].digests == {}
     assert [slowdown(groups, group) for group in groups] == [None, None, 2.5, 2.5]
 

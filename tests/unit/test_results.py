@@ -22,11 +22,11 @@ from driver.results.directory import RunDirectory, publish
 from driver.results.manifest import read_manifest
 from driver.results.reader import read_run
 from driver.results.record import Attempt, TrialRecord, read_raw, read_record, write_record
-from driver.results.schema import Accelerator, InvalidMeasurement, Validity
 from driver.results.tidy import numbers
+from driver.validity import Accelerator, InvalidMeasurement, Validity
 
 TCG, KVM = Validity(Accelerator.TCG), Validity(Accelerator.KVM)
-EXACT = Validity(Accelerator.EXACT, icount_shift=3)
+EXACT = Validity(Accelerator.ICOUNT, icount_shift=3)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_shift_belongs_to_exact_runs() -> None:
     with pytest.raises(ValueError, match="icount shift"):
         Validity(Accelerator.TCG, icount_shift=3)
     with pytest.raises(ValueError, match="icount shift"):
-        Validity(Accelerator.EXACT)
+        Validity(Accelerator.ICOUNT)
 
 
 def test_times_of_an_emulated_guest_never_reach_the_table() -> None:
@@ -107,7 +107,7 @@ def test_a_counter_is_refused_where_it_says_it_means_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     timed = {
-        name: replace(source, valid=frozenset({Accelerator.KVM, Accelerator.EXACT}))
+        name: replace(source, valid=frozenset({Accelerator.KVM, Accelerator.ICOUNT}))
         for name, source in sources().items()
     }
     monkeypatch.setattr(tidy, "sources", lambda: timed)

@@ -22,7 +22,7 @@ from driver.results.columns import COLUMNS
 from driver.results.manifest import read_manifest
 from driver.results.reader import read_run
 from driver.results.record import read_record
-from driver.results.schema import Accelerator, Validity
+from driver.validity import Accelerator, Validity
 
 SMALL = {"processes": ["1", "4"], "gib": ["1"]}
 
@@ -269,7 +269,7 @@ def test_a_changed_guest_is_not_mixed_in(
 
 
 def test_an_exact_run_keeps_digests(tmp_path: Path) -> None:
-    exact = Validity(Accelerator.EXACT, 3)
+    exact = Validity(Accelerator.ICOUNT, 3)
     bench = Bench(tmp_path, only=SMALL, validity=exact)
     run = bench.run().directory
     records = [read_record(run, trial.id) for trial in bench.plan]
@@ -343,7 +343,7 @@ def test_time_left_in_words(seconds: float, words: str) -> None:
 
 
 def test_an_exact_run_goes_on_from_the_same_templates(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, only=SMALL, validity=Validity(Accelerator.EXACT, 3))
+    bench = Bench(tmp_path, only=SMALL, validity=Validity(Accelerator.ICOUNT, 3))
     manifest, _, _ = planned_run(bench.run().directory)
     assert "on any host" in manifest.valid["repeats"]
     work = bench.work

@@ -12,11 +12,11 @@ from descriptors import descriptors, opened_since
 
 from driver.errors import HostError
 from driver.guest import session
-from driver.guest.emulator import Emulator
+from driver.guest.config import GuestConfig
 from driver.guest.machine import Machine
-from driver.guest.qemu import Files
+from driver.guest.qemu_args import Files
+from driver.guest.qemu_process import QemuProcess
 from driver.guest.session import Guest
-from driver.guest.setup import Setup
 
 
 def pumps() -> list[threading.Thread]:
@@ -24,21 +24,21 @@ def pumps() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if "_pump" in thread.name]
 
 
-def brief(_argv: Sequence[str], inherit: Sequence[int]) -> Emulator:
-    return Emulator(["true"], inherit)
+def brief(_argv: Sequence[str], inherit: Sequence[int]) -> QemuProcess:
+    return QemuProcess(["true"], inherit)
 
 
-def missing(_argv: Sequence[str], _inherit: Sequence[int]) -> Emulator:
+def missing(_argv: Sequence[str], _inherit: Sequence[int]) -> QemuProcess:
     raise HostError("the program `qemu-system-x86_64` was not found")
 
 
 @pytest.mark.parametrize("console", [False, True])
-@pytest.mark.parametrize("machine", [Machine(), Machine(accel="exact")])
+@pytest.mark.parametrize("machine", [Machine(), Machine(accel="icount")])
 def test_a_guest_that_is_closed_leaves_nothing_open(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, console: bool
 ) -> None:
-    setup = Setup(machine, Files(Path("k"), Path("i"), tmp_path / "log"), console=console)
-    Emulator(["true"], []).stop(lambda: None)  # the thread that starts them stays
+    setup = GuestConfig(machine, Files(Path("k"), Path("i"), tmp_path / "log"), console=console)
+    QemuProcess(["true"], []).stop(lambda: None)  # the thread that starts them stays
     before = descriptors()
     monkeypatch.setattr(session, "Emulator", brief)
     guest = Guest(setup)

@@ -18,8 +18,8 @@ from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL
 
 from driver.deadline import Deadline
 from driver.errors import GuestLost, GuestTimeout
-from driver.guest.keys import Keys, Login
 from driver.guest.ssh import HOST, Ssh
+from driver.guest.ssh_keys import Keys, Login
 
 
 class Door(paramiko.ServerInterface):
@@ -125,7 +125,7 @@ def test_there_is_no_waiting_for_a_guest_that_has_died() -> None:
         raise GuestLost("QEMU ended")
 
     with nobody() as port, pytest.raises(GuestLost, match="QEMU ended"):
-        Ssh(port, Server().login, soon(), watch=look)
+        Ssh(port, Server().login, soon(), check_alive=look)
 
 
 def test_another_server_is_not_trusted() -> None:

@@ -10,15 +10,15 @@ import pytest
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.errors import GuestSplat
-from driver.guest import recipe, template
+from driver.guest import template, template_recipe
 from driver.guest.job import Job
 from driver.guest.machine import Machine
-from driver.guest.recipe import Recipe
 from driver.guest.template import Templates
+from driver.guest.template_recipe import TemplateRecipe
 from driver.store import Store, digest_of
 
 NOWHERE = Path("/nowhere")
-RECIPE = Recipe(
+RECIPE = TemplateRecipe(
     Machine(),
     KernelArtifact("k1", "6.12.117", NOWHERE, NOWHERE, NOWHERE, NOWHERE, {}),
     ImageArtifact("i1", "dax", NOWHERE, {}),
@@ -28,7 +28,7 @@ RECIPE = Recipe(
 
 @pytest.fixture(autouse=True)
 def _some_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipe, "qemu_version", lambda: "QEMU emulator version 7.2.22")
+    monkeypatch.setattr(template_recipe, "qemu_version", lambda: "QEMU emulator version 7.2.22")
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def _some_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
                 Machine(memory_mib=2048),
                 Machine(vcpus=2),
                 Machine(nvdimm_mib=2304),
-                Machine(accel="exact"),
-                Machine(accel="exact", icount_shift=0),
+                Machine(accel="icount"),
+                Machine(accel="icount", icount_shift=0),
                 Machine(accel="kvm"),
                 Machine(kernel_args=("dax_share_page_tables=1",)),
                 Machine(la57=True),
@@ -54,13 +54,13 @@ def _some_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-def test_anything_the_guest_can_see_makes_another_template(other: Recipe) -> None:
+def test_anything_the_guest_can_see_makes_another_template(other: TemplateRecipe) -> None:
     assert digest_of(other.inputs()) != digest_of(RECIPE.inputs())
 
 
 def test_another_qemu_makes_another_template(monkeypatch: pytest.MonkeyPatch) -> None:
     before = digest_of(RECIPE.inputs())
-    monkeypatch.setattr(recipe, "qemu_version", lambda: "QEMU emulator version 8.0.0")
+    monkeypatch.setattr(template_recipe, "qemu_version", lambda: "QEMU emulator version 8.0.0")
     assert digest_of(RECIPE.inputs()) != before
 
 
@@ -76,7 +76,7 @@ def test_where_files_happen_to_be_does_not() -> None:
 def test_one_that_cannot_be_made_leaves_its_console(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def panic(_recipe: Recipe, folder: Path, _seconds: float) -> None:
+    def panic(_recipe: TemplateRecipe, folder: Path, _seconds: float) -> None:
         log = folder / "console.log"
         log.write_text("Kernel panic - not syncing: Attempted to kill init!")
         raise GuestSplat("the guest's kernel reported panic", kind="panic", log=log)

@@ -13,8 +13,8 @@ from descriptors import descriptors, opened_since
 
 from driver.deadline import Deadline
 from driver.errors import GuestTimeout, UserError
+from driver.guest.channels import JOB_BYTES, Channels
 from driver.guest.machine import Machine
-from driver.guest.wires import JOB_BYTES, Wires
 
 
 def read_exactly(sock: object, count: int) -> bytes:
@@ -24,56 +24,56 @@ def read_exactly(sock: object, count: int) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("machine", [Machine(), Machine(accel="exact")])
+@pytest.mark.parametrize("machine", [Machine(), Machine(accel="icount")])
 def test_everything_is_closed(machine: Machine) -> None:
     before = descriptors()
-    wires = Wires(machine, console=True, job=b"job 1\nend\n")
+    channels = Channels(machine, console=True, job=b"job 1\nend\n")
     assert descriptors() - before
-    wires.close_theirs()
-    wires.close()
-    wires.close()
+    channels.close_theirs()
+    channels.close()
+    channels.close()
     assert not opened_since(before)
 
 
 def test_the_death_of_the_far_end_shows() -> None:
-    wires = Wires(Machine())
-    wires.close_theirs()  # as if QEMU had inherited its ends and died
-    assert wires.agent.recv(1) == b""
-    assert wires.monitor.recv(1) == b""
-    wires.close()
+    channels = Channels(Machine())
+    channels.close_theirs()  # as if QEMU had inherited its ends and died
+    assert channels.agent.recv(1) == b""
+    assert channels.monitor.recv(1) == b""
+    channels.close()
 
 
 def test_an_exact_guest_finds_its_job_padded_to_a_fixed_size() -> None:
-    wires = Wires(Machine(accel="exact"), job=b"job 1\nend\n")
-    assert wires.ports.job is not None
-    content = os.pread(wires.ports.job, JOB_BYTES + 1, 0)
+    channels = Channels(Machine(accel="icount"), job=b"job 1\nend\n")
+    assert channels.ports.job is not None
+    content = os.pread(channels.ports.job, JOB_BYTES + 1, 0)
     assert len(content) == JOB_BYTES
     assert content.rstrip(b"\0") == b"job 1\nend\n"
-    wires.close()
+    channels.close()
 
 
 def test_what_an_exact_guest_writes_arrives_whole() -> None:
     """More than a socket holds, while nobody reads: QEMU must never wait for us."""
-    wires = Wires(Machine(accel="exact"), job=b"")
-    output = os.open(f"/proc/self/fd/{wires.ports.output}", os.O_WRONLY)
+    channels = Channels(Machine(accel="icount"), job=b"")
+    output = os.open(f"/proc/self/fd/{channels.ports.output}", os.O_WRONLY)
     data = os.urandom(4 << 20)
     began = time.monotonic()
     assert os.write(output, data) == len(data)
     assert time.monotonic() - began < 5
-    wires.agent.settimeout(10)
-    assert read_exactly(wires.agent, len(data)) == data
+    channels.agent.settimeout(10)
+    assert read_exactly(channels.agent, len(data)) == data
     os.write(output, b"more")
-    assert read_exactly(wires.agent, 4) == b"more"
+    assert read_exactly(channels.agent, 4) == b"more"
     os.close(output)
-    wires.close()
+    channels.close()
 
 
 def test_closing_does_not_wait_for_output_nobody_reads() -> None:
-    wires = Wires(Machine(accel="exact"), job=b"")
-    output = os.open(f"/proc/self/fd/{wires.ports.output}", os.O_WRONLY)
+    channels = Channels(Machine(accel="icount"), job=b"")
+    output = os.open(f"/proc/self/fd/{channels.ports.output}", os.O_WRONLY)
     os.write(output, bytes(8 << 20))
     time.sleep(0.05)
-    closing = threading.Thread(target=wires.close)
+    closing = threading.Thread(target=channels.close)
     closing.start()
     closing.join(10)
     assert not closing.is_alive()
@@ -81,25 +81,25 @@ def test_closing_does_not_wait_for_output_nobody_reads() -> None:
 
 
 def test_the_bell_waits_until_it_was_heard() -> None:
-    wires = Wires(Machine(accel="exact"))
-    assert wires.ports.bell is not None
+    channels = Channels(Machine(accel="icount"))
+    assert channels.ports.start_trigger is not None
     with pytest.raises(GuestTimeout):
-        wires.ring(Deadline.after(0.05, "the bell"))
+        channels.trigger_start(Deadline.after(0.05, "the start trigger"))
 
     def hear() -> None:
         time.sleep(0.1)
-        assert wires.ports.bell is not None
-        os.read(wires.ports.bell, 16)
+        assert channels.ports.start_trigger is not None
+        os.read(channels.ports.start_trigger, 16)
 
     listener = threading.Thread(target=hear)
     listener.start()
-    wires.ring(Deadline.after(10, "the bell"))
+    channels.trigger_start(Deadline.after(10, "the start trigger"))
     listener.join()
-    wires.close()
+    channels.close()
 
 
 def test_a_socket_path_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     before = descriptors()
     with pytest.raises(UserError, match="longer than 107 bytes"):
-        Wires(Machine(), gdb=tmp_path / ("x" * 108))
+        Channels(Machine(), gdb=tmp_path / ("x" * 108))
     assert not opened_since(before)

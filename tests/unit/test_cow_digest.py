@@ -15,7 +15,7 @@ import pytest
 
 from driver.digest import file_digest
 from driver.errors import HostError
-from driver.guest.overlay import image_digest
+from driver.guest.cow_digest import image_digest
 
 MIB = 1 << 20
 SIZE = 9 * MIB

@@ -11,7 +11,7 @@ import paramiko
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from driver.guest.keys import Keys, Login
+from driver.guest.ssh_keys import Keys, Login
 
 
 def fields(blob: bytes) -> list[bytes]:

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from driver.guest.job import Job
-from driver.guest.keys import Login
 from driver.guest.machine import Machine
-from driver.guest.qemu import Files
+from driver.guest.qemu_args import Files
+from driver.guest.ssh_keys import Login
 
 NO_KINDS: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
-class Setup:
+class GuestConfig:
     """How to start a guest: its ``files``, and what differs from guest to guest.
 
-    ``tolerate`` names kinds of splats (:mod:`driver.guest.splats`) that are expected and do not
-    end the job. ``job`` is what an exact guest will do: a fork when it is told to go on, any other
-    as soon as it has booted. ``console`` attaches a live console that the caller must read;
-    ``gdb`` is where to wait for a debugger.
+    ``tolerate`` names kinds of splats (:mod:`driver.guest.splat_patterns`) that are expected and do
+    not end the job. ``job`` is what a deterministic guest does: a fork once it is triggered,
+    any other as soon as it has booted. ``console`` attaches a live console that the caller must
+    read; ``gdb`` is where to wait for a debugger.
     """
 
     machine: Machine

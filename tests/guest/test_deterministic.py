@@ -91,7 +91,7 @@ def test_two_runs_agree_to_the_byte(twice: tuple[Path, Path]) -> None:
     assert [row[4:9] for row in rows] == [["4", "1", "1", "1", "1"]] * KINDS
 
     manifest = json.loads((one / "manifest.json").read_text())
-    assert manifest["accelerator"] == "exact"
+    assert manifest["accelerator"] == "icount"
     assert manifest["icount_shift"] == 3
     assert "to the byte" in manifest["valid"]["repeats"]
     assert "another build of QEMU" in manifest["valid"]["repeats until"]

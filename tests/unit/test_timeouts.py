@@ -8,8 +8,8 @@ import os
 import pytest
 
 from driver.guest.machine import Machine
-from driver.guest.pace import REFERENCE_BOOT_SECONDS as REFERENCE
-from driver.guest.pace import crowd, slowness
+from driver.guest.timeouts import REFERENCE_BOOT_SECONDS as REFERENCE
+from driver.guest.timeouts import load_factor, timeout_scale
 
 
 @pytest.fixture(autouse=True)
@@ -33,17 +33,17 @@ def load(monkeypatch: pytest.MonkeyPatch, average: float) -> None:
         (Machine(), REFERENCE, 4, 2.0),
         (Machine(vcpus=4), REFERENCE, 1, 2.0),
         # The processors of an exact guest take turns on one thread of the host.
-        (Machine(vcpus=4, accel="exact"), REFERENCE, 1, 4.0),
-        (Machine(vcpus=4, accel="exact"), 2 * REFERENCE, 4, 16.0),
+        (Machine(vcpus=4, accel="icount"), REFERENCE, 1, 4.0),
+        (Machine(vcpus=4, accel="icount"), 2 * REFERENCE, 4, 16.0),
         (Machine(), 1000 * REFERENCE, 1, 40.0),
     ],
 )
-def test_slowness(machine: Machine, boot: float, jobs: int, expected: float) -> None:
-    assert slowness(machine, boot, jobs) == pytest.approx(expected)
+def test_timeout_scale(machine: Machine, boot: float, jobs: int, expected: float) -> None:
+    assert timeout_scale(machine, boot, jobs) == pytest.approx(expected)
 
 
 def test_a_busy_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert crowd() == 1.0
+    assert load_factor() == 1.0
     load(monkeypatch, 6.0)
-    assert crowd() == pytest.approx(3.0)
-    assert slowness(Machine(), 2 * REFERENCE) == pytest.approx(6.0)
+    assert load_factor() == pytest.approx(3.0)
+    assert timeout_scale(Machine(), 2 * REFERENCE) == pytest.approx(6.0)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from driver.guest.splats import END_TASK, KINDS, SAME_LINE, UNKNOWN, Kind, Severity
+from driver.guest.splat_patterns import END_TASK, KINDS, SAME_LINE, UNKNOWN, Kind, Severity
 
 # printk.time=1, and the caller that CONFIG_PRINTK_CALLER adds (task or CPU).
 _STAMP = re.compile(r"\[ *(?P<time>\d+\.\d{6})\](?:\[ *[TC]\d+\])? ")

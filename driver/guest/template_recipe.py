@@ -14,15 +14,14 @@ from driver import process
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
 from driver.errors import WorkloadFailed
-from driver.guest.agent import encode
-from driver.guest.job import Job, JobResult
-from driver.guest.keys import Keys
+from driver.guest.boot import blank, blank_nvdimm, kernel_file, start, with_keys
+from driver.guest.config import GuestConfig
+from driver.guest.job import Job, JobResult, encode
 from driver.guest.machine import Machine
-from driver.guest.pace import crowd, slowness
-from driver.guest.qemu import PROGRAM, Files, Ports, argv
-from driver.guest.session import Guest, start
-from driver.guest.setup import Setup
-from driver.guest.storage import blank, blank_nvdimm, kernel_file, with_keys
+from driver.guest.qemu_args import PROGRAM, Files, Ports, argv
+from driver.guest.session import Guest
+from driver.guest.ssh_keys import Keys
+from driver.guest.timeouts import load_factor, timeout_scale
 from driver.store import file_digest
 
 # Seconds that saving or restoring a state gets, many times the 0.4 s it takes.
@@ -33,7 +32,7 @@ _SETTLE_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TemplateRecipe:
     """What a template is made from; the same recipe gives the same template."""
 
     machine: Machine
@@ -48,8 +47,8 @@ class Recipe:
         counts, with the files in it replaced by the digests of what they hold.
         """
         files = Files(Path("KERNEL"), Path("IMAGE"), Path("LOG"), Path("RAM"), Path("NVDIMM"), True)
-        exact = self.machine.exact
-        ports = Ports(0, output=0, job=0, bell=0) if exact else Ports(0, agent=0)
+        exact = self.machine.deterministic
+        ports = Ports(0, output=0, job=0, start_trigger=0) if exact else Ports(0, agent=0)
         return {
             "format": 2,
             "qemu": qemu_version(),
@@ -61,12 +60,12 @@ class Recipe:
         }
 
 
-def make(recipe: Recipe, folder: Path, boot_seconds: float) -> dict[str, Any]:
+def make(recipe: TemplateRecipe, folder: Path, boot_seconds: float) -> dict[str, Any]:
     """Boot, provision, stop and save a guest into an empty directory; returns what is known of it.
 
     ``boot_seconds`` is how long it may take to boot.
     """
-    began, others = time.monotonic(), crowd()
+    began, others = time.monotonic(), load_factor()
     machine = recipe.machine
     blank(folder / "ram", machine.memory_mib)
     blank_nvdimm(machine, folder)
@@ -74,15 +73,15 @@ def make(recipe: Recipe, folder: Path, boot_seconds: float) -> dict[str, Any]:
     with_keys(recipe.image.initramfs, keys, folder)
     if keys:
         (folder / "login").write_text(keys.as_text(), encoding="ascii")
-    setup = Setup(
+    config = GuestConfig(
         machine=machine,
         files=files_of(recipe, folder, folder / "console.log", shared=True),
-        job=_first_job(recipe) if machine.exact else None,
+        job=_first_job(recipe) if machine.deterministic else None,
     )
     deadline = Deadline.after(boot_seconds, "booting the guest of a template")
-    with start(setup, deadline) as guest:
-        booted, others = time.monotonic(), max(others, crowd())
-        _fill(guest, recipe, slowness(machine, (booted - began) / others))
+    with start(config, deadline) as guest:
+        booted, others = time.monotonic(), max(others, load_factor())
+        _fill(guest, recipe, timeout_scale(machine, (booted - began) / others))
         provisioned = time.monotonic()
         guest.save_state(folder / "state", Deadline.after(SAVE_SECONDS, "saving a template"))
         saved = time.monotonic()
@@ -98,9 +97,9 @@ def make(recipe: Recipe, folder: Path, boot_seconds: float) -> dict[str, Any]:
     }
 
 
-def _fill(guest: Guest, recipe: Recipe, slow: float) -> None:
+def _fill(guest: Guest, recipe: TemplateRecipe, slow: float) -> None:
     """Provision a guest and stop it."""
-    if not recipe.machine.exact:
+    if not recipe.machine.deterministic:
         provision(guest, recipe.provision, slow)
         time.sleep(_SETTLE_SECONDS)
         guest.check()
@@ -110,24 +109,24 @@ def _fill(guest: Guest, recipe: Recipe, slow: float) -> None:
     _demand_success(job, guest.run_first(job, _time_for(job, slow)))
 
 
-def _digests(recipe: Recipe, folder: Path) -> dict[str, str]:
+def _digests(recipe: TemplateRecipe, folder: Path) -> dict[str, str]:
     """What every template of an exact recipe agrees in; nothing for any other recipe.
 
     Its memory is no part of it, although no guest can tell one from another: QEMU 7.2 copies some
     uninitialised bytes of its own into the first pages.
     """
-    if not recipe.machine.exact:
+    if not recipe.machine.deterministic:
         return {}
     names = ["console.log", *(["nvdimm"] if recipe.machine.nvdimm_mib else [])]
     return {name: file_digest(folder / name) for name in names}
 
 
-def _first_job(recipe: Recipe) -> Job:
+def _first_job(recipe: TemplateRecipe) -> Job:
     """What an exact guest does before it becomes a template; there must be something."""
     return recipe.provision or Job(argv=["true"])
 
 
-def files_of(recipe: Recipe, folder: Path, log: Path, *, shared: bool) -> Files:
+def files_of(recipe: TemplateRecipe, folder: Path, log: Path, *, shared: bool) -> Files:
     """The files of a guest that is (``shared``), or is a fork of, the template in a folder."""
     initramfs = folder / "initramfs" if recipe.machine.ssh else recipe.image.initramfs
     nvdimm = folder / "nvdimm" if recipe.machine.nvdimm_mib else None

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from driver.guest.classifier import Classifier, classify
-from driver.guest.splats import KINDS, Severity
+from driver.guest.splat_classifier import Classifier, classify
+from driver.guest.splat_patterns import KINDS, Severity
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "console"
 

@@ -20,7 +20,7 @@ REFERENCE_BOOT_SECONDS = 2.5
 _MOST = 40.0
 
 
-def slowness(machine: Machine, boot_seconds: float, jobs: int = 1) -> float:
+def timeout_scale(machine: Machine, boot_seconds: float, jobs: int = 1) -> float:
     """By what a deadline must be multiplied for a guest of this machine, at this moment.
 
     ``boot_seconds`` is what its template took to boot here, or would have taken had nobody been in
@@ -28,13 +28,13 @@ def slowness(machine: Machine, boot_seconds: float, jobs: int = 1) -> float:
     """
     # While a guest boots one of its processors works, so that the boot says nothing about this:
     # an exact guest has one host thread for all of them.
-    turns = machine.vcpus if machine.exact else 1
+    turns = machine.vcpus if machine.deterministic else 1
     speed = turns * boot_seconds / REFERENCE_BOOT_SECONDS
-    planned = jobs * (1 if machine.exact else machine.vcpus) / _processors()
-    return min(_MOST, max(1.0, speed) * max(planned, crowd()))
+    planned = jobs * (1 if machine.deterministic else machine.vcpus) / _processors()
+    return min(_MOST, max(1.0, speed) * max(planned, load_factor()))
 
 
-def crowd() -> float:
+def load_factor() -> float:
     """How many threads want to run for each processor of the host, lately; at least 1."""
     return max(1.0, os.getloadavg()[0] / _processors())
 

@@ -82,7 +82,7 @@ class Exit:
         return f"{self.ending}: {describe(self.status)}"
 
 
-class Emulator:
+class QemuProcess:
     """A running QEMU. ``inherit`` are the descriptors its command line refers to.
 
     Raises :class:`HostError` when the program is not on ``path`` (default: PATH).

@@ -20,7 +20,7 @@ from pathlib import Path
 from driver.deadline import Deadline
 from driver.errors import UserError
 from driver.guest.machine import Machine
-from driver.guest.qemu import Ports
+from driver.guest.qemu_args import Ports
 
 # Size of an exact guest's job file: what the agent takes at most. Fixed, because the guest's
 # kernel learns the size when it boots, and the template booted with another job.
@@ -33,12 +33,12 @@ _LONGEST_ADDRESS = 107
 _LOOK_EVERY = 0.002
 
 
-class Wires:
+class Channels:
     """The two ends of everything: ``ports`` and ``inherit`` for QEMU, the rest for us.
 
-    An exact machine with a ``job`` will do it: a fork when the bell rings, a template in the making
-    as soon as it has booted. Without, it takes jobs from its agent's channel like any other guest,
-    and repeats nothing.
+    A deterministic machine with a ``job`` does it: a fork when it is triggered, a template in
+    the making as soon as it has booted. Without, it takes jobs from its agent's channel like any
+    other guest, and repeats nothing.
     """
 
     def __init__(
@@ -57,22 +57,22 @@ class Wires:
         self._undo = contextlib.ExitStack()
         self._theirs = contextlib.ExitStack()
         self.inherit: list[int] = []
-        self.bell: socket.socket | None = None
+        self.start_trigger: socket.socket | None = None
         self.console: socket.socket | None = None
         try:
             self.monitor, monitor = self._pair()
-            agent = output = bell_port = job_port = console_port = None
+            agent = output = trigger_port = job_port = console_port = None
             if console:
                 self.console, console_port = self._pair()
-            if machine.exact:
-                self.bell, bell_port = self._pair()
+            if machine.deterministic:
+                self.start_trigger, trigger_port = self._pair()
                 job_port = self._memory_file((job or b"").ljust(JOB_BYTES, b"\0"))
-            if machine.exact and job is not None:
+            if machine.deterministic and job is not None:
                 output = self._memory_file(b"")
                 self.agent = self._undo.enter_context(_Follower(output)).socket
             else:
                 self.agent, agent = self._pair()
-            self.ports = Ports(monitor, agent, output, console_port, job_port, bell_port, gdb)
+            self.ports = Ports(monitor, agent, output, console_port, job_port, trigger_port, gdb)
         except BaseException:
             self.close()
             raise
@@ -86,11 +86,11 @@ class Wires:
         self._theirs.close()
         self._undo.close()
 
-    def ring(self, deadline: Deadline) -> None:
-        """Put one byte on the bell of a *stopped* guest and wait until its UART has it."""
-        assert self.bell is not None
-        self.bell.send(b"g")
-        while _unread(self.bell):
+    def trigger_start(self, deadline: Deadline) -> None:
+        """Send the byte that starts the job of a *stopped* guest and wait until its UART has it."""
+        assert self.start_trigger is not None
+        self.start_trigger.send(b"g")
+        while _unread(self.start_trigger):
             deadline.check()
             time.sleep(0.001)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a kernel says on the console when something is wrong: one pattern for each kind.
 
-They are matched by :mod:`driver.guest.classifier` against the messages of the kernel's log.
+They are matched by :mod:`driver.guest.splat_classifier` against the messages of the kernel's log.
 """
 
 from __future__ import annotations

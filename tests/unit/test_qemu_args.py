@@ -12,12 +12,12 @@ import pytest
 
 from driver.errors import UserError
 from driver.guest.machine import Machine
-from driver.guest.qemu import Files, Ports, argv
+from driver.guest.qemu_args import Files, Ports, argv
 
 FILES = Files(Path("/k/vmlinux"), Path("/i/initramfs"), Path("/r/console.log"))
 FORKED = replace(FILES, ram=Path("/t/ram"), nvdimm=Path("/t/nvdimm"))
 PORTS = Ports(monitor=5, agent=7)
-EXACT = Ports(monitor=5, output=7, job=9, bell=11)
+EXACT = Ports(monitor=5, output=7, job=9, start_trigger=11)
 
 COLD = """
 qemu-system-x86_64 -no-user-config -nodefaults -display none
@@ -55,7 +55,7 @@ qemu-system-x86_64 -no-user-config -nodefaults -display none
 -device virtio-serial-pci,max_ports=2,ioeventfd=off
 -device virtserialport,chardev=agent,name=driver.agent
 -fw_cfg name=opt/driver/job,file=/proc/self/fd/9
--chardev socket,id=bell,fd=11 -serial chardev:bell
+-chardev socket,id=start_trigger,fd=11 -serial chardev:start_trigger
 -device i6300esb -action watchdog=pause
 -no-reboot
 -S -incoming defer
@@ -67,13 +67,13 @@ def test_cold_boot() -> None:
 
 
 def test_exact_fork() -> None:
-    machine = Machine(accel="exact")
+    machine = Machine(accel="icount")
     assert argv(machine, FORKED, EXACT, incoming=True) == shlex.split(FORK)
 
 
 def test_an_exact_template_in_the_making_is_the_same_machine() -> None:
     """But that its memory is shared with the template's files, and nobody has saved a state."""
-    machine = Machine(accel="exact")
+    machine = Machine(accel="icount")
     fork = argv(machine, FORKED, EXACT, incoming=True)
     made = argv(machine, replace(FORKED, shared=True), EXACT, held=True)
     assert fork[-3:] == ["-S", "-incoming", "defer"]
@@ -81,7 +81,7 @@ def test_an_exact_template_in_the_making_is_the_same_machine() -> None:
 
 
 def test_an_exact_guest_can_also_take_jobs_from_its_channel() -> None:
-    words = argv(Machine(accel="exact"), FORKED, replace(EXACT, output=None, agent=7))
+    words = argv(Machine(accel="icount"), FORKED, replace(EXACT, output=None, agent=7))
     assert "socket,id=agent,fd=7" in words
     assert "-S" not in words
 
@@ -145,7 +145,7 @@ def test_kernel_arguments_come_last_so_that_they_win() -> None:
         ({"vcpus": 9}, "9 processors"),
         ({"nvdimm_mib": 1000}, "NVDIMM of 1000 MiB"),
         ({"nvdimm_mib": -16}, "NVDIMM of -16 MiB"),
-        ({"accel": "exact", "ssh": True}, "cannot have a network"),
+        ({"accel": "icount", "ssh": True}, "cannot have a network"),
         ({"icount_shift": 11}, "icount shift 11"),
     ],
 )

@@ -21,18 +21,18 @@ from driver.guest.session import Guest
 
 # A kernel that panics would reset, and QEMU would end with everything there is to see: make it
 # stand still instead (0 is "wait for ever", Documentation/admin-guide/sysctl/kernel.rst).
-STAND_STILL = Write("/proc/sys/kernel/panic", "0")
+HANG_ON_PANIC = Write("/proc/sys/kernel/panic", "0")
 
 # A shell with job control needs a session whose terminal it is. The outer shell stays to wait:
 # setsid by the leader of a process group, which a job is, forks and returns at once.
 SERIAL_SHELL = "busybox setsid busybox cttyhack sh -l <>/dev/ttyS0 >&0 2>&0; exit $?"
 
 # A person may stay as long as they like; one week is the agent's way of saying so.
-WEEK = 7 * 24 * 3600.0
+ONE_WEEK = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
-class Doors:
+class DebugSockets:
     """Unix sockets: the serial console, and where QEMU waits for a debugger."""
 
     console: Path
@@ -40,13 +40,13 @@ class Doors:
 
 
 @contextlib.contextmanager
-def doors(guest: Guest) -> Iterator[Doors]:
+def open_debug_sockets(guest: Guest) -> Iterator[DebugSockets]:
     """Open the doors of a running guest; they are gone with the context.
 
     Raises :class:`HostError` or :class:`GuestError` if QEMU cannot, or is no longer there.
     """
     with tempfile.TemporaryDirectory(prefix="driver-kept-") as folder:
-        found = Doors(Path(folder) / "console", Path(folder) / "gdb")
+        found = DebugSockets(Path(folder) / "console", Path(folder) / "gdb")
         log = _escape(guest.console.path)
         _ask(
             guest,
@@ -64,9 +64,9 @@ def offer_shell(guest: Guest) -> None:
     """
 
     def serve() -> None:
-        job = Job(argv=["sh", "-c", SERIAL_SHELL], timeout=WEEK)
+        job = Job(argv=["sh", "-c", SERIAL_SHELL], timeout=ONE_WEEK)
         with contextlib.suppress(DriverError):
-            guest.run(job, Deadline.after(WEEK, "the shell"))
+            guest.run(job, Deadline.after(ONE_WEEK, "the shell"))
 
     threading.Thread(target=serve, name="kept-shell", daemon=True).start()
 

@@ -52,10 +52,10 @@ class Files:
 class Ports:
     """Descriptors QEMU inherits: nothing has a name, so nothing is left behind.
 
-    ``monitor`` and ``agent`` are sockets. ``output``, for an exact fork, is a file to which its
-    agent's words go instead. ``job`` is a file with an exact guest's job and ``bell`` the socket
-    that starts it. ``console`` is a socket for a person at the serial console. ``gdb`` is the
-    path of a Unix socket on which QEMU waits for a debugger.
+    ``monitor`` and ``agent`` are sockets. ``output`` is a file that replaces the agent's
+    socket in a deterministic fork. ``job`` is a file with a deterministic guest's job and
+    ``start_trigger`` the socket that starts it. ``console`` is a socket for a person at the serial
+    console. ``gdb`` is the path of a Unix socket on which QEMU waits for a debugger.
     """
 
     monitor: int
@@ -63,7 +63,7 @@ class Ports:
     output: int | None = None
     console: int | None = None
     job: int | None = None
-    bell: int | None = None
+    start_trigger: int | None = None
     gdb: Path | None = None
 
 
@@ -131,7 +131,7 @@ def _board(machine: Machine) -> list[str]:
 def _accelerator(machine: Machine) -> list[str]:
     if machine.accel == "kvm":
         return ["-accel", "kvm"]
-    if not machine.exact:
+    if not machine.deterministic:
         return ["-accel", "tcg"]
     return [
         "-accel", "tcg",
@@ -214,18 +214,18 @@ def _ports(machine: Machine, files: Files, ports: Ports) -> list[str]:
         "-serial", "chardev:console",
         # The agent's own channel, so that results never mix with the log.
         "-chardev", agent,
-        "-device", f"virtio-serial-pci,max_ports=2,ioeventfd={_on(not machine.exact)}",
+        "-device", f"virtio-serial-pci,max_ports=2,ioeventfd={_on(not machine.deterministic)}",
         "-device", f"virtserialport,chardev=agent,name={AGENT_PORT}",
     ]  # fmt: skip
-    if ports.bell is not None and ports.job is not None:
+    if ports.start_trigger is not None and ports.job is not None:
         arguments += [
             # Bytes that come through virtio while the guest runs reach it at an instruction that
             # the host's scheduler chooses, and QEMU delivers none while it is stopped. So an
             # exact guest reads its job from fw_cfg, where the processor fetches it itself, when
             # a byte on ttyS1 says so: the FIFO of a 16550 takes it before the guest goes on.
             "-fw_cfg", f"name={JOB_FILE},file=/proc/self/fd/{ports.job}",
-            "-chardev", f"socket,id=bell,fd={ports.bell}",
-            "-serial", "chardev:bell",
+            "-chardev", f"socket,id=start_trigger,fd={ports.start_trigger}",
+            "-serial", "chardev:start_trigger",
             # And one that becomes a template has itself stopped at a moment of guest time, by a
             # watchdog that nobody feeds (see freeze.c of the agent).
             "-device", "i6300esb",

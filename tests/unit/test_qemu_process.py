@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from driver.errors import HostError
-from driver.guest.emulator import Emulator
+from driver.guest.qemu_process import QemuProcess
 
 
 def nothing() -> None:
@@ -37,7 +37,7 @@ def wait_gone(pid: int) -> bool:
 
 
 def test_one_that_ends_by_itself() -> None:
-    emulator = Emulator(["sh", "-c", "echo no such machine >&2; exit 3"], [])
+    emulator = QemuProcess(["sh", "-c", "echo no such machine >&2; exit 3"], [])
     assert emulator.wait(10)
     ended = emulator.stop(nothing)
     assert (ended.ending, ended.status) == ("exited", 3)
@@ -46,19 +46,19 @@ def test_one_that_ends_by_itself() -> None:
 
 def test_one_that_does_as_asked(tmp_path: Path) -> None:
     reading, writing = os.pipe()
-    emulator = Emulator(["cat", f"/proc/self/fd/{reading}"], [reading])
+    emulator = QemuProcess(["cat", f"/proc/self/fd/{reading}"], [reading])
     os.close(reading)
     ended = emulator.stop(lambda: os.close(writing))
     assert (ended.ending, ended.status) == ("asked", 0)
 
 
 def test_one_that_needs_a_signal() -> None:
-    ended = Emulator(["sleep", "1000"], []).stop(nothing, grace=0.2)
+    ended = QemuProcess(["sleep", "1000"], []).stop(nothing, grace=0.2)
     assert (ended.ending, ended.status) == ("terminated", -signal.SIGTERM)
 
 
 def test_one_that_needs_the_last_resort() -> None:
-    emulator = Emulator(
+    emulator = QemuProcess(
         ["sh", "-c", "trap '' TERM; echo ready >&2; while :; do sleep 0.1; done"], []
     )
     while "ready" not in emulator.messages():
@@ -70,14 +70,14 @@ def test_one_that_needs_the_last_resort() -> None:
 
 def test_a_missing_program_names_the_package() -> None:
     with pytest.raises(HostError, match="`qemu-system-x86_64` was not found") as caught:
-        Emulator(["qemu-system-x86_64"], [], path="/nowhere")
+        QemuProcess(["qemu-system-x86_64"], [], path="/nowhere")
     assert caught.value.hint == "Install it: sudo apt-get install qemu-system-x86"
 
 
 def test_it_outlives_the_thread_that_started_it() -> None:
     """PR_SET_PDEATHSIG watches a thread; a pool's worker must not take its guest along."""
-    started: list[Emulator] = []
-    thread = threading.Thread(target=lambda: started.append(Emulator(["sleep", "1000"], [])))
+    started: list[QemuProcess] = []
+    thread = threading.Thread(target=lambda: started.append(QemuProcess(["sleep", "1000"], [])))
     thread.start()
     thread.join()
     time.sleep(0.3)
@@ -88,7 +88,7 @@ def test_it_outlives_the_thread_that_started_it() -> None:
 def test_it_does_not_outlive_the_driver() -> None:
     program = (
         "import time\n"
-        "from driver.guest.emulator import Emulator\n"
+        "from driver.guest.qemu_process import Emulator\n"
         "print(Emulator(['sleep', '1000'], []).pid, flush=True)\n"
         "time.sleep(1000)\n"
     )
@@ -104,7 +104,7 @@ def test_it_does_not_outlive_the_driver() -> None:
 
 
 def test_an_interrupt_while_ending_it_leaves_nothing() -> None:
-    emulator = Emulator(["sleep", "1000"], [])
+    emulator = QemuProcess(["sleep", "1000"], [])
 
     def interrupted() -> None:
         raise KeyboardInterrupt

@@ -5,14 +5,14 @@ What it takes, all measured on QEMU 7.2 with 1, 2 and 4 processors, on idle and 
 
 - guest time counts instructions and the calendar follows it (``-icount``, ``-rtc clock=vm``);
 - the job is in place before the guest goes on from the template, where the processor fetches it,
-  and what starts it waits in a UART (see :mod:`driver.guest.qemu`);
+  and what starts it waits in a UART (see :mod:`driver.guest.qemu_args`);
 - no device is served by another thread of QEMU than the one that executes (``ioeventfd=off``),
   and no timer on the host's clock runs (the announcement after a migration);
 - what the guest sends goes to a file, which never makes it wait;
 - the guest halts after its job, so that nothing happens while the host finds out;
 - a template is made the same way: its job is there when it boots, and it stops itself.
 
-The monitor is left alone while the guest runs. :data:`EXTENT` says how far it goes.
+The monitor is left alone while the guest runs. :data:`REPEATABILITY` says how far it goes.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from types import TracebackType
 
 from driver.deadline import Deadline
 from driver.errors import UserError
+from driver.guest.config import GuestConfig
 from driver.guest.job import Job, JobResult
 from driver.guest.session import Guest
-from driver.guest.setup import Setup
 
 # For the manifest of a run: what repeats, and where that ends.
-EXTENT: dict[str, str] = {
+REPEATABILITY: dict[str, str] = {
     "repeats": "console log, result and NVDIMM of every trial, to the byte: whenever it is run, "
     "beside whatever else, on any host, with 1 to 8 processors",
     "repeats but for": "a race in QEMU, on a busy host, that moves a trial's clock on by some "
@@ -39,7 +39,7 @@ EXTENT: dict[str, str] = {
 }
 
 
-class ExactFork:
+class DeterministicFork:
     """A fork that repeats to the byte: it begins with its job and does nothing else.
 
     Guest time must not pass between the template and the job, or the job would find the guest
@@ -47,15 +47,17 @@ class ExactFork:
     goes on when everything is there. Use it like a :class:`Guest`.
     """
 
-    def __init__(self, setup: Setup, release: str, restore: Callable[[Setup], Guest]) -> None:
-        self._setup = setup
+    def __init__(
+        self, config: GuestConfig, release: str, restore: Callable[[GuestConfig], Guest]
+    ) -> None:
+        self._config = config
         self._restore = restore
         self._guest: Guest | None = None
         self._killed = False
-        self.machine = setup.machine
+        self.machine = config.machine
         self.release = release
 
-    def __enter__(self) -> ExactFork:
+    def __enter__(self) -> DeterministicFork:
         return self
 
     def __exit__(
@@ -79,7 +81,7 @@ class ExactFork:
             raise UserError(
                 "an exact fork does one job", hint="Fork the template again for the next one."
             )
-        self._guest = self._restore(replace(self._setup, job=job))
+        self._guest = self._restore(replace(self._config, job=job))
         if self._killed:
             self._guest.kill()
         return self._guest.run(job, deadline)

@@ -24,9 +24,9 @@ from driver.errors import (
     GuestTimeout,
     HostError,
 )
-from driver.guest.classifier import Splat
 from driver.guest.console import ConsoleLog
-from driver.guest.emulator import Emulator, describe
+from driver.guest.qemu_process import QemuProcess, describe
+from driver.guest.splat_classifier import Splat
 
 # Once a splat began, its last line is awaited for so long before the guest is given up, so that
 # the verdict comes within a second of the line and the excerpt is whole all the same.
@@ -42,15 +42,15 @@ _VANISHED = re.compile(
 )
 
 
-class Watch:
+class Diagnosis:
     """Watches one guest's console and QEMU. Splats of the kinds in ``tolerate`` end nothing."""
 
-    def __init__(self, qemu: Emulator, console: ConsoleLog, tolerate: frozenset[str]) -> None:
+    def __init__(self, qemu: QemuProcess, console: ConsoleLog, tolerate: frozenset[str]) -> None:
         self._qemu = qemu
         self._console = console
         self._tolerate = tolerate
 
-    def look(self) -> None:
+    def check_alive(self) -> None:
         """Raise if there is no more reason to wait for the guest; cheap, for calling often."""
         if self._console.poll():
             self._raise_splat()

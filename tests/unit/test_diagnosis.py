@@ -9,13 +9,13 @@ import pytest
 
 from driver.deadline import Deadline
 from driver.errors import EmulatorFault, GuestLost, GuestSplat
-from driver.guest import session
+from driver.guest import boot
+from driver.guest.config import NO_KINDS, GuestConfig
 from driver.guest.console import ConsoleLog
+from driver.guest.diagnosis import Diagnosis
 from driver.guest.machine import Machine
-from driver.guest.qemu import Files
+from driver.guest.qemu_args import Files
 from driver.guest.session import Guest
-from driver.guest.setup import NO_KINDS, Setup
-from driver.guest.watch import Watch
 
 INT3 = """\
 [    1.025774] Oops: int3: 0000 [#1] PREEMPT SMP
@@ -32,15 +32,15 @@ class Running:
     running = True
 
 
-def watch(path: Path, text: str) -> Watch:
+def watch(path: Path, text: str) -> Diagnosis:
     path.write_text(text)
-    return Watch(Running(), ConsoleLog(path), NO_KINDS)  # type: ignore[arg-type]
+    return Diagnosis(Running(), ConsoleLog(path), NO_KINDS)  # type: ignore[arg-type]
 
 
 def test_a_breakpoint_that_is_not_there_is_the_emulators(tmp_path: Path) -> None:
     watched = watch(tmp_path / "log", INT3.format(found="66"))
     with pytest.raises(EmulatorFault, match="breakpoint") as caught, watched.explaining("then"):
-        watched.look()
+        watched.check_alive()
     assert caught.value.verdict == GuestLost.verdict
     assert "sched_clock_cpu" in (caught.value.excerpt or "")
 
@@ -48,7 +48,7 @@ def test_a_breakpoint_that_is_not_there_is_the_emulators(tmp_path: Path) -> None
 def test_a_breakpoint_that_is_there_is_the_kernels(tmp_path: Path) -> None:
     watched = watch(tmp_path / "log", INT3.format(found="cc"))
     with pytest.raises(GuestSplat, match="int3"), watched.explaining("then"):
-        watched.look()
+        watched.check_alive()
 
 
 @pytest.mark.parametrize("broken", [0, 1, 3, 100])
@@ -58,21 +58,21 @@ def test_a_guest_that_the_emulator_breaks_is_booted_again(
     log = tmp_path / "console.log"
     attempts: list[bool] = []
 
-    def start(setup: Setup, _deadline: Deadline) -> Guest:
+    def start(setup: GuestConfig, _deadline: Deadline) -> Guest:
         attempts.append(log.exists())
         log.touch()
         if len(attempts) <= broken:
             raise EmulatorFault("again")
         return setup  # type: ignore[return-value]
 
-    monkeypatch.setattr(session, "_start", start)
-    setup = Setup(Machine(), Files(Path("kernel"), Path("initramfs"), log))
+    monkeypatch.setattr(boot, "_start", start)
+    setup = GuestConfig(Machine(), Files(Path("kernel"), Path("initramfs"), log))
     soon = Deadline.after(1, "it")
     if broken < 100:
-        assert session.start(setup, soon) is setup  # type: ignore[comparison-overlap]
+        assert boot.start(setup, soon) is setup  # type: ignore[comparison-overlap]
         assert len(attempts) == broken + 1
     else:
         with pytest.raises(EmulatorFault):
-            session.start(setup, soon)
+            boot.start(setup, soon)
         assert 1 < len(attempts) < broken
     assert not any(attempts), "each has a console log of its own"
