@@ -25,7 +25,7 @@ from driver.cli.main import command as main_command
 from driver.experiment import expression
 from driver.experiment.definition import Experiment
 from driver.image.recipe import Recipe
-from driver.kernel.fragment import variants
+from driver.kernel.kconfig_fragment import variants
 from driver.kernel.series import SeriesFile
 from driver.results import columns, schema
 from driver.validity import UNITS, Accelerator

@@ -14,8 +14,8 @@ from driver.guest.accel import Choice, Requested, choose
 from driver.guest.machine import Machine
 from driver.guest.template import Template, Templates
 from driver.image import build_image, recipe
-from driver.kernel import build_kernel, fragment, series
-from driver.kernel.request import OPTIONS_OFF
+from driver.kernel import build_kernel, kconfig_fragment, series
+from driver.kernel.build_request import OPTIONS_OFF
 from driver.project import Project
 from driver.report import Reporter
 from driver.results.manifest import GuestRecord
@@ -31,7 +31,7 @@ def check(project: Project, requests: Iterable[GuestRequest]) -> None:
     for request in requests:
         series.load(project, request.kernel.series)
         if request.kernel.variant not in (None, OPTIONS_OFF):
-            fragment.builtin(request.kernel.variant)
+            kconfig_fragment.builtin(request.kernel.variant)
         recipe.load(project, request.image)
 
 

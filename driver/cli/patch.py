@@ -70,20 +70,20 @@ def checkout(
     They are on the tag `base`. Edit and commit there as in any kernel tree; `driver build --source
     DIR` builds it as it stands.
     """
-    from driver.kernel import clone  # noqa: PLC0415  (pydantic: 0.2 s)
-    from driver.kernel.obtain import obtain  # noqa: PLC0415
+    from driver.kernel import checkout  # noqa: PLC0415  (pydantic: 0.2 s)
     from driver.kernel.series import default_series, load  # noqa: PLC0415
-    from driver.kernel.source import is_directory_spec  # noqa: PLC0415
+    from driver.kernel.sources.source import is_directory_spec  # noqa: PLC0415
+    from driver.kernel.sources.spec import obtain  # noqa: PLC0415
 
     project = context.project()
     chosen = load(project, default_series(None) if series is None else series)
     if base is not None and is_directory_spec(base):
         base = f"debian:{base}"
-    target = (folder or Path(clone.default_folder(chosen))).expanduser().resolve()
+    target = (folder or Path(checkout.default_folder(chosen))).expanduser().resolve()
     with context.reporting() as reporter:
         store = context.store(reporter)
         source = obtain(store, base, chosen.base, reporter)
-        made = clone.make(
+        made = checkout.make(
             store, project, series=chosen, source=source, folder=target, reporter=reporter
         )
     patches = counted(len(chosen.patches), "patch")
@@ -171,7 +171,7 @@ def check(
     """
     from driver.kernel import review  # noqa: PLC0415
     from driver.kernel import series as patch_series  # noqa: PLC0415
-    from driver.kernel.source import is_directory_spec  # noqa: PLC0415
+    from driver.kernel.sources.source import is_directory_spec  # noqa: PLC0415
 
     if no_build:
         for name, value in {"--full": full, "--jobs": jobs}.items():

@@ -13,8 +13,9 @@ from pathlib import Path
 from driver.doctor.finding import Finding, Verdict, everywhere
 from driver.doctor.systems import System
 from driver.errors import DriverError, HostError
-from driver.kernel import debian, pristine
-from driver.kernel.source import DEFAULT_BASE
+from driver.kernel.sources import cache
+from driver.kernel.sources.package import newest_known
+from driver.kernel.sources.source import DEFAULT_BASE
 from driver.process import run
 from driver.prune import MANIFEST
 from driver.report import Reporter
@@ -109,11 +110,11 @@ def _memory() -> Finding:
 
 def _kernel_source(store: Store) -> Finding:
     package = f"linux-source-{DEFAULT_BASE}"
-    cached = pristine.names(store, f"{package}_") if store.root.is_dir() else []
+    cached = cache.names(store, f"{package}_") if store.root.is_dir() else []
     if cached:
         return Finding("source", package, Verdict.OK, f"in the cache: {', '.join(cached)}")
     try:
-        known = debian.newest_known(store, package)
+        known = newest_known(store, package)
     except OSError:  # the answer is kept in the cache, which may not be written to
         return Finding("source", package, Verdict.NOTE, "not looked for, for want of a cache")
     if known is not None:

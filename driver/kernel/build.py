@@ -14,13 +14,14 @@ from typing import Any
 
 from driver.artifacts import KernelArtifact
 from driver.errors import UserError
-from driver.kernel import seed, toolchain, usertree, worktree
+from driver.kernel import build_reuse, toolchain, worktree
+from driver.kernel.build_request import OPTIONS_OFF, BuildRequest, make_request
+from driver.kernel.build_reuse import BuildTree
 from driver.kernel.kbuild import BZIMAGE, VMLINUX, compile_kernel
 from driver.kernel.kconfig import configure
 from driver.kernel.make import Make
-from driver.kernel.request import OPTIONS_OFF, Request, make_request
-from driver.kernel.seed import Pair
-from driver.kernel.source import Source
+from driver.kernel.sources import directory
+from driver.kernel.sources.source import KernelSource
 from driver.kernel.worktree import WorkTree
 from driver.process import run
 from driver.project import Project
@@ -42,11 +43,11 @@ def build_kernel(
 ) -> KernelArtifact:
     """The kernel of (source, series, variant), from the store or built now.
 
-    ``source`` is a ``--source`` value (see :mod:`driver.kernel.obtain`), ``series`` a folder of
-    ``kernel-patches/`` or ``"none"``, ``variant`` a further fragment (``"debug"``), ``jobs`` the
+    ``source`` is a ``--source`` value (see :mod:`driver.kernel.sources.spec`), ``series`` a folder
+    of ``kernel-patches/`` or ``"none"``, ``variant`` a further fragment (``"debug"``), ``jobs`` the
     number of compilers at once (all processors). A directory as ``source`` is built as it stands,
-    so its default series is none; a series named with it contributes its configuration only,
-    for a tree that carries those patches already.
+    so its default series is none; a series named with it contributes its configuration only, for a
+    tree that carries those patches already.
 
     Raises :class:`UserError` when the request cannot be met as written (unknown series, patch
     that does not apply, symbol that does not hold) and :class:`~driver.errors.HostError` when this
@@ -66,10 +67,10 @@ def processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def pair_of(store: Store, request: Request) -> Pair:
+def pair_of(store: Store, request: BuildRequest) -> BuildTree:
     """Where a request is built; what it is built from is locked by the pair's lock."""
     tree = worktree.place(store, request.source, request.series)
-    return Pair(
+    return BuildTree(
         build=store.scratch("kernel-build") / request.name,
         tree=tree,
         repository=request.source.tree if request.source.commit else Path(),
@@ -82,7 +83,7 @@ def pair_of(store: Store, request: Request) -> Pair:
 
 
 def _build(
-    store: Store, request: Request, work: Path, jobs: int | None, reporter: Reporter
+    store: Store, request: BuildRequest, work: Path, jobs: int | None, reporter: Reporter
 ) -> dict[str, Any]:
     toolchain.check_headers()
     pair = pair_of(store, request)
@@ -115,30 +116,30 @@ def _build(
 
 
 def _tree(
-    store: Store, request: Request, pair: Pair, reporter: Reporter
+    store: Store, request: BuildRequest, pair: BuildTree, reporter: Reporter
 ) -> tuple[WorkTree, str | None]:
     """The source tree up to date, and the name of the build that this one begins with, if any."""
     source, series = request.source, request.series
     if not source.commit:
         return WorkTree(source.tree, ""), None
     commit = worktree.apply(store, source, series, reporter)
-    seed.forget_lost(store, pair.build.parent)
-    seed.forget_unused(pair)
-    with seed.sibling(store, pair, commit) as found:
+    build_reuse.forget_lost(store, pair.build.parent)
+    build_reuse.forget_unused(pair)
+    with build_reuse.sibling(store, pair, commit) as found:
         like = found.tree if found else None
         tree = worktree.prepare(store, source, series, commit, reporter, like=like)
         if found is None:
             return tree, None
         reporter.step(f"beginning with what was compiled for {found.build.name}")
-        seed.copy_objects(found, pair)
+        build_reuse.copy_objects(found, pair)
         return tree, found.build.name
 
 
-def _check_unchanged(source: Source) -> None:
+def _check_unchanged(source: KernelSource) -> None:
     """A tree edited while it was compiled has no identity: refuse to file it under one."""
     if source.commit:
         return
-    now = usertree.obtain(source.tree)
+    now = directory.obtain(source.tree)
     if now.identity != source.identity:
         raise UserError(
             f"{source.tree} changed while it was being built",

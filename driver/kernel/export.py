@@ -19,9 +19,9 @@ from driver.errors import UserError
 from driver.kernel import series as patch_series
 from driver.kernel.checkout import Checkout, set_series
 from driver.kernel.git import foreign_git, git
-from driver.kernel.pristine import BASE
 from driver.kernel.series import NONE, SERIES_FILE, SERIES_NAME
-from driver.kernel.source import kernel_version
+from driver.kernel.sources.cache import BASE
+from driver.kernel.sources.source import kernel_version
 from driver.project import Project
 
 _FORMAT = (

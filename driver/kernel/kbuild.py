@@ -43,7 +43,7 @@ _EXCERPT_LINES = 12
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BuildOutcome:
     """A finished build: objects compiled this time, in how many seconds, and whether from empty."""
 
     objects: int
@@ -51,7 +51,7 @@ class Outcome:
     full: bool
 
 
-def compile_kernel(make: Make, title: str, reporter: Reporter) -> Outcome:
+def compile_kernel(make: Make, title: str, reporter: Reporter) -> BuildOutcome:
     """Make vmlinux and bzImage. Raises :class:`HostError` with the first compiler error."""
     present = _objects(make.build)
     changed_only = (make.build / VMLINUX).exists()
@@ -74,7 +74,7 @@ def compile_kernel(make: Make, title: str, reporter: Reporter) -> Outcome:
         raise _explain(make, failure) from failure
     if present == 0:
         write_atomically(make.build / _MEMORY, json.dumps({"objects": done}))
-    return Outcome(done, time.monotonic() - began, full=present == 0)
+    return BuildOutcome(done, time.monotonic() - began, full=present == 0)
 
 
 def _objects(build: Path) -> int:

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from driver.errors import UserError
-from driver.kernel.dependency import kconfig_files, why_dropped
-from driver.kernel.fragment import Fragment, Request, resolve
+from driver.kernel.kconfig_explanation import kconfig_files, why_dropped
+from driver.kernel.kconfig_fragment import Fragment, SymbolRequest, resolve
 from driver.kernel.make import ENVIRONMENT, Make
 from driver.process import stream
 from driver.store import digest_of, write_atomically
@@ -87,7 +87,7 @@ def _digest(path: Path) -> str:
         return "absent"
 
 
-def _holds(request: Request, config: dict[str, str]) -> bool:
+def _holds(request: SymbolRequest, config: dict[str, str]) -> bool:
     got = config.get(request.symbol, "n")
     if got == request.value:
         return True
@@ -97,7 +97,7 @@ def _holds(request: Request, config: dict[str, str]) -> bool:
         return False
 
 
-def _refusal(tree: Path, dropped: list[Request], config: dict[str, str]) -> UserError:
+def _refusal(tree: Path, dropped: list[SymbolRequest], config: dict[str, str]) -> UserError:
     lines = []
     for request in dropped[:_SHOWN]:
         got = config.get(request.symbol, "n")

@@ -9,13 +9,15 @@ sparse
     if it is installed: what it says of the files of the series that it does not say of the base.
 steps
     each patch on top of those before it, with the options on and off (see
-    :mod:`driver.kernel.bisect`).
+    :mod:`driver.kernel.bisectability`).
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,15 +25,17 @@ from pathlib import Path
 from typing import Any
 
 from driver.errors import HostError
-from driver.kernel import bisect, sparse, worktree
+from driver.kernel import bisectability, worktree
 from driver.kernel.build import build_kernel, pair_of
-from driver.kernel.request import OPTIONS_OFF, Request, make_request, turned_off
+from driver.kernel.build_request import OPTIONS_OFF, BuildRequest, make_request, turned_off
 from driver.process import run
 from driver.project import Project
 from driver.report import Reporter
 from driver.store import Store
 from driver.words import counted
 
+_SPARSE = "sparse"
+_SPARSE_MESSAGE = re.compile(r"^(\S+?):\d+:\d+: (?:warning|error): (.*)$", re.M)
 # checkpatch.pl begins each complaint with its kind and ends it with an empty line.
 _COMPLAINT = re.compile(r"^(?:ERROR|WARNING|CHECK):.*?(?=^$|\Z)", re.M | re.S)
 
@@ -103,7 +107,7 @@ def review(
     return report
 
 
-def _checkpatch(request: Request, commit: str, report: Report, reporter: Reporter) -> None:
+def _checkpatch(request: BuildRequest, commit: str, report: Report, reporter: Reporter) -> None:
     """Run it as it is in the tree the series makes, deaf to the user's .checkpatch.conf."""
     source, series = request.source, request.series
     reporter.step("running checkpatch.pl --strict")
@@ -130,7 +134,7 @@ def _checkpatch(request: Request, commit: str, report: Report, reporter: Reporte
 
 def _steps(
     store: Store,
-    request: Request,
+    request: BuildRequest,
     what: str,
     report: Report,
     *,
@@ -138,9 +142,9 @@ def _steps(
     jobs: int | None,
     reporter: Reporter,
 ) -> None:
-    with bisect.stepping(store, request, pair_of(store, request), jobs, reporter) as steps:
-        if sparse.present() and not request.variant:
-            for text in sparse.news(steps, reporter):
+    with bisectability.stepping(store, request, pair_of(store, request), jobs, reporter) as steps:
+        if _sparse_present() and not request.variant:
+            for text in _sparse_news(steps, reporter):
                 report.complaints.append(Complaint(request.series.name, "sparse", text))
             report.done.append("sparse on the files of the series, against the base")
         for patch, text in steps.walk(f"building each patch, {what}", full=full):
@@ -148,7 +152,7 @@ def _steps(
     scope = "the whole kernel" if full else f"{counted(len(steps.objects), 'object')} of the series"
     after = f"each of {counted(len(request.patches), 'patch')}"
     report.done.append(f"{scope}, after {after}, {what}")
-    if not sparse.present() and not request.variant:
+    if not _sparse_present() and not request.variant:
         report.done.append("sparse is not installed: not run")
 
 
@@ -158,3 +162,23 @@ def _complaint_of(build: Callable[[], object]) -> str:
     except HostError as error:
         return "\n".join(filter(None, (error.message, error.excerpt)))
     return ""
+
+
+def _sparse_present() -> bool:
+    """Whether sparse is installed."""
+    return shutil.which(_SPARSE) is not None
+
+
+def _sparse_news(steps: bisectability.Steps, reporter: Reporter) -> list[str]:
+    """``file: message`` for each complaint about the last patch that the base does not have.
+
+    Line numbers are left out of the comparison: every patch moves them.
+    """
+    reporter.step("running sparse on the base and on the series")
+    said: list[Counter[str]] = []
+    for commit in (steps.commits[0], steps.commits[-1]):
+        # C=2: every file is checked, whether or not it has to be compiled.
+        steps.build(commit, steps.objects, "C=2", f"CHECK={_SPARSE}")
+        said.append(Counter(": ".join(found) for found in _SPARSE_MESSAGE.findall(steps.log())))
+        reporter.progress(len(said), 2, commit[:12])
+    return sorted((said[1] - said[0]).elements())

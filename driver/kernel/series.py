@@ -23,8 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from driver import tomlfile
 from driver.errors import UserError
 from driver.kernel import checkout
-from driver.kernel.fragment import Fragment
-from driver.kernel.source import DEFAULT_BASE, Source, is_directory_spec
+from driver.kernel.kconfig_fragment import Fragment
+from driver.kernel.sources.source import DEFAULT_BASE, KernelSource, is_directory_spec
 from driver.project import Project
 
 # The series name that means no series.
@@ -62,7 +62,7 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class Series:
+class PatchSeries:
     """A series ready to apply; ``patches`` is empty for the unpatched kernel."""
 
     name: str
@@ -72,7 +72,7 @@ class Series:
     fragments: tuple[Fragment, ...] = ()
     folder: Path | None = None
 
-    def check_base(self, source: Source) -> None:
+    def check_base(self, source: KernelSource) -> None:
         """Raise :class:`UserError` unless the series was made for this version of Linux."""
         if self.patches and not f"{source.version}.".startswith(f"{self.base}."):
             raise UserError(
@@ -81,7 +81,7 @@ class Series:
             )
 
 
-UNPATCHED = Series(name=NONE, title="", base=DEFAULT_BASE)
+UNPATCHED = PatchSeries(name=NONE, title="", base=DEFAULT_BASE)
 
 
 def default_series(source: str | None) -> str:
@@ -94,7 +94,7 @@ def default_series(source: str | None) -> str:
     return found.series if found else NONE
 
 
-def load(project: Project, name: str) -> Series:
+def load(project: Project, name: str) -> PatchSeries:
     """Read ``kernel-patches/<name>``. Raises :class:`UserError` for anything wrong with it."""
     if name == NONE:
         return UNPATCHED
@@ -108,7 +108,7 @@ def load(project: Project, name: str) -> Series:
         )
     listed = tomlfile.read(path, SeriesFile)
     _check_files(path, listed)
-    return Series(
+    return PatchSeries(
         name=name,
         title=listed.name,
         base=listed.base,

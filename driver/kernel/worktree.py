@@ -21,12 +21,15 @@ from pathlib import Path
 
 from driver.errors import UserError
 from driver.kernel.git import git
-from driver.kernel.rejection import explain
-from driver.kernel.series import Patch, Series
-from driver.kernel.source import Source
+from driver.kernel.series import Patch, PatchSeries
+from driver.kernel.sources.source import KernelSource
 from driver.report import Reporter
 from driver.store import Store
 
+_FAILED = re.compile(r"^error: patch failed: (?P<file>.+):(?P<line>\d+)$", re.M)
+_OTHER = re.compile(r"^(?:error|fatal): (?P<text>.+)$", re.M)
+_HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
+_EXCERPT_LINES = 24
 _TOUCHED = re.compile(rb"^(?:---|\+\+\+) [ab]/(.+?)\t?$|^rename from (.+)$", re.M)
 
 
@@ -38,14 +41,14 @@ class WorkTree:
     commit: str
 
 
-def place(store: Store, source: Source, series: Series) -> Path:
+def place(store: Store, source: KernelSource, series: PatchSeries) -> Path:
     """Where the work tree of (source, series) is; it need not exist."""
     if not source.commit or (source.pristine and not series.patches):
         return source.tree
     return store.scratch("kernel-tree") / f"{source.place}-{series.name}"
 
 
-def apply(store: Store, source: Source, series: Series, reporter: Reporter) -> str:
+def apply(store: Store, source: KernelSource, series: PatchSeries, reporter: Reporter) -> str:
     """The commit that is the source with the series on it.
 
     Raises :class:`UserError` naming the patch, the file and the hunk when a patch does not apply.
@@ -64,8 +67,8 @@ def apply(store: Store, source: Source, series: Series, reporter: Reporter) -> s
 
 def prepare(
     store: Store,
-    source: Source,
-    series: Series,
+    source: KernelSource,
+    series: PatchSeries,
     commit: str,
     reporter: Reporter,
     *,
@@ -85,7 +88,7 @@ def prepare(
     return WorkTree(path, commit)
 
 
-def add(source: Source, path: Path, commit: str, *, like: Path | None = None) -> None:
+def add(source: KernelSource, path: Path, commit: str, *, like: Path | None = None) -> None:
     """Make a work tree of a source at a commit.
 
     With ``like``, another work tree of it, the files are that tree's own, under second names, with
@@ -112,7 +115,7 @@ def add(source: Source, path: Path, commit: str, *, like: Path | None = None) ->
     move_to(path, commit)
 
 
-def remove(source: Source, path: Path) -> None:
+def remove(source: KernelSource, path: Path) -> None:
     """Take a work tree away."""
     git(source.tree, "worktree", "remove", "--force", path, check=False)
 
@@ -142,7 +145,7 @@ def await_tick(folder: Path) -> None:
             clock.touch()
 
 
-def is_work_tree(path: Path, source: Source) -> bool:
+def is_work_tree(path: Path, source: KernelSource) -> bool:
     """Whether ``path`` is a living work tree of the source (a moved cache breaks the link)."""
     if not (path / ".git").is_file():
         return False
@@ -150,7 +153,7 @@ def is_work_tree(path: Path, source: Source) -> bool:
     return common.status == 0 and Path(common.stdout.strip()).resolve() == source.tree / ".git"
 
 
-def _locked(store: Store, source: Source) -> AbstractContextManager[None]:
+def _locked(store: Store, source: KernelSource) -> AbstractContextManager[None]:
     repository = source.tree.parent.name
     return store.lock(f"worktrees-{repository}", waiting_for="another driver applying patches")
 
@@ -159,7 +162,7 @@ def _index(tree: Path) -> Path:
     return Path(git(tree, "rev-parse", "--path-format=absolute", "--git-path", "index").stdout[:-1])
 
 
-def _apply_one(tree: Path, patch: Patch, source: Source, series: Series) -> None:
+def _apply_one(tree: Path, patch: Patch, source: KernelSource, series: PatchSeries) -> None:
     text = patch.content.decode("utf-8", errors="surrogateescape")
     mail = tree.parent / patch.name
     mail.write_bytes(patch.content)
@@ -174,7 +177,7 @@ def _apply_one(tree: Path, patch: Patch, source: Source, series: Series) -> None
     )
     if done.status == 0:
         return
-    rejection = explain(text, done.stdout + done.stderr)
+    rejection = explain_rejection(text, done.stdout + done.stderr)
     raise UserError(
         f"{patch.name} of series {series.name} does not apply to {source.label}: "
         f"{rejection.summary}",
@@ -185,7 +188,7 @@ def _apply_one(tree: Path, patch: Patch, source: Source, series: Series) -> None
 
 
 @contextmanager
-def _sparse_tree(source: Source, base: str, patches: tuple[Patch, ...]) -> Iterator[Path]:
+def _sparse_tree(source: KernelSource, base: str, patches: tuple[Patch, ...]) -> Iterator[Path]:
     """A work tree at ``base`` with only the files that the patches name."""
     with tempfile.TemporaryDirectory(prefix="am-", dir=source.tree.parent) as folder:
         tree = Path(folder) / "tree"
@@ -204,3 +207,64 @@ def _sparse_tree(source: Source, base: str, patches: tuple[Patch, ...]) -> Itera
 def _touched(patches: tuple[Patch, ...]) -> set[str]:
     found = (match for patch in patches for match in _TOUCHED.finditer(patch.content))
     return {(match[1] or match[2]).decode("utf-8", errors="surrogateescape") for match in found}
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """``summary`` ends a sentence; ``excerpt`` is the rejected hunk, or git's own words."""
+
+    summary: str
+    excerpt: str
+
+
+@dataclass(frozen=True)
+class _Hunk:
+    file: str
+    number: int  # from 1, within its file
+    start: int  # first line of the old file
+    lines: tuple[str, ...]
+
+
+def explain_rejection(patch: str, output: str) -> Rejection:
+    """Match the output of a failed ``git am`` with the mail it was given."""
+    failures = list(_FAILED.finditer(output))
+    complaints = [match["text"] for match in _OTHER.finditer(output)]
+    if not failures:
+        return Rejection("; ".join(complaints[:2]) or "git am failed", output.strip())
+    first = failures[0]
+    summary = first["file"]
+    excerpt = output.strip()
+    for hunk in _hunks(patch):
+        if hunk.file == first["file"] and hunk.start == int(first["line"]):
+            summary = f"{hunk.file}, hunk {hunk.number} (line {hunk.start})"
+            excerpt = _cut(hunk.lines)
+            break
+    others = sorted({match["file"] for match in failures} - {first["file"]})
+    return Rejection(summary + (f"; also {', '.join(others)}" if others else ""), excerpt)
+
+
+def _hunks(patch: str) -> Iterator[_Hunk]:
+    file, number = "", 0
+    lines: list[str] = []
+    start = 0
+    for line in [*patch.splitlines(), "diff --git end"]:
+        match = _HUNK.match(line)
+        if lines and (match or line == "-- " or line.startswith("diff --git ")):
+            yield _Hunk(file, number, start, tuple(lines))
+            lines = []
+        if match:
+            number, start = number + 1, int(match[1])
+            lines = [line]
+        elif lines:
+            lines.append(line)
+        elif line.startswith("--- a/"):
+            file, number = line.removeprefix("--- a/"), 0
+        elif line.startswith("+++ b/"):
+            file = line.removeprefix("+++ b/")
+
+
+def _cut(lines: tuple[str, ...]) -> str:
+    if len(lines) <= _EXCERPT_LINES:
+        return "\n".join(lines)
+    left_out = len(lines) - _EXCERPT_LINES
+    return "\n".join([*lines[:_EXCERPT_LINES], f"... and {left_out} more lines"])

@@ -87,7 +87,7 @@ def desk() -> Iterator[Path]:
             "TERM": "dumb",
         }
         with (
-            mock.patch("driver.kernel.fragment.FOLDER", fragments),
+            mock.patch("driver.kernel.kconfig_fragment.FOLDER", fragments),
             mock.patch.dict(os.environ, environment, clear=True),
             contextlib.chdir(project),
         ):

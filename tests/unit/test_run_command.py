@@ -159,7 +159,7 @@ def test_an_image_that_is_not_there_is_told_before_a_kernel_is_built(
 def test_a_variant_that_is_not_there_is_told_before_a_source_is_fetched(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("driver.kernel.request.obtain", None)
+    monkeypatch.setattr("driver.kernel.build_request.obtain", None)
     assert status_of("build", "kernel", "--variant", "debgu") == 2
     assert "error: there is no kernel variant `debgu`" in capsys.readouterr().err
 
@@ -178,7 +178,7 @@ def test_an_option_without_a_value_is_not_taken_for_the_default(
     option: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a script, behind a variable that was not set."""
-    monkeypatch.setattr("driver.kernel.debian.obtain", None)
+    monkeypatch.setattr("driver.kernel.sources.package.obtain", None)
     assert status_of("build", option, "") == 2
     assert f"error: {message}" in capsys.readouterr().err
 

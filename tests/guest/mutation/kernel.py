@@ -12,7 +12,7 @@ from driver.artifacts import KernelArtifact
 from driver.kernel import build_kernel
 from driver.kernel import series as all_series
 from driver.kernel.git import git
-from driver.kernel.obtain import obtain
+from driver.kernel.sources.spec import obtain
 from driver.kernel.worktree import apply
 from driver.project import Project
 from driver.report import Reporter

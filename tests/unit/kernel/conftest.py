@@ -73,7 +73,7 @@ def fragments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "machine.config").write_text("CONFIG_SMP=y\nCONFIG_NR_CPUS=8\nCONFIG_DAX=y\n")
     (folder / "debug.config").write_text("CONFIG_NUMA=y\n")
-    monkeypatch.setattr("driver.kernel.fragment.FOLDER", folder)
+    monkeypatch.setattr("driver.kernel.kconfig_fragment.FOLDER", folder)
     return folder
 
 

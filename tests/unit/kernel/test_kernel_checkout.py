@@ -13,12 +13,12 @@ from conftest import Recorder, sh, write_series
 from test_kernel_build import Builder, snapshot
 
 from driver.errors import UserError
+from driver.kernel import checkout
 from driver.kernel import checkout as checkouts
-from driver.kernel import clone
 from driver.kernel.checkout import Checkout
 from driver.kernel.export import Exported, export
-from driver.kernel.obtain import obtain
 from driver.kernel.series import default_series, load
+from driver.kernel.sources.spec import obtain
 from driver.project import Project
 from driver.store import Store
 
@@ -34,7 +34,7 @@ class Author:
 
     def check_out(self, series: str = "6.12") -> Checkout:
         source = obtain(self.store, self.tarball, "6.12", Recorder())
-        return clone.make(
+        return checkout.make(
             self.store, self.project, series=load(self.project, series), source=source,
             folder=self.folder, reporter=Recorder(),
         )  # fmt: skip

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from driver.errors import UserError
-from driver.kernel import fragment as fragments_module
-from driver.kernel.dependency import why_dropped
-from driver.kernel.fragment import Fragment, builtin, resolve, variants
+from driver.kernel import kconfig_fragment as fragments_module
 from driver.kernel.kconfig import configure, parse
+from driver.kernel.kconfig_explanation import why_dropped
+from driver.kernel.kconfig_fragment import Fragment, builtin, resolve, variants
 from driver.kernel.make import Make
 
 SHIPPED = Path(fragments_module.__file__).parent / "fragments"

@@ -11,11 +11,10 @@ from conftest import Recorder, sh, write_series
 
 from driver.errors import UserError
 from driver.kernel import worktree
-from driver.kernel.obtain import obtain
-from driver.kernel.rejection import explain
 from driver.kernel.series import default_series, load
-from driver.kernel.source import Source
-from driver.kernel.worktree import WorkTree
+from driver.kernel.sources.source import KernelSource
+from driver.kernel.sources.spec import obtain
+from driver.kernel.worktree import WorkTree, explain_rejection
 from driver.project import Project
 from driver.store import Store
 
@@ -29,11 +28,11 @@ def folder(project: Project) -> Path:
 
 
 @pytest.fixture
-def source(store: Store, tarball: str) -> Source:
+def source(store: Store, tarball: str) -> KernelSource:
     return obtain(store, tarball, "6.12", Recorder())
 
 
-def apply(store: Store, source: Source, project: Project) -> WorkTree:
+def apply(store: Store, source: KernelSource, project: Project) -> WorkTree:
     series, reporter = load(project, "6.12"), Recorder()
     commit = worktree.apply(store, source, series, reporter)
     return worktree.prepare(store, source, series, commit, reporter)
@@ -102,7 +101,7 @@ class TestFile:
         [("6.12", True), ("6.12.1", True), ("6.1", False), ("6.12.10", False), ("6.13", False)],
     )
     def test_base_version(
-        self, project: Project, folder: Path, source: Source, base: str, accepted: bool
+        self, project: Project, folder: Path, source: KernelSource, base: str, accepted: bool
     ) -> None:
         write_series(folder, base=base)
         series = load(project, "6.12")
@@ -120,7 +119,7 @@ class TestFile:
 
 class TestApply:
     def test_applies_in_order_and_leaves_the_pristine_tree_alone(
-        self, store: Store, source: Source, project: Project
+        self, store: Store, source: KernelSource, project: Project
     ) -> None:
         tree = apply(store, source, project)
         assert "return 2;" in (tree.path / "mm/feature.c").read_text()
@@ -142,7 +141,7 @@ class TestApply:
         assert len(commits) == 1
 
     def test_editing_one_patch_touches_only_what_differs(
-        self, store: Store, source: Source, project: Project, folder: Path
+        self, store: Store, source: KernelSource, project: Project, folder: Path
     ) -> None:
         tree = apply(store, source, project).path
         files = [path for path in tree.rglob("*") if path.is_file() and path.name != ".git"]
@@ -154,7 +153,7 @@ class TestApply:
         assert touched == ["memory.c"]
 
     def test_a_tampered_cache_is_put_right(
-        self, store: Store, source: Source, project: Project
+        self, store: Store, source: KernelSource, project: Project
     ) -> None:
         tree = apply(store, source, project).path
         (tree / "mm/memory.c").write_text("int tampered;\n")
@@ -164,7 +163,7 @@ class TestApply:
         assert not (tree / "mm/stray.c").exists()
 
     def test_a_moved_cache_is_put_right(
-        self, tmp_path: Path, store: Store, source: Source, project: Project, tarball: str
+        self, tmp_path: Path, store: Store, source: KernelSource, project: Project, tarball: str
     ) -> None:
         apply(store, source, project)
         store.root.rename(tmp_path / "moved")
@@ -173,7 +172,7 @@ class TestApply:
         assert "return 2;" in (tree.path / "mm/feature.c").read_text()
 
     def test_conflict_names_patch_file_and_hunk(
-        self, store: Store, source: Source, project: Project, folder: Path
+        self, store: Store, source: KernelSource, project: Project, folder: Path
     ) -> None:
         good = apply(store, source, project)
         patch = folder / MEMORY
@@ -192,14 +191,16 @@ class TestApply:
         assert len(sh("git worktree list", source.tree).splitlines()) == 2
 
     def test_file_that_is_not_there(
-        self, store: Store, source: Source, project: Project, folder: Path
+        self, store: Store, source: KernelSource, project: Project, folder: Path
     ) -> None:
         patch = folder / MEMORY
         patch.write_text(patch.read_text().replace("mm/memory.c", "mm/moved.c"))
         with pytest.raises(UserError, match=r"mm/moved\.c: does not exist in index"):
             apply(store, source, project)
 
-    def test_not_a_mail(self, store: Store, source: Source, project: Project, folder: Path) -> None:
+    def test_not_a_mail(
+        self, store: Store, source: KernelSource, project: Project, folder: Path
+    ) -> None:
         (folder / FEATURE).write_text("just some words\n")
         with pytest.raises(UserError, match=f"{FEATURE} of series 6.12 does not apply") as caught:
             apply(store, source, project)
@@ -228,12 +229,12 @@ diff --git a/mm/b.c b/mm/b.c
 
     def test_second_hunk_of_the_second_mentioned_file(self) -> None:
         output = "error: patch failed: mm/a.c:10\nerror: mm/a.c: patch does not apply\n"
-        rejection = explain(self.PATCH, output)
+        rejection = explain_rejection(self.PATCH, output)
         assert rejection.summary == "mm/a.c, hunk 2 (line 10)"
         assert rejection.excerpt == "@@ -10,2 +10,2 @@ int f(void)\n-two\n+three"
 
     def test_several_files(self) -> None:
         output = "error: patch failed: mm/b.c:10\nerror: patch failed: mm/a.c:1\n"
-        rejection = explain(self.PATCH, output)
+        rejection = explain_rejection(self.PATCH, output)
         assert rejection.summary == "mm/b.c, hunk 1 (line 10); also mm/a.c"
         assert rejection.excerpt == "@@ -10,1 +10,1 @@\n-four\n+five"

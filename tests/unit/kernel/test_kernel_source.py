@@ -11,12 +11,12 @@ import pytest
 from conftest import FAKE, Recorder, sh
 
 from driver.errors import HostError, UserError
-from driver.kernel import obtain as sources
-from driver.kernel.source import Source
+from driver.kernel.sources import spec as sources
+from driver.kernel.sources.source import KernelSource
 from driver.store import Store
 
 
-def obtain(store: Store, spec: str | None, recorder: Recorder) -> Source:
+def obtain(store: Store, spec: str | None, recorder: Recorder) -> KernelSource:
     return sources.obtain(store, spec, "6.12", recorder)
 
 
@@ -173,7 +173,7 @@ class TestDebian:
             (binaries / name).write_text(f"#!/bin/sh\n{body}\n")
             (binaries / name).chmod(0o755)
         monkeypatch.setenv("PATH", f"{binaries}:/usr/bin:/bin")
-        monkeypatch.setattr("driver.kernel.debian._APT_STATE", (str(home / "versions"),))
+        monkeypatch.setattr("driver.kernel.sources.package._APT_STATE", (str(home / "versions"),))
         return home
 
     def test_newest_is_fetched_once(self, store: Store, apt: Path, recorder: Recorder) -> None:

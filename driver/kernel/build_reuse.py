@@ -39,7 +39,7 @@ _HEADER_WEIGHT = 50
 
 
 @dataclass(frozen=True)
-class Pair:
+class BuildTree:
     """A build directory and the source tree it is of.
 
     ``repository`` is the git repository the tree belongs to, ``variant`` what the kernel is built
@@ -72,7 +72,7 @@ class Pair:
 
 
 @contextmanager
-def sibling(store: Store, new: Pair, commit: str) -> Iterator[Pair | None]:
+def sibling(store: Store, new: BuildTree, commit: str) -> Iterator[BuildTree | None]:
     """The pair to begin ``new`` with, where nobody builds; None if it exists or there is none.
 
     Its tree may be moved meanwhile, for another variant of it: see :func:`worktree.prepare`.
@@ -103,7 +103,7 @@ def forget_lost(store: Store, folder: Path) -> None:
                 shutil.rmtree(pair.tree, ignore_errors=True)
 
 
-def forget_unused(pair: Pair) -> None:
+def forget_unused(pair: BuildTree) -> None:
     """Remove a work tree, held by the caller, of which nothing was built, so as to make it anew.
 
     Whoever made it was interrupted before anything was copied; objects of a sibling would be of no
@@ -114,7 +114,7 @@ def forget_unused(pair: Pair) -> None:
         shutil.rmtree(pair.tree, ignore_errors=True)
 
 
-def copy_objects(old: Pair, new: Pair) -> None:
+def copy_objects(old: BuildTree, new: BuildTree) -> None:
     """Make the build directory of ``new`` a copy of that of ``old``."""
     partial = new.build.with_name(f".{new.build.name}.{os.getpid()}")
     try:
@@ -128,7 +128,7 @@ def copy_objects(old: Pair, new: Pair) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _candidates(new: Pair, commit: str) -> list[Pair]:
+def _candidates(new: BuildTree, commit: str) -> list[BuildTree]:
     """Finished builds of the same repository and variant, the nearest first."""
     found = []
     fresh = not new.tree.exists()
@@ -139,14 +139,14 @@ def _candidates(new: Pair, commit: str) -> list[Pair]:
     return [pair for _, _, pair in sorted(found, key=lambda entry: entry[:2])]
 
 
-def _recorded(folder: Path) -> Iterator[Pair]:
+def _recorded(folder: Path) -> Iterator[BuildTree]:
     """The pairs whose build directories are in a folder, as far as their records can be read."""
     for path in folder.glob(f"*/{_RECORD}"):
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
             build, tree, repository = (Path(told[name]) for name in ("build", "tree", "repository"))
             rest = {name: told[name] for name in ("variant", "lock", "moving", "origin")}
-            pair = Pair(build, tree, repository, **rest)
+            pair = BuildTree(build, tree, repository, **rest)
         except (OSError, ValueError, KeyError):
             continue
         # A cache that was moved names places that are no longer there.
@@ -154,7 +154,7 @@ def _recorded(folder: Path) -> Iterator[Pair]:
             yield pair
 
 
-def is_usable(pair: Pair) -> bool:
+def is_usable(pair: BuildTree) -> bool:
     """Whether a build can be copied: it is finished, and names no files in its objects."""
     if not (pair.build / VMLINUX).exists() or not pair.tree.is_dir():
         return False

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Building a series one patch at a time, so that a later `git bisect` never meets a broken kernel.
 
-It is done in a throw-away copy of a finished build (see :mod:`driver.kernel.seed`), because going
-back and forth between patches would leave the build directory of the series with a day's work to
-do again. From the last patch backwards, so that each step changes what one patch changes.
+It is done in a throw-away copy of a finished build (see :mod:`driver.kernel.build_reuse`), because
+going back and forth between patches would leave the build directory of the series with a day's work
+to do again. From the last patch backwards, so that each step changes what one patch changes.
 
 What is built at each step is every object made from a C file that any patch of the series touches:
 those are the users of what the series declares, so a declaration that comes too late, an unused
@@ -23,15 +23,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from driver.kernel import seed, worktree
+from driver.kernel import build_reuse, worktree
 from driver.kernel.build import processors
+from driver.kernel.build_request import BuildRequest
+from driver.kernel.build_reuse import BuildTree
 from driver.kernel.git import git
 from driver.kernel.kbuild import TARGETS, VMLINUX, compile_kernel, first_error
 from driver.kernel.kconfig import configure
 from driver.kernel.make import Make
-from driver.kernel.request import Request
-from driver.kernel.seed import Pair
-from driver.kernel.source import Source
+from driver.kernel.sources.source import KernelSource
 from driver.process import CommandFailed
 from driver.report import Reporter
 from driver.store import Store
@@ -49,7 +49,7 @@ class Steps:
     """
 
     make: Make
-    source: Source
+    source: KernelSource
     commits: tuple[str, ...]
     names: tuple[str, ...]
     objects: tuple[str, ...]
@@ -102,7 +102,7 @@ class Steps:
 
 @contextmanager
 def stepping(
-    store: Store, request: Request, built: Pair, jobs: int | None, reporter: Reporter
+    store: Store, request: BuildRequest, built: BuildTree, jobs: int | None, reporter: Reporter
 ) -> Iterator[Steps]:
     """A copy of a finished build to step through the series in; gone afterwards."""
     source = request.source
@@ -134,11 +134,11 @@ def stepping(
             worktree.remove(source, pair.tree)
 
 
-def _copy(source: Source, commit: str, built: Pair, pair: Pair) -> None:
-    usable = seed.is_usable(built)
+def _copy(source: KernelSource, commit: str, built: BuildTree, pair: BuildTree) -> None:
+    usable = build_reuse.is_usable(built)
     worktree.add(source, pair.tree, commit, like=built.tree if usable else None)
     if usable:
-        seed.copy_objects(built, pair)
+        build_reuse.copy_objects(built, pair)
     else:
         pair.build.mkdir()
 
@@ -158,7 +158,7 @@ def _built_anew(steps: Steps, last: str) -> Steps:
     return replace(steps, objects=present, last=text)
 
 
-def _objects(source: Source, start: str, last: str) -> list[str]:
+def _objects(source: KernelSource, start: str, last: str) -> list[str]:
     """The objects of the C files that the series touches, whether configured or not."""
     log = ("log", "--format=", "--name-only", "--no-renames", f"{start}..{last}")
     names = set(git(source.tree, *log).stdout.splitlines())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What exactly a kernel source is (:mod:`driver.kernel.obtain` says where it comes from).
+"""What exactly a kernel source is (:mod:`driver.kernel.sources.spec` says where it comes from).
 
 A source is known by its *content*: the id of its git tree, plus a digest of what is not
 committed. A clean checkout of the Debian source therefore shares its artifacts with the package.
@@ -22,7 +22,7 @@ SPECS = "--source takes a directory, debian:BASE[=VERSION], or URL#sha256=HEX."
 
 
 @dataclass(frozen=True)
-class Source:
+class KernelSource:
     """A kernel source tree on disk.
 
     ``identity`` names its content; ``version`` is what its Makefile says ("6.12.117");

@@ -15,7 +15,7 @@ from typing import Any
 
 from driver.errors import HostError
 from driver.kernel.git import git
-from driver.kernel.source import Source, kernel_version, short_name
+from driver.kernel.sources.source import KernelSource, kernel_version, short_name
 from driver.report import Reporter
 from driver.store import Store, write_atomically
 
@@ -33,7 +33,7 @@ def folder(store: Store) -> Path:
     return path.resolve()
 
 
-def find(store: Store, name: str) -> Source | None:
+def find(store: Store, name: str) -> KernelSource | None:
     """The imported source of that name, or None."""
     home = folder(store) / name
     try:
@@ -43,7 +43,7 @@ def find(store: Store, name: str) -> Source | None:
     if not (home / "linux/.git").is_dir():
         return None
     place = short_name(record["version"], record["identity"])
-    return Source(tree=home / "linux", pristine=True, place=place, commit=BASE, **record)
+    return KernelSource(tree=home / "linux", pristine=True, place=place, commit=BASE, **record)
 
 
 def names(store: Store, prefix: str) -> list[str]:
@@ -60,7 +60,7 @@ def add(
     origin: Mapping[str, Any],
     unpack: Callable[[Path], Path],
     reporter: Reporter,
-) -> Source:
+) -> KernelSource:
     """Import a source: ``unpack`` fills a directory and returns the kernel tree inside it.
 
     Published by rename: a half-unpacked source never carries its name.

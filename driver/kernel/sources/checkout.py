@@ -4,24 +4,25 @@
 A tree that ``driver patch checkout`` made comes from a source in the cache. Its present content,
 uncommitted changes and new files included, is recorded there as a git tree, and a work tree in the
 cache is moved to it. So the first build of a checkout compiles only what differs from a kernel
-that has been built before (see :mod:`driver.kernel.seed`), an edit during a build cannot get into
-it, and a build inside the checkout is in nobody's way. Nothing is written to the checkout.
+that has been built before (see :mod:`driver.kernel.build_reuse`), an edit during a build cannot get
+into it, and a build inside the checkout is in nobody's way. Nothing is written to the checkout.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from driver.kernel import checkout, pristine, usertree
+from driver.kernel import checkout
 from driver.kernel.git import foreign_git, git
-from driver.kernel.source import Source, kernel_version
+from driver.kernel.sources import cache, directory
+from driver.kernel.sources.source import KernelSource, kernel_version
 from driver.store import Store, digest_of
 
 
-def obtain(store: Store, tree: Path) -> Source | None:
+def obtain(store: Store, tree: Path) -> KernelSource | None:
     """The checkout at ``tree`` as it stands; None if it is none, or its source is not cached."""
     found = checkout.find(tree)
-    base = pristine.find(store, found.source) if found else None
+    base = cache.find(store, found.source) if found else None
     if found is None or base is None:
         return None
     head = foreign_git(tree, "rev-parse", "HEAD").stdout.strip()
@@ -29,7 +30,7 @@ def obtain(store: Store, tree: Path) -> Source | None:
     content = _record(base, tree)
     committed = git(base.tree, "rev-parse", f"{head}^{{tree}}").stdout.strip()
     version = kernel_version(tree)
-    return Source(
+    return KernelSource(
         tree=base.tree,
         identity=f"tree:{content}",
         version=version,
@@ -49,13 +50,13 @@ def obtain(store: Store, tree: Path) -> Source | None:
     )
 
 
-def _record(base: Source, tree: Path) -> str:
+def _record(base: KernelSource, tree: Path) -> str:
     """The id of the git tree that holds what is in ``tree`` and not ignored there.
 
     Made with a copy of the checkout's index, so that only what changed is read, and with the
     source's repository as the place for new objects.
     """
-    with usertree.index_copy(tree) as index:
+    with directory.index_copy(tree) as index:
         objects = base.tree / ".git/objects"
         # What was staged is in the checkout's objects only; back to HEAD, it is read anew.
         foreign_git(tree, "read-tree", "--reset", "HEAD", index=index, objects=objects)

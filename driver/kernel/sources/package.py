@@ -13,8 +13,8 @@ import shutil
 from pathlib import Path
 
 from driver.errors import DriverError, HostError, UserError
-from driver.kernel import pristine
-from driver.kernel.source import Source
+from driver.kernel.sources import cache
+from driver.kernel.sources.source import KernelSource
 from driver.process import CommandFailed, run
 from driver.report import Reporter
 from driver.store import Store, write_atomically
@@ -33,7 +33,7 @@ _APT_STATE = (
 )
 
 
-def obtain(store: Store, base: str, version: str | None, reporter: Reporter) -> Source:
+def obtain(store: Store, base: str, version: str | None, reporter: Reporter) -> KernelSource:
     """The newest ``linux-source-<base>`` apt knows, or the given version of it.
 
     Without a network, the newest one in the cache serves, with a note. Raises
@@ -48,7 +48,7 @@ def obtain(store: Store, base: str, version: str | None, reporter: Reporter) -> 
     package = f"linux-source-{base}"
     wanted = version or newest_known(store, package)
     if wanted is not None:
-        found = pristine.find(store, f"{package}_{wanted}")
+        found = cache.find(store, f"{package}_{wanted}")
         if found is not None:
             return found
     try:
@@ -64,7 +64,7 @@ def obtain(store: Store, base: str, version: str | None, reporter: Reporter) -> 
 def newest_known(store: Store, package: str) -> str | None:
     """The newest version in apt's index (no network); None when it has none, or there is no apt."""
     stamp = [[path, Path(path).stat().st_mtime_ns] for path in _APT_STATE if Path(path).exists()]
-    pointer = pristine.folder(store) / f"{package}.json"
+    pointer = cache.folder(store) / f"{package}.json"
     try:
         remembered = json.loads(pointer.read_text(encoding="utf-8"))
         if remembered["stamp"] == stamp:
@@ -84,9 +84,9 @@ def newest_known(store: Store, package: str) -> str | None:
     return newest
 
 
-def _newest_cached(store: Store, package: str) -> Source | None:
-    cached = pristine.names(store, f"{package}_")
-    return pristine.find(store, max(cached, key=_order)) if cached else None
+def _newest_cached(store: Store, package: str) -> KernelSource | None:
+    cached = cache.names(store, f"{package}_")
+    return cache.find(store, max(cached, key=_order)) if cached else None
 
 
 def _order(version: str) -> list[tuple[int, str]]:
@@ -98,7 +98,7 @@ def _order(version: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
 
 
-def _fetch(store: Store, package: str, version: str | None, reporter: Reporter) -> Source:
+def _fetch(store: Store, package: str, version: str | None, reporter: Reporter) -> KernelSource:
     if version is None:
         raise UserError(f"apt does not know the package {package}", hint=_HINT_INDEX)
 
@@ -115,7 +115,7 @@ def _fetch(store: Store, package: str, version: str | None, reporter: Reporter) 
         (tree,) = (path for path in folder.iterdir() if path.is_dir())
         return tree
 
-    return pristine.add(
+    return cache.add(
         store,
         f"{package}_{version}",
         label=f"{package} {version}",

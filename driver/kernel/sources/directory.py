@@ -13,14 +13,14 @@ from pathlib import Path
 
 from driver.errors import UserError
 from driver.kernel.git import foreign_git
-from driver.kernel.source import SPECS, Source, kernel_version
+from driver.kernel.sources.source import SPECS, KernelSource, kernel_version
 from driver.store import digest_of, file_digest, tree_digest
 
 # What a build inside the tree leaves behind; kbuild then refuses to build outside of it.
 _IN_TREE_BUILD = (".config", "include/config", "arch/x86/include/generated")
 
 
-def obtain(tree: Path) -> Source:
+def obtain(tree: Path) -> KernelSource:
     """The tree at ``tree`` as it stands now, uncommitted changes included.
 
     Raises :class:`UserError` when it is no kernel tree or was built in place.
@@ -38,7 +38,7 @@ def obtain(tree: Path) -> Source:
                 hint=f"Save your .config if you need it, then run: make -C {tree} mrproper",
             )
     identity, origin = _git_identity(tree) if _is_git_root(tree) else _plain_identity(tree)
-    return Source(
+    return KernelSource(
         tree=tree,
         identity=identity,
         version=version,

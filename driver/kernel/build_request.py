@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from driver.kernel import toolchain
-from driver.kernel.fragment import MACHINE, Fragment, builtin, resolve
-from driver.kernel.obtain import obtain
-from driver.kernel.series import Patch, Series, default_series, load
-from driver.kernel.source import Source
+from driver.kernel.kconfig_fragment import MACHINE, Fragment, builtin, resolve
+from driver.kernel.series import Patch, PatchSeries, default_series, load
+from driver.kernel.sources.source import KernelSource
+from driver.kernel.sources.spec import obtain
 from driver.project import Project
 from driver.report import Reporter
 from driver.store import Store, digest_of
@@ -24,11 +24,11 @@ OPTIONS_OFF = "options-off"
 
 
 @dataclass(frozen=True)
-class Request:
+class BuildRequest:
     """A source, a series on it, a configuration, a compiler."""
 
-    source: Source
-    series: Series
+    source: KernelSource
+    series: PatchSeries
     variant: str | None
     fragments: tuple[Fragment, ...]
     compiler: Mapping[str, str]
@@ -98,7 +98,7 @@ def make_request(
     series: str | None,
     variant: str | None,
     reporter: Reporter,
-) -> Request:
+) -> BuildRequest:
     """Read everything the arguments of :func:`driver.kernel.build_kernel` name.
 
     Raises :class:`~driver.errors.UserError` when they do not fit together.
@@ -116,7 +116,7 @@ def make_request(
         extra = [turned_off(chosen)]
     else:
         extra = [builtin(variant)] if variant else []
-    return Request(
+    return BuildRequest(
         source=found,
         series=chosen,
         variant=variant,
@@ -127,14 +127,14 @@ def make_request(
 
 def check_names(
     project: Project, *, source: str | None, series: str | None, variant: str | None
-) -> Series:
+) -> PatchSeries:
     """The series, known to exist like the variant: a typo is told before anything is fetched."""
     if variant not in (None, OPTIONS_OFF):
         builtin(variant)
     return load(project, default_series(source) if series is None else series)
 
 
-def turned_off(series: Series) -> Fragment:
+def turned_off(series: PatchSeries) -> Fragment:
     """A fragment that takes back what the series' fragments turn on."""
     asked = resolve(series.fragments).values()
     lines = [f"# CONFIG_{one.symbol} is not set\n" for one in asked if one.value in ("y", "m")]

@@ -119,7 +119,7 @@ def test_an_interrupt_before_anything_was_copied_costs_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("driver.kernel.seed.copy_objects", interrupted)
+        patched.setattr("driver.kernel.build_reuse.copy_objects", interrupted)
         with pytest.raises(KeyboardInterrupt):
             build(tarball, "seven")
     kernel = build(tarball, "seven")

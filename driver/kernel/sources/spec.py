@@ -17,13 +17,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from driver.errors import UserError
-from driver.kernel import debian, snapshot, tarball, usertree
-from driver.kernel.source import SPECS, Source, is_directory_spec
+from driver.kernel.sources import checkout, directory, package, tarball
+from driver.kernel.sources.source import SPECS, KernelSource, is_directory_spec
 from driver.report import Reporter
 from driver.store import Store
 
 
-def obtain(store: Store, spec: str | None, base: str, reporter: Reporter) -> Source:
+def obtain(store: Store, spec: str | None, base: str, reporter: Reporter) -> KernelSource:
     """The source that ``--source`` asks for, fetched and unpacked if it is not in the cache.
 
     ``base`` ("6.12") chooses the Debian package when ``spec`` is None. Raises
@@ -31,13 +31,13 @@ def obtain(store: Store, spec: str | None, base: str, reporter: Reporter) -> Sou
     :class:`~driver.errors.HostError` for one that cannot be had.
     """
     if spec is None:
-        return debian.obtain(store, base, None, reporter)
+        return package.obtain(store, base, None, reporter)
     if not spec:  # a variable of a script that was not set; not the current directory
         raise UserError("--source is empty", hint=SPECS)
     if is_directory_spec(spec):
         tree = Path(spec).expanduser().resolve()
-        return snapshot.obtain(store, tree) or usertree.obtain(tree)
+        return checkout.obtain(store, tree) or directory.obtain(tree)
     if spec.startswith("debian:"):
         wanted, _, version = spec.removeprefix("debian:").partition("=")
-        return debian.obtain(store, wanted, version or None, reporter)
+        return package.obtain(store, wanted, version or None, reporter)
     return tarball.obtain(store, spec, reporter)

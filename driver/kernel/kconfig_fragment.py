@@ -18,7 +18,7 @@ _UNSET = re.compile(r"# CONFIG_(\w+) is not set")
 
 
 @dataclass(frozen=True)
-class Request:
+class SymbolRequest:
     """One symbol with the value asked for ("n" for off) and where that was written."""
 
     symbol: str
@@ -38,7 +38,7 @@ class Fragment:
     def read(cls, path: Path) -> Fragment:
         return cls(path.name, path.read_text(encoding="utf-8"))
 
-    def requests(self) -> list[Request]:
+    def requests(self) -> list[SymbolRequest]:
         """What the fragment asks for, in order. Raises :class:`UserError` on any other line."""
         found = []
         for number, line in enumerate(self.text.splitlines(), start=1):
@@ -46,9 +46,9 @@ class Fragment:
             match = _SET.fullmatch(stripped)
             unset = _UNSET.fullmatch(stripped)
             if match:
-                found.append(Request(match[1], match[2], self.name, number))
+                found.append(SymbolRequest(match[1], match[2], self.name, number))
             elif unset:
-                found.append(Request(unset[1], "n", self.name, number))
+                found.append(SymbolRequest(unset[1], "n", self.name, number))
             elif stripped and not stripped.startswith("#"):
                 raise UserError(
                     f"{self.name}:{number}: `{stripped}` is not a configuration line",
@@ -72,6 +72,6 @@ def variants() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.config") if path.stem != MACHINE)
 
 
-def resolve(fragments: Iterable[Fragment]) -> dict[str, Request]:
+def resolve(fragments: Iterable[Fragment]) -> dict[str, SymbolRequest]:
     """The last request for each symbol: a later fragment has the final say, as in the kernel."""
     return {request.symbol: request for part in fragments for request in part.requests()}

@@ -11,8 +11,8 @@ import urllib.request
 from pathlib import Path
 
 from driver.errors import HostError, UserError
-from driver.kernel import pristine
-from driver.kernel.source import Source
+from driver.kernel.sources import cache
+from driver.kernel.sources.source import KernelSource
 from driver.process import CommandFailed, run
 from driver.report import Reporter
 from driver.store import Store
@@ -21,11 +21,11 @@ _CHUNK = 1 << 20
 _SILENCE_SECONDS = 60  # how long a server may say nothing
 
 
-def obtain(store: Store, spec: str, reporter: Reporter) -> Source:
+def obtain(store: Store, spec: str, reporter: Reporter) -> KernelSource:
     """The tree in the tarball ``URL#sha256=HEX``, downloaded and unpacked once."""
     url, digest = parse(spec)
     name = f"tarball-{digest[:24]}"
-    found = pristine.find(store, name)
+    found = cache.find(store, name)
     if found is not None:
         return found
     label = Path(urllib.parse.urlsplit(url).path).name
@@ -50,7 +50,7 @@ def obtain(store: Store, spec: str, reporter: Reporter) -> Source:
         entries = list(folder.iterdir())
         return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
 
-    return pristine.add(
+    return cache.add(
         store,
         name,
         label=label,
