@@ -185,7 +185,7 @@ def _reach(members: Sequence[int], sizes: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True)
-class Pair:
+class DotPair:
     """One row of a comparison: the same thing before and after, in one unit."""
 
     name: str
@@ -195,7 +195,7 @@ class Pair:
 
 def pairs(
     axes: Axes,
-    rows: Sequence[Pair],
+    rows: Sequence[DotPair],
     colours: tuple[str, str],
     names: tuple[str, str],
     *,

@@ -59,7 +59,7 @@ class Points:
 
 
 @dataclass(frozen=True)
-class Series:
+class PlotSeries:
     """What theory says about one arm, and what was measured of it.
 
     ``label`` is written beside the right end of the line, with the value measured there.
@@ -100,7 +100,7 @@ def picture(made: Figure, alt: str) -> Image:
     )
 
 
-def growth_panel(axes: Axes, series: Sequence[Series], *, title: str, across: str) -> None:
+def growth_panel(axes: Axes, series: Sequence[PlotSeries], *, title: str, across: str) -> None:
     """Bytes against a doubling quantity, both axes logarithmic, theory as lines."""
     xs = sorted({x for one in series for points in one.measured for x in points.xs})
     axes.set_xscale("log", base=2)
@@ -141,7 +141,7 @@ def growth_panel(axes: Axes, series: Sequence[Series], *, title: str, across: st
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def _measured_at(series: Series, x: float) -> float:
+def _measured_at(series: PlotSeries, x: float) -> float:
     """The median of what was measured at x, or theory where nothing was."""
     found = [
         y

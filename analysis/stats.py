@@ -24,7 +24,7 @@ _RESAMPLES = 4000
 
 
 @dataclass(frozen=True)
-class Line:
+class FittedLine:
     """A least-squares line through ``points`` measured points.
 
     ``error`` is the standard error of the slope; it is None with two points, which a line always
@@ -46,7 +46,7 @@ class Line:
         return self.intercept + self.slope * x
 
 
-def fit_line(xs: Sequence[float], ys: Sequence[float]) -> Line:
+def fit_line(xs: Sequence[float], ys: Sequence[float]) -> FittedLine:
     """Raises :class:`ValueError` unless there are two different values of x."""
     if len(set(xs)) < 2:
         raise ValueError(f"a slope needs two different x values, got {sorted(set(xs))}")
@@ -57,12 +57,12 @@ def fit_line(xs: Sequence[float], ys: Sequence[float]) -> Line:
     error = None
     if len(xs) > 2:
         error = math.sqrt(math.fsum(r * r for r in residuals) / (len(xs) - 2) / spread)
-    return Line(fit.slope, fit.intercept, error, max(map(abs, residuals)), len(xs))
+    return FittedLine(fit.slope, fit.intercept, error, max(map(abs, residuals)), len(xs))
 
 
 def fit_lines(
     frame: pd.DataFrame, x: str, y: str, by: Sequence[str]
-) -> dict[tuple[Hashable, ...], Line]:
+) -> dict[tuple[Hashable, ...], FittedLine]:
     """One line per combination of the columns in ``by``."""
     return {
         tuple(key): fit_line(list(rows[x].astype(float)), list(rows[y].astype(float)))

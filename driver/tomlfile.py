@@ -6,13 +6,13 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from driver.errors import UserError
-from driver.tomllines import key_lines, nearest
 
 SYNTAX = "Mend the line; https://toml.io describes the format."
 _KEYS = "docs/reference/files.md says what each key may hold."
@@ -28,6 +28,14 @@ _WORDS = (
     (r"^Input should be ", "it should be "),
 )
 _Model = TypeVar("_Model", bound=BaseModel)
+# A key of a TOML file, as its words and indices.
+KeyPath = tuple[str | int, ...]
+_KEY_WORD = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
+_DOTTED = rf"{_KEY_WORD}(?:\s*\.\s*{_KEY_WORD})*"
+_TABLE = re.compile(rf"^\s*\[\s*({_DOTTED})\s*\]")
+_ARRAY = re.compile(rf"^\s*\[\[\s*({_DOTTED})\s*\]\]")
+_KEY = re.compile(rf"^\s*({_DOTTED})\s*=")
+_MULTILINE = re.compile(r'"""|' + "'''")
 
 
 def read(path: Path, model: type[_Model]) -> _Model:
@@ -68,3 +76,52 @@ def _mistake(path: Path, text: str, model: type[BaseModel], error: ValidationErr
         f"{place}: `{where}`: there is no such key",
         hint=f"{meant}Known keys: {', '.join(model.model_fields)}.",
     )
+
+
+def key_lines(text: str) -> Mapping[KeyPath, int]:
+    """The line (from 1) of every key and table header, by its path; array items by index.
+
+    Keys of inline tables are not found by themselves: look up the nearest path above them.
+    """
+    lines: dict[KeyPath, int] = {}
+    counts: dict[KeyPath, int] = {}
+    table: KeyPath = ()
+    inside = False
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not inside:
+            if found := _ARRAY.match(line):
+                name = _resolve(_split(found[1]), counts)
+                counts[name] = counts.get(name, -1) + 1
+                table = (*name, counts[name])
+                lines.setdefault(name, number)
+                lines[table] = number
+            elif found := _TABLE.match(line):
+                table = _resolve(_split(found[1]), counts)
+                lines[table] = number
+            elif found := _KEY.match(line):
+                lines.setdefault((*table, *_split(found[1])), number)
+        if len(_MULTILINE.findall(line)) % 2:
+            inside = not inside
+    return lines
+
+
+def nearest(lines: Mapping[KeyPath, int], path: Sequence[str | int]) -> int | None:
+    """The line of a path, or of the nearest path above it that has one."""
+    for length in range(len(path), 0, -1):
+        if (line := lines.get(tuple(path[:length]))) is not None:
+            return line
+    return None
+
+
+def _split(dotted: str) -> KeyPath:
+    return tuple(word.strip("\"'") for word in re.findall(_KEY_WORD, dotted))
+
+
+def _resolve(name: KeyPath, counts: Mapping[KeyPath, int]) -> KeyPath:
+    """A header below an array of tables means the array's latest item."""
+    resolved: KeyPath = ()
+    for word in name[:-1]:
+        resolved = (*resolved, word)
+        if resolved in counts:
+            resolved = (*resolved, counts[resolved])
+    return (*resolved, name[-1])

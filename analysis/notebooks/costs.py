@@ -218,7 +218,7 @@ for axis, frame, title in (
     (axes[1], totals, "The call and touching the rest"),
 ):
     rows = [
-        charts.Pair(label, frame.loc[phase, "off"], frame.loc[phase, "on"])
+        charts.DotPair(label, frame.loc[phase, "off"], frame.loc[phase, "on"])
         for phase, label in LABELS.items()
         if phase in frame.index
     ]

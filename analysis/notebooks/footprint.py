@@ -85,7 +85,7 @@ for axes, entry in zip(panels, entries):
     plots.growth_panel(
         axes,
         [
-            plots.Series(
+            plots.PlotSeries(
                 "not shared",
                 plots.VERMILLION,
                 lambda n, one=one: n * one,
@@ -94,7 +94,7 @@ for axes, entry in zip(panels, entries):
                     points(entry, "baseline", "off", hollow=True),
                 ],
             ),
-            plots.Series(
+            plots.PlotSeries(
                 "shared", plots.BLUE, lambda n, one=one: one, [points(entry, "patched", "on")]
             ),
         ],

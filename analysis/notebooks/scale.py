@@ -58,13 +58,13 @@ for axis, gib in zip(axes, sizes):
     plots.growth_panel(
         axis,
         [
-            plots.Series(
+            plots.PlotSeries(
                 "not shared",
                 OWN,
                 lambda n, gib=gib: n * gib * PAGE,
                 [points("own"), points("baseline", hollow=True)],
             ),
-            plots.Series("shared", SHARED, lambda n, gib=gib: gib * PAGE, [points("shared")]),
+            plots.PlotSeries("shared", SHARED, lambda n, gib=gib: gib * PAGE, [points("shared")]),
         ],
         title=f"{gib} GiB mapped by each",
         across="processes",

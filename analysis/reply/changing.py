@@ -15,7 +15,7 @@ ENTRIES = 512
 
 
 @dataclass(frozen=True)
-class Call:
+class CallCost:
     """Instructions of one call with one process, with most of them, and for each further one.
 
     ``each_plain`` is that of the unpatched kernel.
@@ -43,7 +43,7 @@ class Call:
 class Changing:
     """All calls by name and entry size, and the faults that a write-back leads to."""
 
-    calls: dict[tuple[str, str], Call]
+    calls: dict[tuple[str, str], CallCost]
     sharers: int
     faults_off: float
     faults_on: float
@@ -85,7 +85,7 @@ def changing(run: Run) -> Changing:
             return tidy.number(run, "call", phase, kernel=kernel, **levels)
 
         for phase, name in CALLS.items():
-            calls[phase, entry] = Call(
+            calls[phase, entry] = CallCost(
                 name,
                 entry,
                 value(phase, "off", least),

@@ -33,7 +33,7 @@ class Walk:
 
 
 @dataclass(frozen=True)
-class Finding:
+class LookupCost:
     """Instructions of the first access to a GiB, by how its table is found."""
 
     made: float
@@ -54,7 +54,7 @@ class Finding:
         return 1 + (self.filled - walk.alone) / walk.per_mapping
 
 
-def finding(run: Run) -> Finding:
+def finding(run: Run) -> LookupCost:
     """From a run of lookup-cost."""
     cost = tidy.at_phase(run, "value", "first-access", "attached")
     examined = tidy.change(run, "vmstat", "dax_pt_share_examined", "crowded", "attached")
@@ -68,7 +68,7 @@ def finding(run: Run) -> Finding:
         low, high = ends["value"]
         slope = (high - low) / (ends.index[1] - ends.index[0])
         walks.append(Walk(str(crowd), low, high, slope, ends["examined"].iloc[1]))
-    return Finding(
+    return LookupCost(
         made=tidy.number(run, "first-access", "attached", finder="made"),
         filled=tidy.number(run, "fill", "filled", finder="made"),
         index_least=index["value"].min(),

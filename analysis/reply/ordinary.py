@@ -26,7 +26,7 @@ MEMORY = {
 
 
 @dataclass(frozen=True)
-class Row:
+class OrdinaryCost:
     """Instructions of one operation on one kind of memory: unpatched, and differences to that.
 
     Differences are between guests of the same size; all spreads are over the sizes.
@@ -40,7 +40,7 @@ class Row:
     off_again: Spread
 
 
-def ordinary(run: Run) -> list[Row]:
+def ordinary(run: Run) -> list[OrdinaryCost]:
     """From a run of disabled-cost."""
     rows = []
     for metric, step in STEPS.items():
@@ -55,5 +55,5 @@ def ordinary(run: Run) -> list[Row]:
                 spread(list(patched[patched["sharing"] == sharing]["value"] - plain))
                 for sharing in ("off", "on", "off-again")
             ]
-            rows.append(Row(step, name, spread(list(plain)), *more))
+            rows.append(OrdinaryCost(step, name, spread(list(plain)), *more))
     return rows

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analysis import stats, tidy
-from analysis.stats import Interval, Line
+from analysis.stats import FittedLine, Interval
 from driver.results.reader import Run
 
 # What one page of PUDs spans; it is not shared.
@@ -18,8 +18,8 @@ PAGE = 4096
 class Scale:
     """Lines of bytes per GiB against processes, up to what was measured."""
 
-    own: Line
-    shared: Line
+    own: FittedLine
+    shared: FittedLine
     processes: int
     gib: int
     own_bytes: float
@@ -49,7 +49,7 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Program:
+class AlignedProgram:
     """Starts of one program that could share, by arm."""
 
     name: str
@@ -61,7 +61,7 @@ class Alignment:
     """All programs, and the different addresses that starts with sharing on were given."""
 
     starts: int
-    programs: list[Program]
+    programs: list[AlignedProgram]
     places_least: float
     places_most: float
 
@@ -120,7 +120,7 @@ def alignment(run: Run) -> Alignment:
             levels = {"program": program, "kernel": kernel, "sharing": sharing}
             aligned = tidy.number(run, "aligned", "landed", **levels)
             rates[arm] = stats.rate_interval(int(aligned), starts)
-        programs.append(Program(name, rates))
+        programs.append(AlignedProgram(name, rates))
     places = tidy.at_phase(run, "value", "places", "landed")
     on = places[(places["kernel"] == "patched") & (places["sharing"] == "on")]["value"]
     return Alignment(starts, programs, on.min(), on.max())

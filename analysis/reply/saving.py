@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from analysis import stats, tidy
-from analysis.stats import Line
+from analysis.stats import FittedLine
 from driver.results.reader import Run
 
 NAMES = {"2M": "2 MiB", "4K": "4 KiB"}
@@ -18,8 +18,8 @@ class Tables:
     """Page tables by entry size: lines of bytes per GiB against processes."""
 
     entry: str
-    own: Line
-    shared: Line
+    own: FittedLine
+    shared: FittedLine
 
     @property
     def name(self) -> str:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from analysis.load import ROOT
 from driver.results.reader import Run
+from driver.validity import Accelerator
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PredictionVerdict:
     """One prediction: its claim, whether it holds, on how many subjects, and what was learnt."""
 
     experiment: str
@@ -23,7 +24,7 @@ class Verdict:
     finding: str
 
 
-def verdicts(run: Run) -> list[Verdict]:
+def verdicts(run: Run) -> list[PredictionVerdict]:
     """The predictions of a run's own experiment text, judged by the run's checks.
 
     Refuted by one counter-example, confirmed if all that could be asked hold, else undecided. What
@@ -43,7 +44,7 @@ def verdicts(run: Run) -> list[Verdict]:
             verdict = "confirmed" if asked and set(asked) == {"holds"} else "undecided"
         finding = findings.get((prediction["name"], prediction["claim"]), "")
         found.append(
-            Verdict(
+            PredictionVerdict(
                 experiment=run.manifest.experiment.name,
                 claim=prediction["claim"],
                 verdict=verdict,
@@ -66,8 +67,8 @@ def command(run: Run) -> str:
     if options.repeat:
         words += ["--repeat", str(options.repeat)]
     wanted = tomllib.loads(run.manifest.experiment.text).get("accelerator", "auto")
-    used = run.manifest.accelerator.value
+    used = run.manifest.accelerator
     # What `auto` chooses is up to the host; what is counted is the same under either choice.
-    if wanted not in ("auto", used):
-        words += ["--accel", used]
+    if wanted != "auto" and Accelerator(wanted) is not used:
+        words += ["--accel", used.value]
     return shlex.join(words)

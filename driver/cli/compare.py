@@ -10,7 +10,7 @@ import typer
 from driver.cli import complete, runs
 
 if TYPE_CHECKING:
-    from driver.compare.condition import Finding
+    from driver.compare.condition import ConditionMet
     from driver.errors import CheckFailed
 
 # An interval that is always right says nothing, and one that is right half of the time likewise.
@@ -74,7 +74,7 @@ def compare(
     from driver.compare import export  # noqa: PLC0415
     from driver.compare.comparison import compare_runs  # noqa: PLC0415
     from driver.compare.condition import findings, parse  # noqa: PLC0415
-    from driver.experiment.reading import read_conclusion  # noqa: PLC0415
+    from driver.experiment.lifecycle import read_conclusion  # noqa: PLC0415
 
     conditions = [parse(text) for text in fail_on or []]
     comparison = compare_runs(
@@ -91,7 +91,7 @@ def compare(
         raise _failed(found, len(conditions))
 
 
-def _failed(found: list[Finding], asked: int) -> CheckFailed:
+def _failed(found: list[ConditionMet], asked: int) -> CheckFailed:
     from driver.compare.numbers import describe  # noqa: PLC0415
     from driver.errors import CheckFailed  # noqa: PLC0415
 

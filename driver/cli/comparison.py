@@ -10,10 +10,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from driver.compare.comparison import Comparison, Row
-from driver.compare.difference import LEAST_REPEATS, Basis, Difference, Outcome
+from driver.compare.comparison import ComparedRow, Comparison
+from driver.compare.difference import LEAST_REPEATS, Basis, Change, Difference
 from driver.compare.numbers import describe
-from driver.words import percent, quantity, signed
+from driver.text import percent, quantity, signed
 
 # More changed rows of one number say no more than the largest; --all shows them.
 _MOST_CHANGES = 8
@@ -51,19 +51,19 @@ def _circumstances(comparison: Comparison) -> Table:
     return table
 
 
-def _arms(rows: Sequence[Row]) -> Table:
+def _arms(rows: Sequence[ComparedRow]) -> Table:
     table = _table("", "equal", "changed", "unclear", "largest change")
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     for name, mine in _by_name(rows).items():
         table.add_row(Text.assemble((name, "bold"), f", in {mine[0].quantity.unit}"))
-        arms: dict[str, list[Row]] = {}
+        arms: dict[str, list[ComparedRow]] = {}
         for row in mine:
             arms.setdefault(describe(row.arm), []).append(row)
         for arm, members in arms.items():
             outcomes = [row.outcome for row in members]
-            equal = sum(outcome in (Outcome.EQUAL, Outcome.UNSEEN) for outcome in outcomes)
-            changed = outcomes.count(Outcome.CHANGED)
+            equal = sum(outcome in (Change.EQUAL, Change.UNSEEN) for outcome in outcomes)
+            changed = outcomes.count(Change.CHANGED)
             unclear = len(members) - equal - changed
             largest = next((row.difference for row in _of_interest(members)), None)
             table.add_row(
@@ -76,7 +76,7 @@ def _arms(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _changes(rows: Sequence[Row], most: int | None) -> Table:
+def _changes(rows: Sequence[ComparedRow], most: int | None) -> Table:
     factors = [name for name, _ in (*rows[0].arm, *rows[0].place)]
     table = _table(*factors, "A", "B", "change", "")
     for column in table.columns[len(factors) : -1]:
@@ -92,7 +92,7 @@ def _changes(rows: Sequence[Row], most: int | None) -> Table:
             quantity(found.first, ""),
             quantity(found.second, ""),
             _change(found),
-            Text(_told(found), style="yellow" if row.outcome == Outcome.CHANGED else ""),
+            Text(_told(found), style="yellow" if row.outcome == Change.CHANGED else ""),
         )
     if most is not None and len(rows) > most:
         table.caption = f"and {len(rows) - most} more; --all shows them"
@@ -110,25 +110,25 @@ def _told(found: Difference) -> str:
         if not found.first:
             return f"{found.outcome}\n{low:+,.4g} to {high:+,.4g}"
         return f"{found.outcome}\n{percent(found.relative(low))} to {percent(found.relative(high))}"
-    once = found.basis is Basis.SINGLE and found.outcome is Outcome.CHANGED
+    once = found.basis is Basis.SINGLE and found.outcome is Change.CHANGED
     return f"{found.outcome}{', taken once' if once else ''}"
 
 
-def _by_name(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
+def _by_name(rows: Sequence[ComparedRow]) -> dict[str, list[ComparedRow]]:
+    groups: dict[str, list[ComparedRow]] = {}
     for row in rows:
         groups.setdefault(row.quantity.name, []).append(row)
     return groups
 
 
-def _of_interest(rows: Sequence[Row]) -> list[Row]:
+def _of_interest(rows: Sequence[ComparedRow]) -> list[ComparedRow]:
     """What changed, the largest relative change first; then what could not be compared."""
     changed = [
         (-abs(row.difference.relative()), index)
         for index, row in enumerate(rows)
-        if row.difference is not None and row.outcome == Outcome.CHANGED
+        if row.difference is not None and row.outcome == Change.CHANGED
     ]
-    unclear = [row for row in rows if row.outcome in (Outcome.UNDECIDED, "no value")]
+    unclear = [row for row in rows if row.outcome in (Change.UNDECIDED, "no value")]
     return [*(rows[index] for _, index in sorted(changed)), *unclear]
 
 
@@ -136,7 +136,7 @@ def _last_lines(comparison: Comparison) -> Text:
     rows = comparison.rows
     told = ", ".join(
         f"{comparison.count(outcome)} {outcome}"
-        for outcome in (*Outcome, "no value")
+        for outcome in (*Change, "no value")
         if comparison.count(outcome)
     )
     lines = [f"{len(rows)} numbers compared: {told}" if rows else "no number could be compared"]
@@ -149,14 +149,14 @@ def _last_lines(comparison: Comparison) -> Text:
             f"{intervals * (1 - comparison.confidence):.1f} show a change by chance alone"
         )
     once = sum(
-        found.basis is Basis.SINGLE and found.outcome is Outcome.CHANGED for found in differences
+        found.basis is Basis.SINGLE and found.outcome is Change.CHANGED for found in differences
     )
     if once:
         lines.append(
             f"{once} of the changed ones were measured once in a run: to tell a change from "
             f"noise, run with --repeat {LEAST_REPEATS} or more"
         )
-    if comparison.count(Outcome.UNDECIDED):
+    if comparison.count(Change.UNDECIDED):
         lines.append(
             f"an undecided number varies and has too few repeats: run with --repeat "
             f"{LEAST_REPEATS} or more"

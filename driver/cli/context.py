@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from driver.errors import UserError
+from driver.progress import Reporter, open_reporter
 from driver.project import Project
-from driver.report import Reporter, open_reporter
 from driver.store import Store
 
 if TYPE_CHECKING:

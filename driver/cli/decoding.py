@@ -25,7 +25,7 @@ def decode_trial(
     text: str, manifest: ManifestV1, experiment: Experiment, factors: Mapping[str, Level]
 ) -> Decoded:
     """Add source lines to what a trial's guest printed; what cannot be told is said, not raised."""
-    from driver.report import SilentReporter  # noqa: PLC0415
+    from driver.progress import SilentReporter  # noqa: PLC0415
 
     if not has_trace(text):
         return Decoded(text, "")

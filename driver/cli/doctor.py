@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from driver.doctor import Finding
     from driver.doctor.systems import System
 
-_MARKS = {"ok": ("ok", "32"), "note": ("note", "33"), "lack": ("LACK", "1;31")}
+_MARKS = {"ok": ("ok", "32"), "note": ("note", "33"), "missing": ("MISSING", "1;31")}
 
 
 def doctor(
@@ -32,12 +32,12 @@ def doctor(
     KVM. KVM is believed only when a guest boots and computes under it, which takes a built kernel;
     nothing is built for it.
     """
-    from driver.doctor import Verdict, examine  # noqa: PLC0415  (rich and pydantic: 0.2 s)
+    from driver.doctor import CheckStatus, examine  # noqa: PLC0415  (rich and pydantic: 0.2 s)
     from driver.doctor.systems import detect  # noqa: PLC0415
 
     with context.reporting(silent=as_json) as reporter:
         findings = examine(context.store(reporter), reporter)
-    lacking = [found for found in findings if found.verdict is Verdict.LACK]
+    lacking = [found for found in findings if found.verdict is CheckStatus.MISSING]
     system = detect()
     if as_json:
         shown = {
@@ -69,22 +69,22 @@ def _print(findings: Sequence[Finding], system: System | None) -> None:
             typer.echo(context.style(area, "1"))
         mark, code = _MARKS[found.verdict.value]
         shown = found.found + (f"  ({found.purpose})" if found.purpose else "")
-        typer.echo(f"  {context.style(f'{mark:<4}', code)}  {found.name:<{widest}}  {shown}")
+        typer.echo(f"  {context.style(f'{mark:<7}', code)}  {found.name:<{widest}}  {shown}")
         commands = set(found.remedy.values())
         if len(commands) == 1:
-            typer.echo(f"        {commands.pop()}")
+            typer.echo(f"           {commands.pop()}")
         elif system is not None and system in found.remedy:
-            typer.echo(f"        {found.remedy[system]}")
+            typer.echo(f"           {found.remedy[system]}")
         else:
             for each, command in found.remedy.items():
-                typer.echo(f"        {TITLES[each]}: {command}")
+                typer.echo(f"           {TITLES[each]}: {command}")
 
 
 def _hint(findings: Sequence[Finding], system: System | None) -> str:
-    from driver.doctor import Verdict  # noqa: PLC0415
+    from driver.doctor import CheckStatus  # noqa: PLC0415
     from driver.doctor.examination import one_command  # noqa: PLC0415
 
-    command = one_command(findings, system, Verdict.LACK) if system else None
+    command = one_command(findings, system, CheckStatus.MISSING) if system else None
     return f"All tools at once: {command}" if command else "The command for each is beside it."
 
 

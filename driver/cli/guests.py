@@ -16,8 +16,8 @@ from driver.guest.template import Template, Templates
 from driver.image import build_image, recipe
 from driver.kernel import build_kernel, kconfig_fragment, series
 from driver.kernel.build_request import OPTIONS_OFF
+from driver.progress import Reporter
 from driver.project import Project
-from driver.report import Reporter
 from driver.results.manifest import GuestRecord
 from driver.store import Store
 from driver.validity import Accelerator, Validity

@@ -23,7 +23,7 @@ import typer.main
 from driver import __version__
 from driver.cli import context, settings
 from driver.errors import DriverError, HostError, UserError
-from driver.interrupt import Told, orderly
+from driver.signals import StopSignal, raise_on_signals
 from driver.store import Store
 
 app = typer.Typer(
@@ -101,7 +101,7 @@ def _defaults(arguments: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _obey(arguments: Sequence[str], told: Told) -> object:
+def _obey(arguments: Sequence[str], told: StopSignal) -> object:
     """Run one command; what it returns, if anything, is an exit status."""
     defaults = _defaults(arguments)
     status = command()(
@@ -115,7 +115,7 @@ def _obey(arguments: Sequence[str], told: Told) -> object:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script; always leaves through :class:`SystemExit`."""
     words = sys.argv[1:] if arguments is None else arguments
-    with orderly() as told:
+    with raise_on_signals() as told:
         try:
             status = _obey(words, told)
         except typer.TyperException as error:

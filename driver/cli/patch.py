@@ -13,7 +13,7 @@ import typer
 
 from driver.cli import complete, context
 from driver.errors import CheckFailed, UserError
-from driver.words import counted
+from driver.text import counted
 
 if TYPE_CHECKING:
     from driver.kernel.checkout import Checkout
@@ -70,7 +70,7 @@ def checkout(
     They are on the tag `base`. Edit and commit there as in any kernel tree; `driver build --source
     DIR` builds it as it stands.
     """
-    from driver.kernel import checkout  # noqa: PLC0415  (pydantic: 0.2 s)
+    from driver.kernel import clone  # noqa: PLC0415  (pydantic: 0.2 s)
     from driver.kernel.series import default_series, load  # noqa: PLC0415
     from driver.kernel.sources.source import is_directory_spec  # noqa: PLC0415
     from driver.kernel.sources.spec import obtain  # noqa: PLC0415
@@ -79,11 +79,11 @@ def checkout(
     chosen = load(project, default_series(None) if series is None else series)
     if base is not None and is_directory_spec(base):
         base = f"debian:{base}"
-    target = (folder or Path(checkout.default_folder(chosen))).expanduser().resolve()
+    target = (folder or Path(clone.default_folder(chosen))).expanduser().resolve()
     with context.reporting() as reporter:
         store = context.store(reporter)
         source = obtain(store, base, chosen.base, reporter)
-        made = checkout.make(
+        made = clone.make(
             store, project, series=chosen, source=source, folder=target, reporter=reporter
         )
     patches = counted(len(chosen.patches), "patch")

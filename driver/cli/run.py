@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from driver.experiment.load import Definition
     from driver.experiment.plan import Trial
     from driver.guest.accel import Choice, Requested
-    from driver.report import Reporter
+    from driver.progress import Reporter
     from driver.results.directory import RunDirectory
     from driver.results.manifest import ManifestV1, Options
 
@@ -273,7 +273,7 @@ def _levels(only: Sequence[str]) -> dict[str, list[str]]:
 def _print_plan(definition: Definition, plan: Sequence[Trial], options: Options) -> None:
     from driver.experiment.estimate import estimate  # noqa: PLC0415
     from driver.experiment.plan import guests  # noqa: PLC0415
-    from driver.words import counted  # noqa: PLC0415
+    from driver.text import counted  # noqa: PLC0415
 
     kinds = guests(plan)
     seconds = estimate(context.project().results, definition.name, plan, options.jobs)

@@ -65,7 +65,7 @@ def show(
     It is judged anew from its files. Exits like the run did, and with 130 if it is not finished.
     """
     from driver.experiment import lifecycle  # noqa: PLC0415
-    from driver.experiment.reading import read_conclusion  # noqa: PLC0415
+    from driver.experiment.lifecycle import read_conclusion  # noqa: PLC0415
 
     run = find(name)
     if rebuild:

@@ -128,8 +128,11 @@ def _by_parameter(command: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mistake(path: Path, text: str, model: type[BaseModel], error: ValidationError) -> UserError:
     """The one mistake to tell: an unknown key first."""
-    from driver.tomlfile import in_words  # noqa: PLC0415
-    from driver.tomllines import key_lines, nearest  # noqa: PLC0415
+    from driver.tomlfile import (  # noqa: PLC0415
+        in_words,
+        key_lines,
+        nearest,
+    )
 
     items = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     where = tuple(items[0]["loc"])

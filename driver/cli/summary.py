@@ -14,9 +14,9 @@ from rich.text import Text
 from driver.experiment.definition import Experiment, Fit, Overview
 from driver.experiment.lifecycle import Conclusion
 from driver.experiment.measured import MeasuredTrial, measured_trials
-from driver.experiment.overviews import grid, order
-from driver.experiment.verdicts import CONFIRMED, FAILS, HOLDS, REFUTED, Row
-from driver.words import quantity
+from driver.experiment.summary import grid, order
+from driver.experiment.verdicts import CONFIRMED, FAILS, HOLDS, REFUTED, CheckRow
+from driver.text import quantity
 
 # More failing rows of one check say no more than these do; all of them are in checks.csv.
 _FAILURES_OF_A_CHECK = 6
@@ -81,7 +81,7 @@ def _table(*, roomy: bool = True) -> Table:
     )
 
 
-def _fit(fit: Fit, rows: Sequence[Row]) -> Table:
+def _fit(fit: Fit, rows: Sequence[CheckRow]) -> Table:
     table = _table()
     for name in fit.by:
         table.add_column(name)
@@ -111,7 +111,7 @@ def _predictions(experiment: Experiment, verdicts: dict[str, str]) -> Table:
     return table
 
 
-def _failures(rows: Sequence[Row]) -> Table:
+def _failures(rows: Sequence[CheckRow]) -> Table:
     table = _table()
     for heading in ("check", "where", "measured", "expected", "allowed difference"):
         table.add_column(heading, overflow="fold")

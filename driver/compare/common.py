@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from driver.compare.numbers import Cell, Numbers, Quantity, describe, level_text, numbers
+from driver.compare.numbers import Cell, Quantity, RunNumbers, describe, level_text, numbers
 from driver.errors import UserError
 from driver.experiment.lifecycle import Conclusion
 from driver.results.manifest import ManifestV1
 from driver.results.schema import OK
+from driver.text import counted
 from driver.validity import Accelerator
-from driver.words import counted
 
 # More examples than these say no more.
 _EXAMPLES = 3
@@ -28,7 +28,7 @@ class Circumstance:
     second: str
 
 
-def matched(first: Conclusion, second: Conclusion) -> tuple[Numbers, Numbers, list[str]]:
+def matched(first: Conclusion, second: Conclusion) -> tuple[RunNumbers, RunNumbers, list[str]]:
     """The numbers of both runs in terms of the factors they share, and remarks on the others.
 
     A factor only one run has is dropped if it has one level there. Raises :class:`UserError` for
@@ -55,7 +55,7 @@ def matched(first: Conclusion, second: Conclusion) -> tuple[Numbers, Numbers, li
     return numbers(first, factors), numbers(second, factors), remarks
 
 
-def common_quantities(first: Numbers, second: Numbers) -> tuple[list[Quantity], list[str]]:
+def common_quantities(first: RunNumbers, second: RunNumbers) -> tuple[list[Quantity], list[str]]:
     """What both runs compute alike, and remarks on what they do not."""
     shared, remarks = [], []
     for name, quantity in first.quantities.items():
@@ -74,7 +74,7 @@ def common_quantities(first: Numbers, second: Numbers) -> tuple[list[Quantity], 
     return shared, remarks
 
 
-def common_cells(first: Numbers, second: Numbers) -> tuple[list[Cell], list[str]]:
+def common_cells(first: RunNumbers, second: RunNumbers) -> tuple[list[Cell], list[str]]:
     """The combinations of levels both runs planned, and remarks on those only one did."""
     remarks = []
     for label, mine, other in (("A", first, second), ("B", second, first)):
@@ -87,7 +87,7 @@ def common_cells(first: Numbers, second: Numbers) -> tuple[list[Cell], list[str]
     return [cell for cell in first.trials if cell in second.trials], remarks
 
 
-def missing_results(label: str, found: Numbers) -> Iterator[str]:
+def missing_results(label: str, found: RunNumbers) -> Iterator[str]:
     """Trials that were planned and have no result."""
     table = found.conclusion.run.trials
     bad = table[table["verdict"] != OK]
@@ -155,7 +155,7 @@ def _first_difference(mine: Quantity, other: Quantity) -> str:
     return "by other metrics"
 
 
-def _examples(alone: list[Cell], other: Numbers) -> str:
+def _examples(alone: list[Cell], other: RunNumbers) -> str:
     """Levels the other run lacks altogether, or else the first few combinations."""
     known = {item for cell in other.trials for item in cell}
     levels = dict.fromkeys(item for cell in alone for item in cell if item not in known)

@@ -16,7 +16,7 @@ from driver.compare.common import (
     why_no_costs,
 )
 from driver.compare.difference import CONFIDENCE, Difference, compare
-from driver.compare.numbers import Cell, Numbers, Quantity
+from driver.compare.numbers import Cell, Quantity, RunNumbers
 from driver.experiment.lifecycle import Conclusion
 from driver.validity import Accelerator
 
@@ -30,7 +30,7 @@ _EXACT_BUT = (
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedRow:
     """One number of both runs.
 
     ``arm`` are the levels of the factors that are compared, ``place`` those of the factors that
@@ -60,7 +60,7 @@ class Comparison:
     first: Conclusion
     second: Conclusion
     confidence: float
-    rows: list[Row]
+    rows: list[ComparedRow]
     refused: dict[str, str]
     apart: list[str]
     notes: list[str]
@@ -110,12 +110,12 @@ def compare_runs(
 class _Pair:
     """Two runs reduced to the combinations of levels both planned."""
 
-    first: Numbers
-    second: Numbers
+    first: RunNumbers
+    second: RunNumbers
     repeatable: bool
     confidence: float
 
-    def rows(self, quantity: Quantity) -> Iterator[Row]:
+    def rows(self, quantity: Quantity) -> Iterator[ComparedRow]:
         """One row for each cell in which at least one of the runs has a value."""
         factors = self.first.conclusion.experiment.factors
         for cell in self.first.cells(quantity):
@@ -129,7 +129,7 @@ class _Pair:
                 difference = self._difference(quantity, cell) if all(has) else None
                 if all(has) and difference is None:
                     lacking = "A and B"
-                yield Row(quantity, arm, place, difference, lacking)
+                yield ComparedRow(quantity, arm, place, difference, lacking)
 
     def _difference(self, quantity: Quantity, cell: Cell) -> Difference | None:
         """None if what both have finished is too little: a slope needs two common points."""

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from driver.compare.comparison import Comparison, Row
-from driver.compare.difference import Basis, Difference, Outcome
+from driver.compare.comparison import ComparedRow, Comparison
+from driver.compare.difference import Basis, Change, Difference
 from driver.errors import UserError
 
 _EXAMPLE = "For example 'growth>1%', 'growth<-1%', 'growth>4096' or 'growth!=0'."
@@ -40,7 +40,7 @@ class Condition:
     limit: float
     relative: bool
 
-    def met_by(self, row: Row) -> bool:
+    def met_by(self, row: ComparedRow) -> bool:
         """Whether a row is a reason to fail."""
         if not fnmatchcase(row.quantity.name, self.name):
             return False
@@ -48,7 +48,7 @@ class Condition:
             return row.lacking != "A"  # new in B: nothing can have become worse
         difference = row.difference
         if self.relation == "!=":
-            return difference.outcome in (Outcome.CHANGED, Outcome.UNDECIDED)
+            return difference.outcome in (Change.CHANGED, Change.UNDECIDED)
         return all(self._beyond(difference, change) for change in _bounds(difference))
 
     def _beyond(self, difference: Difference, change: float) -> bool:
@@ -57,11 +57,11 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ConditionMet:
     """A condition that is met, and the rows that meet it."""
 
     condition: Condition
-    rows: list[Row]
+    rows: list[ComparedRow]
 
 
 def parse(text: str) -> Condition:
@@ -78,7 +78,7 @@ def parse(text: str) -> Condition:
     return Condition(text.strip(), found["name"], found["relation"], limit, relative)
 
 
-def findings(comparison: Comparison, conditions: Sequence[Condition]) -> list[Finding]:
+def findings(comparison: Comparison, conditions: Sequence[Condition]) -> list[ConditionMet]:
     """The conditions that are met.
 
     Raises :class:`UserError` for a condition about nothing: a name that neither run has, a cost
@@ -87,7 +87,7 @@ def findings(comparison: Comparison, conditions: Sequence[Condition]) -> list[Fi
     for condition in conditions:
         _check(comparison, condition)
     met = (
-        Finding(condition, [row for row in comparison.rows if condition.met_by(row)])
+        ConditionMet(condition, [row for row in comparison.rows if condition.met_by(row)])
         for condition in conditions
     )
     return [finding for finding in met if finding.rows]

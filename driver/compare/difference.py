@@ -43,7 +43,7 @@ class Basis(StrEnum):
     FEW = "few"  # numbers that vary, too few of them for an interval
 
 
-class Outcome(StrEnum):
+class Change(StrEnum):
     """What became of a number between the first run and the second."""
 
     EQUAL = "equal"
@@ -73,7 +73,7 @@ class Stratum:
 
 
 @dataclass(frozen=True)
-class Sample:
+class RepeatedValue:
     """What estimates one number: a weighted sum of means.
 
     A metric is one stratum of weight 1; a slope is one stratum for each point of its line.
@@ -82,7 +82,7 @@ class Sample:
     strata: tuple[Stratum, ...]
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Sample:
+    def of(cls, values: Sequence[float]) -> RepeatedValue:
         """Repeats of one and the same number."""
         return cls((Stratum(Fraction(1), tuple(values)),))
 
@@ -111,7 +111,7 @@ class Difference:
     first: float
     second: float
     basis: Basis
-    outcome: Outcome
+    outcome: Change
     low: float | None = None
     high: float | None = None
 
@@ -131,7 +131,12 @@ class Difference:
 
 
 def compare(
-    first: Sample, second: Sample, *, repeatable: bool, countable: bool, confidence: float
+    first: RepeatedValue,
+    second: RepeatedValue,
+    *,
+    repeatable: bool,
+    countable: bool,
+    confidence: float,
 ) -> Difference:
     """Hold the second sample against the first.
 
@@ -147,16 +152,16 @@ def compare(
             a,
             a if same else b,  # what differs by rounding alone does not differ
             Basis.SINGLE if taken_once else Basis.EXACT,
-            Outcome.EQUAL if same else Outcome.CHANGED,
+            Change.EQUAL if same else Change.CHANGED,
         )
     if repeats < LEAST_REPEATS:
-        return Difference(a, b, Basis.FEW, Outcome.UNDECIDED)
+        return Difference(a, b, Basis.FEW, Change.UNDECIDED)
     low, high = interval(first, second, confidence)
-    outcome = Outcome.UNSEEN if low <= 0 <= high else Outcome.CHANGED
+    outcome = Change.UNSEEN if low <= 0 <= high else Change.CHANGED
     return Difference(a, b, Basis.INTERVAL, outcome, low, high)
 
 
-def interval(first: Sample, second: Sample, confidence: float) -> tuple[float, float]:
+def interval(first: RepeatedValue, second: RepeatedValue, confidence: float) -> tuple[float, float]:
     """The bounds of the second estimate less the first; see the module's text.
 
     A sample whose values agree has no spread and needs no resampling.
@@ -193,7 +198,7 @@ def student_quantile(probability: float, freedom: float) -> float:
     return z + math.fsum(term / freedom**power for power, term in enumerate(terms, start=1))
 
 
-def _resampled(sample: Sample, random: np.random.Generator) -> npt.NDArray[np.float64]:
+def _resampled(sample: RepeatedValue, random: np.random.Generator) -> npt.NDArray[np.float64]:
     """What the estimate would be if the repeats had come out otherwise, many times."""
     total = np.zeros(_RESAMPLES)
     for stratum in sample.strata:

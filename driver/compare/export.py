@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from driver.compare.comparison import Comparison, Row
-from driver.compare.condition import Finding
+from driver.compare.comparison import ComparedRow, Comparison
+from driver.compare.condition import ConditionMet
 
 # After these come the factors.
 COLUMNS = (
@@ -24,7 +24,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def as_json(comparison: Comparison, findings: Sequence[Finding]) -> str:
+def as_json(comparison: Comparison, findings: Sequence[ConditionMet]) -> str:
     """One object: the two runs, every row, and what could not be compared and why."""
     return json.dumps(
         {
@@ -70,7 +70,7 @@ def as_csv(comparison: Comparison) -> str:
     return buffer.getvalue()
 
 
-def _numbers(row: Row) -> dict[str, Any]:
+def _numbers(row: ComparedRow) -> dict[str, Any]:
     found = row.difference
     return {
         "metric": row.quantity.name,

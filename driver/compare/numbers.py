@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from statistics import fmean
 
-from driver.compare.difference import Sample, Stratum
+from driver.compare.difference import RepeatedValue, Stratum
 from driver.experiment import expression
 from driver.experiment.definition import Assertion, Experiment, Fit, Level, Prediction
 from driver.experiment.expression import ExpressionError, NoData
@@ -50,14 +50,14 @@ class Quantity:
 
 
 @dataclass(frozen=True)
-class Numbers:
+class RunNumbers:
     """What one run measured. ``trials`` holds the finished ones of each planned cell."""
 
     conclusion: Conclusion
     quantities: Mapping[str, Quantity]
     trials: Mapping[Cell, Sequence[MeasuredTrial]]
 
-    def limited_to(self, cells: Collection[Cell]) -> Numbers:
+    def limited_to(self, cells: Collection[Cell]) -> RunNumbers:
         """The same run, as if only these combinations of levels had been planned."""
         return replace(
             self, trials={cell: found for cell, found in self.trials.items() if cell in cells}
@@ -67,7 +67,7 @@ class Numbers:
         """The cells a quantity has a number in, measured or not, in plan order."""
         return list(dict.fromkeys(_narrow(cell, quantity.by) for cell in self.trials))
 
-    def sample(self, quantity: Quantity, cell: Cell) -> Sample | None:
+    def sample(self, quantity: Quantity, cell: Cell) -> RepeatedValue | None:
         """The measured values; None where there are none (or no line through them)."""
         members = {
             key: trials for key, trials in self.trials.items() if _narrow(key, quantity.by) == cell
@@ -75,10 +75,10 @@ class Numbers:
         if quantity.against is not None:
             return _slope(quantity, quantity.against, members)
         values = [value for trials in members.values() for value in _values(quantity, trials)]
-        return Sample.of(values) if values else None
+        return RepeatedValue.of(values) if values else None
 
 
-def numbers(conclusion: Conclusion, factors: tuple[str, ...]) -> Numbers:
+def numbers(conclusion: Conclusion, factors: tuple[str, ...]) -> RunNumbers:
     """Collect the numbers of a run, its cells being combinations of levels of ``factors``."""
     experiment = conclusion.experiment
     trials: dict[Cell, list[MeasuredTrial]] = {
@@ -87,7 +87,7 @@ def numbers(conclusion: Conclusion, factors: tuple[str, ...]) -> Numbers:
     for trial in measured_trials(conclusion.run, experiment.metrics):
         trials[cell_of(trial.factors, factors)].append(trial)
     found = {item.name: item for item in _quantities(experiment, factors)}
-    return Numbers(conclusion, found, trials)
+    return RunNumbers(conclusion, found, trials)
 
 
 def cell_of(levels: Mapping[str, Level], factors: Sequence[str]) -> Cell:
@@ -143,7 +143,7 @@ def _values(quantity: Quantity, trials: Sequence[MeasuredTrial]) -> Iterator[flo
 
 def _slope(
     quantity: Quantity, against: str, members: Mapping[Cell, Sequence[MeasuredTrial]]
-) -> Sample | None:
+) -> RepeatedValue | None:
     """The least-squares line through the means of the cells, as weights of those means."""
     points: list[tuple[Fraction, tuple[float, ...]]] = []
     for trials in members.values():
@@ -159,4 +159,4 @@ def _slope(
     spread = sum(((x - middle) ** 2 for x, _ in points), Fraction())
     if spread == 0:
         return None
-    return Sample(tuple(Stratum((x - middle) / spread, ys) for x, ys in points))
+    return RepeatedValue(tuple(Stratum((x - middle) / spread, ys) for x, ys in points))

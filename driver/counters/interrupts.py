@@ -13,7 +13,7 @@ loaded on when it is flushed is up to the scheduler, and thus repeats only in an
 
 from __future__ import annotations
 
-from driver.counters.source import Reading, Scope, Source, UnreadableSource
+from driver.counters.source import CounterSource, Reading, Scope, UnreadableSource
 
 
 def parse(text: str) -> list[Reading]:
@@ -37,7 +37,7 @@ def parse(text: str) -> list[Reading]:
     return readings
 
 
-SOURCE = Source(
+SOURCE = CounterSource(
     name="interrupts",
     path="/proc/interrupts",
     scope=Scope.SYSTEM,

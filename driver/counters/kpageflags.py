@@ -13,7 +13,7 @@ Valid under every accelerator.
 
 from __future__ import annotations
 
-from driver.counters.source import Reading, Scope, Source, UnreadableSource
+from driver.counters.source import CounterSource, Reading, Scope, UnreadableSource
 
 
 def parse(text: str) -> list[Reading]:
@@ -29,7 +29,7 @@ def parse(text: str) -> list[Reading]:
     return readings
 
 
-SOURCE = Source(
+SOURCE = CounterSource(
     name="kpageflags",
     path="kpageflags",
     scope=Scope.SYSTEM,

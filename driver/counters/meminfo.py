@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from driver.counters.source import (
     FOLD_STATISTICS,
+    CounterSource,
     Reading,
     Scope,
-    Source,
     UnreadableSource,
     kib_to_bytes,
 )
@@ -38,7 +38,7 @@ def parse(text: str) -> list[Reading]:
     return readings
 
 
-SOURCE = Source(
+SOURCE = CounterSource(
     name="meminfo",
     path="/proc/meminfo",
     scope=Scope.SYSTEM,

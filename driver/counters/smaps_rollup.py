@@ -10,7 +10,7 @@ it only where it is the question.
 
 from __future__ import annotations
 
-from driver.counters.source import Reading, Scope, Source, UnreadableSource, kib_to_bytes
+from driver.counters.source import CounterSource, Reading, Scope, UnreadableSource, kib_to_bytes
 
 
 def parse(text: str) -> list[Reading]:
@@ -27,7 +27,7 @@ def parse(text: str) -> list[Reading]:
     return readings
 
 
-SOURCE = Source(
+SOURCE = CounterSource(
     name="smaps_rollup",
     path="smaps_rollup",
     scope=Scope.PROCESS,

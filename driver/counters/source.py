@@ -43,7 +43,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Source:
+class CounterSource:
     """A kind of text the guest agent can copy, or of values a workload can report.
 
     ``path`` is what the agent is asked for: an absolute path, one of its built-in sources, or

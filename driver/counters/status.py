@@ -12,7 +12,7 @@ unless the run is exact.
 
 from __future__ import annotations
 
-from driver.counters.source import Reading, Scope, Source, UnreadableSource, kib_to_bytes
+from driver.counters.source import CounterSource, Reading, Scope, UnreadableSource, kib_to_bytes
 
 _PLAIN = {
     "Threads": "threads",
@@ -36,7 +36,7 @@ def parse(text: str) -> list[Reading]:
     return readings
 
 
-SOURCE = Source(
+SOURCE = CounterSource(
     name="status",
     path="status",
     scope=Scope.PROCESS,

@@ -11,7 +11,7 @@ under ``exact`` only as a number of instructions, into which the results layer c
 
 from __future__ import annotations
 
-from driver.counters.source import Reading, Scope, Source, UnreadableSource
+from driver.counters.source import CounterSource, Reading, Scope, UnreadableSource
 
 
 def parse(text: str) -> list[Reading]:
@@ -21,7 +21,7 @@ def parse(text: str) -> list[Reading]:
     )
 
 
-SOURCE = Source(
+SOURCE = CounterSource(
     name="value",
     path="",
     scope=Scope.WORKLOAD,

@@ -10,7 +10,7 @@ Valid under every accelerator: these are counts, not times.
 
 from __future__ import annotations
 
-from driver.counters.source import FOLD_STATISTICS, Reading, Scope, Source, UnreadableSource
+from driver.counters.source import FOLD_STATISTICS, CounterSource, Reading, Scope, UnreadableSource
 
 
 def parse(text: str) -> list[Reading]:
@@ -28,7 +28,7 @@ def parse(text: str) -> list[Reading]:
     return readings
 
 
-SOURCE = Source(
+SOURCE = CounterSource(
     name="vmstat",
     path="/proc/vmstat",
     scope=Scope.SYSTEM,

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from driver.doctor.finding import Finding, Verdict
+from driver.doctor.finding import CheckStatus, Finding
 from driver.doctor.host import examine_host
 from driver.doctor.systems import System, install_command
 from driver.doctor.tools import TOOLS, examine_tools
-from driver.report import Reporter
+from driver.progress import Reporter
 from driver.store import Store
 
 
@@ -21,7 +21,7 @@ def examine(store: Store, reporter: Reporter) -> list[Finding]:
     return [*findings, *examine_host(store, reporter)]
 
 
-def one_command(findings: Iterable[Finding], system: System, verdict: Verdict) -> str | None:
+def one_command(findings: Iterable[Finding], system: System, verdict: CheckStatus) -> str | None:
     """One line that installs all tools that were found lacking; None if there are none."""
     absent = {found.name for found in findings if (found.area, found.verdict) == ("tools", verdict)}
     packages = [tool.package(system) for tool in TOOLS if tool.name in absent]

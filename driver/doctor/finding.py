@@ -11,12 +11,12 @@ from typing import Any
 from driver.doctor.systems import System
 
 
-class Verdict(enum.StrEnum):
-    """``lack`` is something the driver's own work needs; ``note`` is worth knowing, no more."""
+class CheckStatus(enum.StrEnum):
+    """``missing`` is something the driver's own work needs; ``note`` is worth knowing, no more."""
 
     OK = "ok"
     NOTE = "note"
-    LACK = "lack"
+    MISSING = "missing"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Finding:
 
     area: str
     name: str
-    verdict: Verdict
+    verdict: CheckStatus
     found: str
     purpose: str = ""
     remedy: Mapping[System, str] = field(default_factory=dict)

@@ -10,15 +10,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from driver.doctor.finding import Finding, Verdict, everywhere
+from driver.doctor.finding import CheckStatus, Finding, everywhere
 from driver.doctor.systems import System
 from driver.errors import DriverError, HostError
 from driver.kernel.sources import cache
 from driver.kernel.sources.package import newest_known
 from driver.kernel.sources.source import DEFAULT_BASE
 from driver.process import run
+from driver.progress import Reporter
 from driver.prune import MANIFEST
-from driver.report import Reporter
 from driver.store import Artifact, Store
 
 GIB = 1 << 30
@@ -47,22 +47,27 @@ def _cache(store: Store) -> list[Finding]:
     elsewhere = everywhere("export DRIVER_CACHE=/a/directory/you/may/write")
     if re.search(r"[ :]", str(root)):
         odd = f"{root}: kbuild cannot work below a path with a space or a colon"
-        return [Finding("cache", "location", Verdict.LACK, odd, remedy=elsewhere)]
-    findings = [Finding("cache", "location", Verdict.OK, str(root))]
+        return [Finding("cache", "location", CheckStatus.MISSING, odd, remedy=elsewhere)]
+    findings = [Finding("cache", "location", CheckStatus.OK, str(root))]
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=root):
             pass
     except OSError as error:
         told = f"no: {error.strerror}"
-        return [*findings, Finding("cache", "writable", Verdict.LACK, told, remedy=elsewhere)]
+        return [
+            *findings,
+            Finding("cache", "writable", CheckStatus.MISSING, told, remedy=elsewhere),
+        ]
     sizes = _sizes(root)
     large = ", ".join(f"{name} {_gib(size)}" for name, size in sizes.items() if size > GIB // 10)
     total = _gib(sum(sizes.values())) + (f" ({large})" if large else "")
     return [
         *findings,
-        Finding("cache", "writable", Verdict.OK, "yes"),
-        Finding("cache", "size", Verdict.OK, total, "may be deleted; it is made again when needed"),
+        Finding("cache", "writable", CheckStatus.OK, "yes"),
+        Finding(
+            "cache", "size", CheckStatus.OK, total, "may be deleted; it is made again when needed"
+        ),
     ]
 
 
@@ -91,9 +96,9 @@ def _disk(root: Path) -> Finding:
     purpose = f"the cache of one series needs about {_gib(_DISK_NEEDED)}"
     filled = (there / "sources").is_dir() and any((there / "sources").iterdir())
     if free >= _DISK_NEEDED or (filled and free >= _DISK_NEEDED // 4):
-        return Finding("disk", "space", Verdict.OK, found, purpose)
+        return Finding("disk", "space", CheckStatus.OK, found, purpose)
     remedy = everywhere("export DRIVER_CACHE=/a/directory/on/a/larger/disk")
-    return Finding("disk", "space", Verdict.LACK, found, purpose, remedy)
+    return Finding("disk", "space", CheckStatus.MISSING, found, purpose, remedy)
 
 
 def _memory() -> Finding:
@@ -103,27 +108,27 @@ def _memory() -> Finding:
     found = f"{_gib(available)} available of {_gib(values['MemTotal'])}"
     purpose = f"the largest guest of the experiments needs {_gib(_MEMORY_NEEDED)}"
     if available >= _MEMORY_NEEDED:
-        return Finding("memory", "available", Verdict.OK, found, purpose)
+        return Finding("memory", "available", CheckStatus.OK, found, purpose)
     remedy = everywhere("ps -eo rss,comm --sort=-rss | head  # and end what is not needed")
-    return Finding("memory", "available", Verdict.LACK, found, purpose, remedy)
+    return Finding("memory", "available", CheckStatus.MISSING, found, purpose, remedy)
 
 
 def _kernel_source(store: Store) -> Finding:
     package = f"linux-source-{DEFAULT_BASE}"
     cached = cache.names(store, f"{package}_") if store.root.is_dir() else []
     if cached:
-        return Finding("source", package, Verdict.OK, f"in the cache: {', '.join(cached)}")
+        return Finding("source", package, CheckStatus.OK, f"in the cache: {', '.join(cached)}")
     try:
         known = newest_known(store, package)
     except OSError:  # the answer is kept in the cache, which may not be written to
-        return Finding("source", package, Verdict.NOTE, "not looked for, for want of a cache")
+        return Finding("source", package, CheckStatus.NOTE, "not looked for, for want of a cache")
     if known is not None:
-        return Finding("source", package, Verdict.OK, f"apt knows {known}")
+        return Finding("source", package, CheckStatus.OK, f"apt knows {known}")
     remedy = everywhere("driver build --source 'https://URL/OF/linux-6.12.N.tar.xz#sha256=HEX'")
     remedy[System.DEBIAN] = (
         "sudo apt-get update  # in Debian 12 with bookworm-security or bookworm-backports"
     )
-    return Finding("source", package, Verdict.LACK, "apt does not know it", remedy=remedy)
+    return Finding("source", package, CheckStatus.MISSING, "apt does not know it", remedy=remedy)
 
 
 def _kvm(store: Store, reporter: Reporter) -> Finding:
@@ -134,14 +139,14 @@ def _kvm(store: Store, reporter: Reporter) -> Finding:
     purpose = "time as a result; counts need no KVM"
     kernels, images = _made(store, "kernel"), _made(store, "image")
     if not DEVICE.exists():
-        return Finding("kvm", "proof", Verdict.NOTE, f"this host has no {DEVICE}", purpose)
+        return Finding("kvm", "proof", CheckStatus.NOTE, f"this host has no {DEVICE}", purpose)
     if not os.access(DEVICE, os.R_OK | os.W_OK):
         found = f"{DEVICE} may not be opened by this user"
         remedy = everywhere("sudo usermod -aG kvm $USER  # then log in again")
-        return Finding("kvm", "proof", Verdict.NOTE, found, purpose, remedy)
+        return Finding("kvm", "proof", CheckStatus.NOTE, found, purpose, remedy)
     if not kernels or not images:
         found = f"{DEVICE} is there; not proven, as no kernel and image have been built yet"
-        return Finding("kvm", "proof", Verdict.NOTE, found, purpose, everywhere("driver build"))
+        return Finding("kvm", "proof", CheckStatus.NOTE, found, purpose, everywhere("driver build"))
     # A kernel without patches, if there is one: it is the least likely to be broken.
     made = min(kernels, key=lambda artifact: (len(artifact.inputs["patches"]), artifact.digest))
     image = images[-1]
@@ -150,8 +155,10 @@ def _kvm(store: Store, reporter: Reporter) -> Finding:
     try:
         choice = choose("auto", store, kernel, booted, notify=reporter.note)
     except DriverError as error:
-        return Finding("kvm", "proof", Verdict.NOTE, f"no guest boots: {error.message}", purpose)
-    verdict = Verdict.OK if choice.accel == "kvm" else Verdict.NOTE
+        return Finding(
+            "kvm", "proof", CheckStatus.NOTE, f"no guest boots: {error.message}", purpose
+        )
+    verdict = CheckStatus.OK if choice.accel == "kvm" else CheckStatus.NOTE
     return Finding("kvm", "proof", verdict, choice.reason, purpose)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from driver.doctor.finding import Finding, Verdict
+from driver.doctor.finding import CheckStatus, Finding
 from driver.doctor.systems import System, install_command
 from driver.errors import HostError
 from driver.process import run
@@ -136,9 +136,9 @@ def _examine(tool: Tool) -> Finding:
     else:
         found = _library(tool.library)
     if found is not None and not _older(found, tool.least):
-        return Finding("tools", tool.name, Verdict.OK, found, tool.purpose)
+        return Finding("tools", tool.name, CheckStatus.OK, found, tool.purpose)
     told = "not found" if found is None else f"{found}, too old: {tool.least} or newer is needed"
-    verdict = Verdict.LACK if tool.needed else Verdict.NOTE
+    verdict = CheckStatus.MISSING if tool.needed else CheckStatus.NOTE
     return Finding("tools", tool.name, verdict, told, tool.purpose, tool.remedy())
 
 

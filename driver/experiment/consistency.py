@@ -17,14 +17,14 @@ from driver.experiment.definition import Assertion, Command, Experiment, Fit, Pr
 from driver.experiment.expression import Call
 from driver.results.schema import RESERVED
 from driver.results.tidy import WORKLOAD_SOURCE
-from driver.tomllines import Path
+from driver.tomlfile import KeyPath
 
 
 @dataclass(frozen=True)
 class Problem:
     """Something that cannot be meant: where, what, and which words were possible there."""
 
-    path: Path
+    path: KeyPath
     message: str
     given: str = ""
     allowed: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
 def _factors(experiment: Experiment) -> Iterator[Problem]:
     taken = {*RESERVED, *expression.CONSTANTS, *sources(), expression.ELSEWHERE}
     for name, factor in experiment.factors.items():
-        where: Path = ("factors", name)
+        where: KeyPath = ("factors", name)
         if name in taken:
             yield Problem(where, f"the factor {name!r} has a name that means something else")
         if bool(factor.values) == bool(factor.arms):
@@ -51,7 +51,7 @@ def _factors(experiment: Experiment) -> Iterator[Problem]:
         if len({str(level) for level in factor.levels}) != len(factor.levels):
             yield Problem(where, f"the factor {name!r} has a level twice")
         for label, arm in factor.arms.items():
-            inside: Path = (*where, "arms", label)
+            inside: KeyPath = (*where, "arms", label)
             for index, write in enumerate(arm.writes):
                 for key, text in (("text", write.text), ("when", write.when)):
                     tree = expression.parse if key == "when" else expression.parse_template
@@ -96,7 +96,7 @@ def _machine(experiment: Experiment) -> Iterator[Problem]:
 
 
 def _levels(experiment: Experiment) -> Iterator[Problem]:
-    selections: list[tuple[Path, Mapping[str, Sequence[Any]]]] = [
+    selections: list[tuple[KeyPath, Mapping[str, Sequence[Any]]]] = [
         (("exclude", index, "levels"), exclusion.levels)
         for index, exclusion in enumerate(experiment.exclude)
     ]
@@ -120,7 +120,7 @@ def _assertions(experiment: Experiment) -> Iterator[Problem]:
     for name, metric in experiment.metrics.items():
         if name in {*scope, *sources(), *expression.CONSTANTS, expression.ELSEWHERE}:
             yield Problem(("metrics", name), f"the metric {name!r} has a name that is taken")
-        where: Path = ("metrics", name, "value")
+        where: KeyPath = ("metrics", name, "value")
         yield from _formula(experiment, metric.value, scope, where)
         scope.append(name)
     seen: set[str] = set()
@@ -131,7 +131,7 @@ def _assertions(experiment: Experiment) -> Iterator[Problem]:
     ]
     for table, items in groups:
         for index, item in enumerate(items):
-            inside: Path = (table, index)
+            inside: KeyPath = (table, index)
             if item.name in seen:
                 yield Problem((*inside, "name"), f"two assertions are called {item.name!r}")
             seen.add(item.name)
@@ -139,7 +139,7 @@ def _assertions(experiment: Experiment) -> Iterator[Problem]:
 
 
 def _assertion(
-    experiment: Experiment, item: Assertion, scope: Sequence[str], where: Path
+    experiment: Experiment, item: Assertion, scope: Sequence[str], where: KeyPath
 ) -> Iterator[Problem]:
     yield from _only_factors(experiment, expression.parse(item.where), (*where, "where"))
     # Beside its own numbers an assertion may look at those of other trials.
@@ -164,7 +164,7 @@ def _assertion(
 
 def _overviews(experiment: Experiment) -> Iterator[Problem]:
     for index, overview in enumerate(experiment.overviews):
-        where: Path = ("overviews", index)
+        where: KeyPath = ("overviews", index)
         if overview.metric not in experiment.metrics:
             message = f"unknown metric {overview.metric!r}"
             allowed = tuple(experiment.metrics)
@@ -176,12 +176,12 @@ def _overviews(experiment: Experiment) -> Iterator[Problem]:
                     yield Problem((*where, key), f"unknown factor {name!r}", name, allowed)
 
 
-def _only_factors(experiment: Experiment, tree: Any, where: Path) -> Iterator[Problem]:
+def _only_factors(experiment: Experiment, tree: Any, where: KeyPath) -> Iterator[Problem]:
     yield from _unknown(expression.names(tree), experiment.factors, where)
 
 
 def _formula(
-    experiment: Experiment, text: str, scope: Iterable[str], where: Path
+    experiment: Experiment, text: str, scope: Iterable[str], where: KeyPath
 ) -> Iterator[Problem]:
     tree = expression.parse(text)
     sampled = (*experiment.sources.keep, WORKLOAD_SOURCE)
@@ -202,7 +202,7 @@ def _formula(
             yield Problem(where, f"the workload announces no phase {phase!r}", phase, phases)
 
 
-def _elsewhere(experiment: Experiment, call: Call, where: Path) -> Iterator[Problem]:
+def _elsewhere(experiment: Experiment, call: Call, where: KeyPath) -> Iterator[Problem]:
     """A metric by its name, and levels of factors."""
     metrics = tuple(experiment.metrics)
     if len(call.arguments) != 1:
@@ -218,7 +218,7 @@ def _elsewhere(experiment: Experiment, call: Call, where: Path) -> Iterator[Prob
             yield Problem(where, f"the factor {name} has no level {level!r}", str(level), known)
 
 
-def _unknown(used: Collection[str], known: Collection[str], where: Path) -> Iterator[Problem]:
+def _unknown(used: Collection[str], known: Collection[str], where: KeyPath) -> Iterator[Problem]:
     for name in sorted(used):
         if name not in known:
             yield Problem(where, f"unknown name {name!r}", name, tuple(known))

@@ -15,7 +15,7 @@ from driver.experiment.plan import GuestRequest, Selection, Trial, make_plan
 from driver.experiment.runner import GuestFactory, Runner
 from driver.experiment.verdicts import Verdicts, judge
 from driver.guest.deterministic import REPEATABILITY
-from driver.report import Reporter
+from driver.progress import Reporter
 from driver.results import provenance
 from driver.results.directory import RunDirectory
 from driver.results.manifest import (
@@ -267,4 +267,32 @@ def _conclude(
         run=read_run(run.path),
         verdicts=verdicts,
         failed=[record for record in records if not record.ok],
+    )
+
+
+def read_conclusion(directory: RunDirectory) -> Conclusion:
+    """The run in a directory and what became of its assertions, by its own experiment's text.
+
+    Only the manifest and the CSV files are needed: the records of the trials may have been left
+    behind, and the directory may be one that nobody may write to.
+    Raises :class:`UserError` for a run that is going on or damaged.
+    """
+    manifest = read_manifest(directory)
+    if manifest.status != "complete" and not directory.trials_csv.exists():
+        resume = f"driver run --resume {directory.name}"
+        raise UserError(
+            f"the run {directory.name} has not finished",
+            hint="Wait for it." if manifest.status == "running" else f"Go on with it: {resume}",
+        )
+    experiment = parse(
+        manifest.experiment.name, directory.manifest, manifest.experiment.text
+    ).experiment
+    run = read_run(directory.path)
+    records = (read_record(directory, planned.id) for planned in manifest.plan)
+    return Conclusion(
+        directory=directory,
+        experiment=experiment,
+        run=run,
+        verdicts=judge(experiment, run),
+        failed=[record for record in records if record is not None and not record.ok],
     )

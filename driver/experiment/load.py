@@ -16,9 +16,7 @@ from pydantic import BaseModel, ValidationError
 from driver.errors import UserError
 from driver.experiment.consistency import Problem, problems
 from driver.experiment.definition import Experiment
-from driver.tomlfile import SYNTAX, in_words
-from driver.tomllines import Path as KeyPath
-from driver.tomllines import key_lines, nearest
+from driver.tomlfile import SYNTAX, KeyPath, in_words, key_lines, nearest
 
 FILE_NAME = "experiment.toml"
 _KEYS = "docs/reference/experiment.md says what each key may hold."

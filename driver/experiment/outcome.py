@@ -31,19 +31,19 @@ class Traces:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialOutcome:
     """One try: what the record will say of it, and its traces."""
 
     attempt: Attempt
     traces: Traces
 
 
-def success(traces: Traces, seconds: float) -> Outcome:
+def success(traces: Traces, seconds: float) -> TrialOutcome:
     """The job did what it was asked to; ``seconds`` is how long the host was busy."""
-    return Outcome(Attempt(verdict=OK, host_seconds=seconds), traces)
+    return TrialOutcome(Attempt(verdict=OK, host_seconds=seconds), traces)
 
 
-def failure(error: GuestError | UnreadableSource, traces: Traces, seconds: float) -> Outcome:
+def failure(error: GuestError | UnreadableSource, traces: Traces, seconds: float) -> TrialOutcome:
     """Something went wrong: the result, if there is one, is worth nothing."""
     kept = Traces(console=traces.console)
     if isinstance(error, UnreadableSource):
@@ -53,7 +53,7 @@ def failure(error: GuestError | UnreadableSource, traces: Traces, seconds: float
             message=str(error),
             host_seconds=seconds,
         )
-        return Outcome(attempt, kept)
+        return TrialOutcome(attempt, kept)
     attempt = Attempt(
         verdict=error.verdict,
         exit_status=error.exit_status,
@@ -61,7 +61,7 @@ def failure(error: GuestError | UnreadableSource, traces: Traces, seconds: float
         excerpt=error.excerpt or _tail(traces.console),
         host_seconds=seconds,
     )
-    return Outcome(attempt, kept)
+    return TrialOutcome(attempt, kept)
 
 
 def digests(traces: Traces) -> dict[str, str]:

@@ -21,20 +21,20 @@ from typing import Protocol
 from driver.counters.source import UnreadableSource
 from driver.deadline import Deadline
 from driver.errors import GuestError
-from driver.experiment.agreement import MOST_AGAIN, doubted, odd_ones
 from driver.experiment.definition import Retry
 from driver.experiment.estimate import time_left
 from driver.experiment.outcome import (
-    Outcome,
     Traces,
+    TrialOutcome,
     demand_success,
     digests,
     failure,
     success,
 )
+from driver.experiment.outliers import MOST_AGAIN, doubted, outliers
 from driver.experiment.plan import GuestRequest, Trial
 from driver.guest.job import Job, JobResult
-from driver.report import Reporter
+from driver.progress import Reporter
 from driver.results.directory import RunDirectory, check_room
 from driver.results.manifest import ManifestV1
 from driver.results.record import TrialRecord, read_record, write_record
@@ -112,7 +112,7 @@ class Runner:
         """Run every trial that has no successful record yet; return the whole plan's records.
 
         ``jobs`` guests run at a time. Trials that should have agreed and did not are run again
-        (:mod:`driver.experiment.agreement`). Raises whatever is not a guest's fault,
+        (:mod:`driver.experiment.outliers`). Raises whatever is not a guest's fault,
         KeyboardInterrupt among it, after every guest has been ended.
         """
         before = {trial.id: read_record(self.run, trial.id) for trial in plan}
@@ -124,7 +124,7 @@ class Runner:
             try:
                 self._run_missing(plan, before, records, pool, jobs)
                 for again in range(MOST_AGAIN + 1):
-                    odd = {record.id: doubted(record) for record in odd_ones(records.values())}
+                    odd = {record.id: doubted(record) for record in outliers(records.values())}
                     if not odd or again == MOST_AGAIN:
                         self._admit(odd)
                         break
@@ -198,7 +198,7 @@ class Runner:
         write_record(self.run, record, traces.result, traces.console)
         return record
 
-    def _attempt(self, trial: Trial, jobs: int) -> Outcome:
+    def _attempt(self, trial: Trial, jobs: int) -> TrialOutcome:
         began = time.monotonic()
         traces = Traces()
         try:

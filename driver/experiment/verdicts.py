@@ -24,7 +24,7 @@ CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
 
 
 @dataclass(frozen=True)
-class Row:
+class CheckRow:
     """One assertion about one subject (a trial or a group of trials): a row of ``checks.csv``.
 
     ``allowed`` is the difference that would still be accepted, in ``unit``; ``reason`` says why
@@ -53,11 +53,11 @@ class Row:
 class Verdicts:
     """All rows of a run, and what became of each prediction."""
 
-    rows: list[Row]
+    rows: list[CheckRow]
     predictions: dict[str, str]
 
     @property
-    def failures(self) -> list[Row]:
+    def failures(self) -> list[CheckRow]:
         """Rows that make the run's exit status 1.
 
         Those are checks and fits that do not hold, and those of finished trials for which a
@@ -66,11 +66,11 @@ class Verdicts:
         return [row for row in self.asserted if row.verdict in (FAILS, NO_DATA)]
 
     @property
-    def asserted(self) -> list[Row]:
+    def asserted(self) -> list[CheckRow]:
         """Rows that could have failed: every check, and every fit with enough points."""
         return [row for row in self.rows if row.kind != "prediction" and row.asked]
 
-    def of(self, kind: str, name: str | None = None) -> list[Row]:
+    def of(self, kind: str, name: str | None = None) -> list[CheckRow]:
         return [row for row in self.rows if row.kind == kind and name in (None, row.name)]
 
 
@@ -88,7 +88,7 @@ def judge(experiment: Experiment, run: Run) -> Verdicts:
     return Verdicts(rows, predictions)
 
 
-def _conclude(rows: Sequence[Row]) -> str:
+def _conclude(rows: Sequence[CheckRow]) -> str:
     """Refuted by one counter-example; confirmed only if every trial could be asked."""
     verdicts = {row.verdict for row in rows}
     if FAILS in verdicts:
@@ -105,7 +105,7 @@ class _Subject:
     name: str
     levels: Mapping[str, Level]
 
-    def compare(self, measured: float, expected: float, allowed: float) -> Row:
+    def compare(self, measured: float, expected: float, allowed: float) -> CheckRow:
         holds = {
             "==": abs(measured - expected) <= allowed,
             "<=": measured <= expected + allowed,
@@ -113,14 +113,14 @@ class _Subject:
         }[self.item.relation]
         return self._row(measured, expected, allowed, HOLDS if holds else FAILS)
 
-    def no_data(self, reason: str, *, asked: bool = True) -> Row:
+    def no_data(self, reason: str, *, asked: bool = True) -> CheckRow:
         row = self._row(None, None, None, NO_DATA)
         return replace(row, reason=reason, asked=asked)
 
     def _row(
         self, measured: float | None, expected: float | None, allowed: float | None, verdict: str
-    ) -> Row:
-        return Row(
+    ) -> CheckRow:
+        return CheckRow(
             kind=self.kind,
             name=self.item.name,
             subject=self.name,
@@ -133,7 +133,7 @@ class _Subject:
         )
 
 
-def _per_trial(kind: str, item: Assertion, trials: Sequence[MeasuredTrial]) -> Iterator[Row]:
+def _per_trial(kind: str, item: Assertion, trials: Sequence[MeasuredTrial]) -> Iterator[CheckRow]:
     for trial in trials:
         if not expression.truth(item.where, trial.factors):
             continue
@@ -147,7 +147,9 @@ def _per_trial(kind: str, item: Assertion, trials: Sequence[MeasuredTrial]) -> I
             yield subject.compare(measured, expected, allowed)
 
 
-def _per_group(kind: str, fit: Fit | Prediction, trials: Sequence[MeasuredTrial]) -> Iterator[Row]:
+def _per_group(
+    kind: str, fit: Fit | Prediction, trials: Sequence[MeasuredTrial]
+) -> Iterator[CheckRow]:
     if fit.against is None:
         raise ValueError(f"{fit.name} is not about a slope")
     groups: dict[tuple[Level, ...], list[MeasuredTrial]] = {}

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from driver.experiment.definition import Experiment, Level
-from driver.experiment.verdicts import FAILS, Row
+from driver.experiment.verdicts import FAILS, CheckRow
 from driver.htmlreport.axis import is_wide
-from driver.htmlreport.chart import MARKS, Drawing, Point, Series, draw
-from driver.words import quantity
+from driver.htmlreport.chart import MARKS, ChartSeries, Drawing, Point, draw
+from driver.text import quantity
 
 Levels = Mapping[str, Level]
 
@@ -47,8 +47,8 @@ class Arms:
 
 
 def charts(
-    experiment: Experiment, rows: Sequence[Row], arms: Arms, unit: str
-) -> tuple[list[Drawing], list[Series]]:
+    experiment: Experiment, rows: Sequence[CheckRow], arms: Arms, unit: str
+) -> tuple[list[Drawing], list[ChartSeries]]:
     """Drawings of the rows, and one series per arm in them for a legend.
 
     None if nothing is swept over numbers, or if every number is zero.
@@ -57,7 +57,7 @@ def charts(
     across = _across(experiment, there)
     if across is None or not any(row.measured or row.expected for row in there):
         return [], []
-    panels: dict[tuple[tuple[str, str], ...], list[Row]] = {}
+    panels: dict[tuple[tuple[str, str], ...], list[CheckRow]] = {}
     for row in there:
         panels.setdefault(_panel(row, arms, across), []).append(row)
     numbers = [_numbers(members) for members in panels.values()]
@@ -76,7 +76,7 @@ def charts(
     return drawings, _series(there, arms, across, unit)
 
 
-def _across(experiment: Experiment, rows: Sequence[Row]) -> str | None:
+def _across(experiment: Experiment, rows: Sequence[CheckRow]) -> str | None:
     best, most = None, 1
     for name, factor in experiment.factors.items():
         if factor.arms or not all(_is_number(level) for level in factor.levels):
@@ -91,7 +91,7 @@ def _is_number(level: Level) -> bool:
     return isinstance(level, (int, float)) and not isinstance(level, bool)
 
 
-def _panel(row: Row, arms: Arms, across: str) -> tuple[tuple[str, str], ...]:
+def _panel(row: CheckRow, arms: Arms, across: str) -> tuple[tuple[str, str], ...]:
     return tuple(
         (name, str(level))
         for name, level in row.levels.items()
@@ -99,17 +99,17 @@ def _panel(row: Row, arms: Arms, across: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _numbers(rows: Sequence[Row]) -> list[float]:
+def _numbers(rows: Sequence[CheckRow]) -> list[float]:
     both = (value for row in rows for value in (row.measured, row.expected))
     return [value for value in both if value is not None]
 
 
-def _series(rows: Sequence[Row], arms: Arms, across: str, unit: str) -> list[Series]:
-    groups: dict[tuple[str, ...], list[Row]] = {}
+def _series(rows: Sequence[CheckRow], arms: Arms, across: str, unit: str) -> list[ChartSeries]:
+    groups: dict[tuple[str, ...], list[CheckRow]] = {}
     for row in rows:
         groups.setdefault(arms.key(row.levels), []).append(row)
     return [
-        Series(
+        ChartSeries(
             number=arms.numbers[arm],
             label=", ".join(arm) or "measured",
             points=tuple(
@@ -131,12 +131,12 @@ def _series(rows: Sequence[Row], arms: Arms, across: str, unit: str) -> list[Ser
     ]
 
 
-def _by_level(rows: Sequence[Row], across: str) -> list[tuple[float, Row]]:
+def _by_level(rows: Sequence[CheckRow], across: str) -> list[tuple[float, CheckRow]]:
     found = [(float(row.levels[across]), row) for row in rows]
     return sorted(found, key=lambda pair: pair[0])
 
 
-def _sentence(row: Row, unit: str) -> str:
+def _sentence(row: CheckRow, unit: str) -> str:
     where = " ".join(f"{name}={level}" for name, level in row.levels.items())
     told = f"{where}: measured {quantity(row.measured, unit)}"
     if row.expected is None:

@@ -31,7 +31,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Series:
+class ChartSeries:
     """One arm: its number among the arms decides colour and mark.
 
     ``predicted`` are levels and values, by level. Several values at one level are predictions made
@@ -57,7 +57,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Line:
+class Polyline:
     """A polyline, as the ``points`` attribute has it; a single point becomes a short dash."""
 
     points: str
@@ -82,7 +82,7 @@ class Drawing:
     x_label: str
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[Polyline, ...]
     marks: tuple[Mark, ...]
     left: float = _LEFT
     right: float = WIDTH - _RIGHT
@@ -94,7 +94,7 @@ class Drawing:
 
 def draw(
     title: str,
-    series: Sequence[Series],
+    series: Sequence[ChartSeries],
     *,
     x_label: str,
     unit: str,
@@ -140,7 +140,7 @@ def _y(axis: Axis, value: float) -> float:
     return round(HEIGHT - _BOTTOM - axis.place(value) * (HEIGHT - _TOP - _BOTTOM), 1)
 
 
-def _lines(across: Axis, up: Axis, one: Series) -> Iterator[Line]:
+def _lines(across: Axis, up: Axis, one: ChartSeries) -> Iterator[Polyline]:
     """A line from level to level; where repeats have predictions of their own, what they span.
 
     Of those there is no line: it would run up and down between repeats of one level.
@@ -150,12 +150,12 @@ def _lines(across: Axis, up: Axis, one: Series) -> Iterator[Line]:
         spans.setdefault(level, []).append(value)
     if all(len(values) == 1 for values in spans.values()):
         if one.predicted:
-            yield Line(_polyline(across, up, one.predicted), one.number)
+            yield Polyline(_polyline(across, up, one.predicted), one.number)
         return
     for level, values in spans.items():
         ends = sorted({min(values), max(values)})
         aside = _ASIDE * (1 + one.number)
-        yield Line(_polyline(across, up, [(level, end) for end in ends], aside), one.number)
+        yield Polyline(_polyline(across, up, [(level, end) for end in ends], aside), one.number)
 
 
 def _polyline(
@@ -168,7 +168,7 @@ def _polyline(
     return " ".join(f"{x:g},{y:g}" for x, y in places)
 
 
-def _in_words(title: str, series: Sequence[Series], x_label: str, unit: str) -> str:
+def _in_words(title: str, series: Sequence[ChartSeries], x_label: str, unit: str) -> str:
     parts = []
     for one in series:
         if one.points:

@@ -12,13 +12,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from driver import __version__
 from driver.experiment.lifecycle import Conclusion
 from driver.experiment.measured import measured_trials
-from driver.experiment.overviews import Grid, grid
+from driver.experiment.summary import Grid, grid
 from driver.experiment.verdicts import REFUTED
 from driver.htmlreport import origin
-from driver.htmlreport.findings import Arranger
+from driver.htmlreport.assertions import Arranger
 from driver.results.record import TrialRecord, read_record
 from driver.results.schema import OK
-from driver.words import counted, quantity
+from driver.text import counted, quantity
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _PAGE = "page.html.j2"

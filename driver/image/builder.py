@@ -14,8 +14,8 @@ from driver.artifacts import ImageArtifact
 from driver.errors import UserError
 from driver.image import cpio, libraries, packages, programs, recipe
 from driver.image.recipe import Recipe
+from driver.progress import Reporter, SilentReporter
 from driver.project import Project
-from driver.report import Reporter, SilentReporter
 from driver.store import Artifact, Store, tree_digest
 
 # Debian merges /bin, /sbin and /lib* into /usr; packages of this suite still ship both spellings.

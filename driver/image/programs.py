@@ -18,7 +18,7 @@ from pathlib import Path
 from driver import process
 from driver.errors import HostError, UserError
 from driver.image import cpio
-from driver.report import Reporter, SilentReporter
+from driver.progress import Reporter, SilentReporter
 from driver.store import Store, digest_of, file_digest
 
 COMPILER = "gcc"

@@ -33,7 +33,7 @@ from driver.kernel.kconfig import configure
 from driver.kernel.make import Make
 from driver.kernel.sources.source import KernelSource
 from driver.process import CommandFailed
-from driver.report import Reporter
+from driver.progress import Reporter
 from driver.store import Store
 
 _NOT_BUILT_HERE = re.compile(r"No rule to make target '([^']+\.o)'")

@@ -24,8 +24,8 @@ from driver.kernel.sources import directory
 from driver.kernel.sources.source import KernelSource
 from driver.kernel.worktree import WorkTree
 from driver.process import run
+from driver.progress import Reporter
 from driver.project import Project
-from driver.report import Reporter
 from driver.store import Store
 
 _KIND = "kernel"

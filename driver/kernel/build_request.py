@@ -13,8 +13,8 @@ from driver.kernel.kconfig_fragment import MACHINE, Fragment, builtin, resolve
 from driver.kernel.series import Patch, PatchSeries, default_series, load
 from driver.kernel.sources.source import KernelSource
 from driver.kernel.sources.spec import obtain
+from driver.progress import Reporter
 from driver.project import Project
-from driver.report import Reporter
 from driver.store import Store, digest_of
 
 # Raised when the same inputs would give another artifact: other make variables, other files.

@@ -12,7 +12,7 @@ from pathlib import Path
 from driver.errors import HostError
 from driver.kernel.make import Make
 from driver.process import CommandFailed
-from driver.report import Reporter
+from driver.progress import Reporter
 from driver.store import write_atomically
 
 TARGETS = ("vmlinux", "bzImage")

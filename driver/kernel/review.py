@@ -29,10 +29,10 @@ from driver.kernel import bisectability, worktree
 from driver.kernel.build import build_kernel, pair_of
 from driver.kernel.build_request import OPTIONS_OFF, BuildRequest, make_request, turned_off
 from driver.process import run
+from driver.progress import Reporter
 from driver.project import Project
-from driver.report import Reporter
 from driver.store import Store
-from driver.words import counted
+from driver.text import counted
 
 _SPARSE = "sparse"
 _SPARSE_MESSAGE = re.compile(r"^(\S+?):\d+:\d+: (?:warning|error): (.*)$", re.M)

@@ -23,7 +23,7 @@ from driver.errors import UserError
 from driver.kernel.git import git
 from driver.kernel.series import Patch, PatchSeries
 from driver.kernel.sources.source import KernelSource
-from driver.report import Reporter
+from driver.progress import Reporter
 from driver.store import Store
 
 _FAILED = re.compile(r"^error: patch failed: (?P<file>.+):(?P<line>\d+)$", re.M)

@@ -28,21 +28,23 @@ class Number:
 
 
 @dataclass
-class Numbers:
+class TrialNumbers:
     """The numbers of one trial, and why others were left out."""
 
     kept: list[Number] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
 
-def numbers(result: JobResult, keep: Mapping[str, Sequence[str]], validity: Validity) -> Numbers:
+def numbers(
+    result: JobResult, keep: Mapping[str, Sequence[str]], validity: Validity
+) -> TrialNumbers:
     """Parse everything sampled, keep the metrics that match, refuse what cannot be valid.
 
     ``keep`` maps a source's name to patterns of metric names; sources not in it are dropped, and
     values of the workload are always kept. Raises :class:`UnreadableSource` for a text that is
     not what its source promises.
     """
-    found = Numbers()
+    found = TrialNumbers()
     for number in _all(result):
         patterns = keep.get(number.source, () if number.source != WORKLOAD_SOURCE else ("*",))
         if not any(fnmatchcase(number.metric, pattern) for pattern in patterns):

@@ -25,8 +25,8 @@ from driver.guest.job import Job, JobResult
 from driver.guest.machine import Machine
 from driver.image import build_image
 from driver.kernel import build_kernel
+from driver.progress import PlainReporter
 from driver.project import Project
-from driver.report import PlainReporter
 from driver.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,13 +12,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from matrix import HEADING, PROPERTY, table
+from helpers.fault_table import HEADING, PROPERTY, table
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.image import build_image
 from driver.kernel import build_kernel
+from driver.progress import PlainReporter
 from driver.project import Project
-from driver.report import PlainReporter
 from driver.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]

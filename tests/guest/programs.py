@@ -12,7 +12,7 @@ from driver.guest.job import Job, JobResult, Write
 from driver.guest.machine import Machine
 from driver.guest.session import Guest
 from driver.image import build_programs, cpio
-from driver.report import PlainReporter
+from driver.progress import PlainReporter
 from driver.store import Store
 
 HERE = Path(__file__).resolve().parent

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pages import ROOT, Block, blocks, documents
+from helpers.documentation import ROOT, Block, blocks, documents
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 

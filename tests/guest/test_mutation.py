@@ -9,8 +9,8 @@ from mutation.kernel import patched
 from mutation.mutants import Mutant, Site, load
 
 from driver.errors import UserError
+from driver.progress import PlainReporter
 from driver.project import Project
-from driver.report import PlainReporter
 from driver.store import Store
 
 TEXT = """\

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from driver.kernel import checkout
+from driver.kernel import clone
 from driver.kernel.export import export
 from driver.kernel.series import load
 from driver.kernel.sources.spec import obtain
+from driver.progress import PlainReporter
 from driver.project import Project
-from driver.report import PlainReporter
 from driver.store import Store
 
 SECONDS = 2400
@@ -50,7 +50,7 @@ def test_what_is_committed_is_what_an_export_writes(
     folder = tmp_path / "kernel-patches" / name
     subprocess.run(["cp", "-r", ROOT / "kernel-patches" / name, folder], check=True)
     copy = Project(tmp_path)
-    made = checkout.make(
+    made = clone.make(
         store, copy, series=series, source=source, folder=tmp_path / "linux",
         reporter=PlainReporter(),
     )  # fmt: skip

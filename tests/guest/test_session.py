@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from descriptors import descriptors, opened_since
+from helpers.descriptors import descriptors, opened_since
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from runs import FOOTPRINT, Bench
+from helpers.synthetic_runs import FOOTPRINT, FakeGuestRun
 
 from analysis import stats, tidy
 from analysis.load import SAMPLES, NoRun, find_run, load_run
@@ -30,7 +30,7 @@ ONLY = {"processes": ["1", "2", "8"]}
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Bench(tmp_path_factory.mktemp("results"), only=ONLY).run().directory.path
+    return FakeGuestRun(tmp_path_factory.mktemp("results"), only=ONLY).run().directory.path
 
 
 @pytest.fixture(scope="module")

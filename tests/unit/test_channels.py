@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from descriptors import descriptors, opened_since
+from helpers.descriptors import descriptors, opened_since
 
 from driver.deadline import Deadline
 from driver.errors import GuestTimeout, UserError

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from driver.htmlreport.axis import level_axis, short, value_axis
-from driver.htmlreport.chart import Point, Series, draw
+from driver.htmlreport.chart import ChartSeries, Point, draw
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_levels_are_the_ticks() -> None:
 
 
 def test_marks_lie_on_the_line_of_what_they_equal() -> None:
-    series = Series(
+    series = ChartSeries(
         0,
         "off",
         tuple(Point(float(x), 4096.0 * x, f"{x}") for x in (1, 2, 4, 64)),
@@ -86,7 +86,7 @@ def test_axes_that_are_looked_at_together_are_of_one_kind() -> None:
 
 def test_predictions_of_each_repeat_are_spans_and_no_zigzag() -> None:
     """As those made by what another trial of the same repeat measured."""
-    series = Series(1, "", (Point(1.0, 5.0, ""),), ((1.0, 4.0), (1.0, 9.0), (2.0, 3.0)))
+    series = ChartSeries(1, "", (Point(1.0, 5.0, ""),), ((1.0, 4.0), (1.0, 9.0), (2.0, 3.0)))
     first, second = draw("", [series], x_label="x", unit="count").lines
     (x, y), (x_end, y_end) = (map(float, place.split(",")) for place in first.points.split())
     assert x == x_end, "upright"
@@ -97,6 +97,6 @@ def test_predictions_of_each_repeat_are_spans_and_no_zigzag() -> None:
 
 def test_repeats_that_agree_are_one_mark() -> None:
     point = Point(1.0, 5.0, "the same")
-    drawing = draw("", [Series(0, "", (point, point), ())], x_label="x", unit="pages")
+    drawing = draw("", [ChartSeries(0, "", (point, point), ())], x_label="x", unit="pages")
     assert len(drawing.marks) == 1
     assert not drawing.lines

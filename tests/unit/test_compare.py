@@ -9,12 +9,12 @@ import json
 from pathlib import Path
 
 import pytest
-from made_runs import EXPERIMENT, LINE, Made, Outcomes, compared, costs, pages
+from helpers.synthetic_runs import EXPERIMENT, LINE, Outcomes, SyntheticRun, compared, costs, pages
 from rich.console import Console
 
 from driver.cli.comparison import comparison_table
 from driver.cli.main import main
-from driver.compare.comparison import Comparison, Row
+from driver.compare.comparison import ComparedRow, Comparison
 from driver.compare.condition import findings, parse
 from driver.compare.export import as_csv, as_json
 from driver.errors import UserError
@@ -24,7 +24,7 @@ EXACT = Validity(Accelerator.ICOUNT, 3)
 KVM = Validity(Accelerator.KVM)
 
 
-def row(comparison: Comparison, name: str, **levels: str) -> Row:
+def row(comparison: Comparison, name: str, **levels: str) -> ComparedRow:
     (found,) = [
         row
         for row in comparison.rows
@@ -87,8 +87,8 @@ def test_no_number_is_broken_in_two(tmp_path: Path) -> None:
     second: Outcomes = {("new", size): pages(count + 43) for size, count in sizes.items()}
     found = compared(
         tmp_path,
-        Made(tmp_path / "a", first, text=text),
-        Made(tmp_path / "b", second, text=text),
+        SyntheticRun(tmp_path / "a", first, text=text),
+        SyntheticRun(tmp_path / "b", second, text=text),
     )
     lines = text_of(found).splitlines()
     assert all(len(line) <= 80 for line in lines)
@@ -143,14 +143,14 @@ def test_a_slope_uses_the_points_both_have(tmp_path: Path) -> None:
 
 
 def test_runs_of_other_experiments_are_refused(tmp_path: Path) -> None:
-    other = Made(tmp_path / "b", LINE, name="another")
+    other = SyntheticRun(tmp_path / "b", LINE, name="another")
     with pytest.raises(UserError, match="a is a run of made, b one of another"):
         compared(tmp_path, LINE, other)
 
 
 def test_a_metric_that_means_something_else_is_not_compared(tmp_path: Path) -> None:
     text = EXPERIMENT.replace("\"value('pages', 'done')\"", "\"2 * value('pages', 'done')\"")
-    found = compared(tmp_path, LINE, Made(tmp_path / "b", LINE, text=text))
+    found = compared(tmp_path, LINE, SyntheticRun(tmp_path / "b", LINE, text=text))
     assert not found.rows
     said = " ".join(found.apart)
     assert "pages is computed otherwise in B: `2 * value('pages', 'done')` instead of" in said
@@ -160,12 +160,12 @@ def test_a_metric_that_means_something_else_is_not_compared(tmp_path: Path) -> N
 
 def test_a_factor_of_one_run_only(tmp_path: Path) -> None:
     more = EXPERIMENT.replace("[factors.size]", '[factors.entry]\nvalues = ["2M"]\n[factors.size]')
-    found = compared(tmp_path, LINE, Made(tmp_path / "b", LINE, text=more))
+    found = compared(tmp_path, LINE, SyntheticRun(tmp_path / "b", LINE, text=more))
     assert found.apart == ["only B has the factor entry, always at 2M"]
     assert found.count("equal") == 8
     several = more.replace('["2M"]', '["2M", "4K"]')
     with pytest.raises(UserError, match="only c has the factor entry, and with 2 levels") as caught:
-        compared(tmp_path / "x", LINE, Made(tmp_path / "c", LINE, text=several))
+        compared(tmp_path / "x", LINE, SyntheticRun(tmp_path / "c", LINE, text=several))
     assert "--only entry=LEVEL" in (caught.value.hint or "")
 
 
@@ -180,8 +180,8 @@ def cost_runs(tmp_path: Path, first: Validity, second: Validity, **second_is: st
     }
     return compared(
         tmp_path,
-        Made(tmp_path / "a", outcomes, text=texts[first], validity=first),
-        Made(tmp_path / "b", outcomes, text=texts[second], validity=second, **second_is),
+        SyntheticRun(tmp_path / "a", outcomes, text=texts[first], validity=first),
+        SyntheticRun(tmp_path / "b", outcomes, text=texts[second], validity=second, **second_is),
     )
 
 
@@ -213,8 +213,8 @@ def test_costs_of_different_kinds_are_refused(
     outcomes: Outcomes = {("old", 1): costs(800), ("new", 1): costs(800)}
     found = compared(
         tmp_path,
-        Made(tmp_path / "a", outcomes, text=same_text, validity=first),
-        Made(tmp_path / "b", outcomes, text=same_text, validity=second),
+        SyntheticRun(tmp_path / "a", outcomes, text=same_text, validity=first),
+        SyntheticRun(tmp_path / "b", outcomes, text=same_text, validity=second),
     )
     assert reason in found.refused["cost"]
     assert {row.quantity.name for row in found.rows} == {"pages"}, "counts are still compared"
@@ -259,8 +259,8 @@ def test_for_programs(tmp_path: Path) -> None:
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Made(tmp_path / "a", LINE).write()
-    Made(tmp_path / "b", {**LINE, ("new", 4): pages(43)}).write()
+    SyntheticRun(tmp_path / "a", LINE).write()
+    SyntheticRun(tmp_path / "b", {**LINE, ("new", 4): pages(43)}).write()
     runs = [str(tmp_path / "a"), str(tmp_path / "b")]
     with pytest.raises(SystemExit) as ended:
         main(["compare", *runs, "--json", "--fail-on", "pages>5%", "--fail-on", "pages>10%"])
@@ -278,9 +278,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_what_may_have_made_a_change_is_told(tmp_path: Path) -> None:
-    small = Made(tmp_path / "a", LINE)
+    small = SyntheticRun(tmp_path / "a", LINE)
     more = EXPERIMENT.replace("memory_mib = 512", 'memory_mib = "512 if size < 4 else 640"')
-    found = compared(tmp_path, small, Made(tmp_path / "b", LINE, text=more, kernel_digest="beef"))
+    found = compared(
+        tmp_path, small, SyntheticRun(tmp_path / "b", LINE, text=more, kernel_digest="beef")
+    )
     told = {item.what: (item.first, item.second) for item in found.circumstances}
     assert told["memory_mib of series 6.12"] == ("512", "512 or 640")
     assert told["kernel of series none"] == ("6.12.1 (feed)", "6.12.1 (beef)")

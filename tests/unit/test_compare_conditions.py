@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from made_runs import LINE, Outcomes, compared, pages
+from helpers.synthetic_runs import LINE, Outcomes, compared, pages
 
 from driver.compare.comparison import Comparison
 from driver.compare.condition import findings, parse

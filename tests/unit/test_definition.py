@@ -9,7 +9,7 @@ import pytest
 
 from driver.errors import UserError
 from driver.experiment.load import Definition, available, load, parse
-from driver.tomllines import key_lines, nearest
+from driver.tomlfile import key_lines, nearest
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 FOOTPRINT = (EXPERIMENTS / "pagetable-footprint" / "experiment.toml").read_text(encoding="utf-8")

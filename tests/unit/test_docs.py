@@ -24,12 +24,12 @@ from typing import Any
 
 import pytest
 import typer
-from pages import ROOT, Block, blocks, documents
+from helpers.documentation import ROOT, Block, blocks, documents
 
 from driver import reference
 from driver.cli.main import command, main
 from driver.compare.export import COLUMNS as COMPARE_COLUMNS
-from driver.counters.source import Source
+from driver.counters.source import CounterSource
 from driver.experiment.load import parse
 from driver.image.recipe import Recipe
 from driver.results import columns, schema
@@ -76,7 +76,7 @@ ELSEWHERE = {
     "python -m analysis.render results/latest": (
         "tests/unit/test_analysis.py::test_rendering_writes_pictures_and_the_answers"
     ),
-    "python tests/guest/figures.py": "it measures for minutes, and asserts nothing",
+    "python tests/guest/benchmark.py": "it measures for minutes, and asserts nothing",
     "python -m analysis.sample results/latest": (
         "tests/unit/test_samples.py"
         "::test_a_sample_is_the_tables_of_a_run_and_takes_the_place_of_the_last"
@@ -104,9 +104,11 @@ ELSEWHERE = {
     "driver run experiment five-cases --accel kvm": "needs a host whose KVM works",
     "sudo usermod -aG kvm $USER": "changes the host",
     "driver run experiment repeatability": (
-        "tests/guest/test_exact.py::test_two_runs_agree_to_the_byte"
+        "tests/guest/test_deterministic.py::test_two_runs_agree_to_the_byte"
     ),
-    "driver repeatability latest": "tests/guest/test_exact.py::test_two_runs_agree_to_the_byte",
+    "driver repeatability latest": (
+        "tests/guest/test_deterministic.py::test_two_runs_agree_to_the_byte"
+    ),
     "driver shell": "tests/guest/test_shell.py::test_a_shell_over_ssh",
     "driver shell --series 6.12 --variant debug --console": (
         "tests/guest/test_shell.py::test_a_shell_on_the_console"
@@ -278,7 +280,7 @@ def test_the_example_of_a_counter_is_one() -> None:
     module: dict[str, Any] = {}
     exec(block.text, module)
     source = module["SOURCE"]
-    assert isinstance(source, Source)
+    assert isinstance(source, CounterSource)
     assert source.parse("0.00 0.01 0.05 1/79 1234\n")[0].value == 79
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from driver.cli.main import main
-from driver.doctor import Finding, Verdict, examine
+from driver.doctor import CheckStatus, Finding, examine
 from driver.doctor.systems import System, detect, install_command
 from driver.doctor.tools import TOOLS, examine_tools
-from driver.report import SilentReporter
+from driver.progress import SilentReporter
 from driver.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -81,9 +81,9 @@ def test_every_debian_package_is_looked_for() -> None:
 
 def test_a_tool_that_is_there_tells_its_version(bin_: Path) -> None:
     found = by_name(examine_tools())
-    assert (found["make"].verdict, found["make"].found) == (Verdict.OK, "101.2.3")
+    assert (found["make"].verdict, found["make"].found) == (CheckStatus.OK, "101.2.3")
     assert found["libelf.h"].found == "/usr/include/libelf.h"
-    assert found["libc.a"].verdict is Verdict.OK
+    assert found["libc.a"].verdict is CheckStatus.OK
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_tool_that_is_there_tells_its_version(bin_: Path) -> None:
     [
         (
             "bison",
-            Verdict.LACK,
+            CheckStatus.MISSING,
             {
                 System.DEBIAN: "sudo apt-get install bison",
                 System.FEDORA: "sudo dnf install bison",
@@ -100,7 +100,7 @@ def test_a_tool_that_is_there_tells_its_version(bin_: Path) -> None:
         ),
         (
             "qemu-system-x86_64",
-            Verdict.LACK,
+            CheckStatus.MISSING,
             {
                 System.DEBIAN: "sudo apt-get install qemu-system-x86",
                 System.FEDORA: "sudo dnf install qemu-system-x86",
@@ -109,7 +109,7 @@ def test_a_tool_that_is_there_tells_its_version(bin_: Path) -> None:
         ),
         (
             "shellcheck",
-            Verdict.NOTE,
+            CheckStatus.NOTE,
             {
                 System.DEBIAN: "sudo apt-get install shellcheck",
                 System.FEDORA: "sudo dnf install ShellCheck",
@@ -119,7 +119,7 @@ def test_a_tool_that_is_there_tells_its_version(bin_: Path) -> None:
     ],
 )
 def test_a_tool_that_is_not_there(
-    bin_: Path, program: str, verdict: Verdict, commands: dict[System, str]
+    bin_: Path, program: str, verdict: CheckStatus, commands: dict[System, str]
 ) -> None:
     (bin_ / program).unlink()
     found = by_name(examine_tools())[program]
@@ -132,35 +132,39 @@ def test_headers_and_libraries_are_asked_of_the_compiler(bin_: Path) -> None:
     assert found["libelf.h"].remedy[System.FEDORA] == "sudo dnf install elfutils-libelf-devel"
     assert found["libc.a"].remedy[System.FEDORA] == "sudo dnf install glibc-static"
     (bin_ / "gcc").unlink()
-    assert by_name(examine_tools())["libelf.h"].verdict is Verdict.LACK
+    assert by_name(examine_tools())["libelf.h"].verdict is CheckStatus.MISSING
 
 
 def test_a_tool_that_does_not_run_is_not_there(bin_: Path) -> None:
     put(bin_ / "make", "#!/no/such/interpreter\n")
-    assert by_name(examine_tools())["make"].verdict is Verdict.LACK
+    assert by_name(examine_tools())["make"].verdict is CheckStatus.MISSING
 
 
 @pytest.mark.parametrize(
     ("program", "told", "verdict"),
     [
-        ("make", "GNU Make 3.82", Verdict.LACK),
-        ("make", "GNU Make 4.0", Verdict.OK),
-        ("flex", "flex 2.5.9", Verdict.LACK),
-        ("flex", "flex 2.5.35", Verdict.OK),
-        ("flex", "flex 2.6", Verdict.OK),
-        ("ld", "GNU ld version 2.24-9.fc41", Verdict.LACK),
-        ("ld", "GNU ld (GNU Binutils for Debian) 2.40", Verdict.OK),
-        ("qemu-system-x86_64", "QEMU emulator version 6.2.0 (Debian 1:6.2+dfsg)", Verdict.LACK),
-        ("qemu-system-x86_64", "QEMU emulator version 10.0.2", Verdict.OK),
-        ("git", "git version 2.30.2", Verdict.LACK),
-        ("bison", "who knows", Verdict.OK),
+        ("make", "GNU Make 3.82", CheckStatus.MISSING),
+        ("make", "GNU Make 4.0", CheckStatus.OK),
+        ("flex", "flex 2.5.9", CheckStatus.MISSING),
+        ("flex", "flex 2.5.35", CheckStatus.OK),
+        ("flex", "flex 2.6", CheckStatus.OK),
+        ("ld", "GNU ld version 2.24-9.fc41", CheckStatus.MISSING),
+        ("ld", "GNU ld (GNU Binutils for Debian) 2.40", CheckStatus.OK),
+        (
+            "qemu-system-x86_64",
+            "QEMU emulator version 6.2.0 (Debian 1:6.2+dfsg)",
+            CheckStatus.MISSING,
+        ),
+        ("qemu-system-x86_64", "QEMU emulator version 10.0.2", CheckStatus.OK),
+        ("git", "git version 2.30.2", CheckStatus.MISSING),
+        ("bison", "who knows", CheckStatus.OK),
     ],
 )
-def test_a_tool_that_is_too_old(bin_: Path, program: str, told: str, verdict: Verdict) -> None:
+def test_a_tool_that_is_too_old(bin_: Path, program: str, told: str, verdict: CheckStatus) -> None:
     put(bin_ / program, f"#!/bin/sh\necho '{told}'\n")
     found = by_name(examine_tools())[program]
     assert found.verdict is verdict
-    assert ("or newer is needed" in found.found) is (verdict is Verdict.LACK)
+    assert ("or newer is needed" in found.found) is (verdict is CheckStatus.MISSING)
 
 
 def test_one_command_for_several_packages() -> None:
@@ -203,10 +207,10 @@ class TestHost:
     def test_an_empty_cache(self, tmp_path: Path) -> None:
         found = self.at(tmp_path / "cache")
         assert found["location"].found == str(tmp_path / "cache")
-        assert found["writable"].verdict is Verdict.OK
+        assert found["writable"].verdict is CheckStatus.OK
         assert found["size"].found == "0.0 GiB"
         assert "has no" in found["proof"].found
-        assert found["linux-source-6.12"].verdict is Verdict.LACK
+        assert found["linux-source-6.12"].verdict is CheckStatus.MISSING
 
     def test_the_size_of_a_cache(self, tmp_path: Path) -> None:
         """What has two names takes room once, and a hole takes none."""
@@ -223,7 +227,7 @@ class TestHost:
     def test_kvm_is_not_believed_and_nothing_is_built_for_it(self, tmp_path: Path) -> None:
         (tmp_path / "kvm").touch()
         found = self.at(tmp_path / "cache")["proof"]
-        assert found.verdict is Verdict.NOTE
+        assert found.verdict is CheckStatus.NOTE
         assert "not proven" in found.found
         assert found.remedy[System.ARCH] == "driver build"
         assert not (tmp_path / "cache/kernel").exists()
@@ -238,7 +242,7 @@ class TestHost:
             "os.access", lambda path, how: path != tmp_path / "kvm" and access(path, how)
         )
         found = self.at(tmp_path / "cache")["proof"]
-        assert (found.verdict, "may not be opened" in found.found) == (Verdict.NOTE, True)
+        assert (found.verdict, "may not be opened" in found.found) == (CheckStatus.NOTE, True)
         assert "usermod" in found.remedy[System.DEBIAN]
 
     def test_kvm_by_proof(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,14 +260,14 @@ class TestHost:
 
         monkeypatch.setattr("driver.guest.accel._try", boot)
         found = self.at(tmp_path / "cache")["proof"]
-        assert found.verdict is Verdict.OK
+        assert found.verdict is CheckStatus.OK
         assert "1.0 s under KVM" in found.found
         assert {kernel.release for kernel in booted} == {"bzImage"}  # type: ignore[attr-defined]
 
     def test_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("shutil.disk_usage", lambda _path: Usage(9 << 30, 0, 1 << 30))
         found = self.at(tmp_path / "cache")["space"]
-        assert (found.verdict, found.found) == (Verdict.LACK, "1.0 GiB free")
+        assert (found.verdict, found.found) == (CheckStatus.MISSING, "1.0 GiB free")
         assert "DRIVER_CACHE" in found.remedy[System.FEDORA]
 
     def test_a_cache_that_kbuild_cannot_use(self, tmp_path: Path) -> None:
@@ -274,9 +278,9 @@ class TestHost:
     def test_a_cache_that_may_not_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         found = self.at(tmp_path / "file/cache")
-        assert found["writable"].verdict is Verdict.LACK
+        assert found["writable"].verdict is CheckStatus.MISSING
         source = found["linux-source-6.12"]
-        assert (source.verdict, source.remedy) == (Verdict.NOTE, {}), "apt is not to blame"
+        assert (source.verdict, source.remedy) == (CheckStatus.NOTE, {}), "apt is not to blame"
 
 
 def made(work: Path, name: str) -> dict[str, str]:
@@ -289,7 +293,7 @@ def test_the_command_says_what_to_do(bin_: Path, capsys: pytest.CaptureFixture[s
     (bin_ / "flex").unlink()
     assert status_of("--quiet", "doctor") == 3
     captured = capsys.readouterr()
-    assert "  LACK  bison" in captured.out
+    assert "  MISSING  bison" in captured.out
     assert "error: this machine lacks: bison, flex" in captured.err
     if detect() is System.DEBIAN:
         assert "All tools at once: sudo apt-get install bison flex" in captured.err
@@ -313,5 +317,5 @@ def test_for_a_program(bin_: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = json.loads(capsys.readouterr().out)
     assert told["healthy"] is False
     source = next(found for found in told["findings"] if found["area"] == "source")
-    assert source["verdict"] == "lack"
+    assert source["verdict"] == "missing"
     assert set(source["remedy"]) == {"debian", "fedora", "arch"}

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from runs import FOOTPRINT, PROJECT, Bench
+from helpers.synthetic_runs import FOOTPRINT, PROJECT, FakeGuestRun
 
 from driver.cli import run as run_command
 from driver.cli.main import main
@@ -26,11 +26,11 @@ TEXT = (PROJECT / "experiments" / FOOTPRINT / "experiment.toml").read_text(encod
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, Run]:
-    conclusion = Bench(tmp_path_factory.mktemp("run"), only=ONLY).run()
+    conclusion = FakeGuestRun(tmp_path_factory.mktemp("run"), only=ONLY).run()
     return conclusion.experiment, conclusion.run
 
 
-def predict(run: tuple[Experiment, Run], /, **item: object) -> tuple[str, list[verdicts.Row]]:
+def predict(run: tuple[Experiment, Run], /, **item: object) -> tuple[str, list[verdicts.CheckRow]]:
     prediction = Prediction.model_validate({"name": "probe", "claim": "x", "unit": "B", **item})
     experiment = run[0].model_copy(update={"predictions": (prediction,)})
     found = judge(experiment, run[1])
@@ -139,7 +139,7 @@ def _with(lines: str) -> Definition:
     return parse("x", Path("x"), f"{TEXT}\n{table}{lines}\n")
 
 
-@pytest.mark.parametrize(("options", "expected"), [([], "exact"), (["--accel", "tcg"], "tcg")])
+@pytest.mark.parametrize(("options", "expected"), [([], "icount"), (["--accel", "tcg"], "tcg")])
 def test_the_experiment_says_which_accelerator_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], expected: str
 ) -> None:

@@ -9,8 +9,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from made_runs import EXPERIMENT, LINE, Made, Outcomes, costs, pages
-from runs import Bench
+from helpers.synthetic_runs import (
+    EXPERIMENT,
+    LINE,
+    FakeGuestRun,
+    Outcomes,
+    SyntheticRun,
+    costs,
+    pages,
+)
 
 from driver.cli.main import main
 from driver.errors import GuestSplat
@@ -70,7 +77,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def footprint(tmp_path_factory: pytest.TempPathFactory) -> Conclusion:
     only = {"processes": ["1", "4", "16"], "gib": ["1"]}
-    return Bench(tmp_path_factory.mktemp("run"), only=only).run()
+    return FakeGuestRun(tmp_path_factory.mktemp("run"), only=only).run()
 
 
 def self_contained(html: str) -> None:
@@ -112,7 +119,9 @@ def test_it_is_readable_in_the_dark_and_on_a_phone(footprint: Conclusion) -> Non
 
 
 def test_failures_come_with_their_evidence(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, only={"processes": ["1", "2"], "gib": ["1"], "kernel": ["baseline"]})
+    bench = FakeGuestRun(
+        tmp_path, only={"processes": ["1", "2"], "gib": ["1"], "kernel": ["baseline"]}
+    )
 
     def splat(job: Job) -> None:
         if "2" in job.argv:
@@ -130,7 +139,7 @@ def test_failures_come_with_their_evidence(tmp_path: Path) -> None:
 
 def test_refusals_are_told(tmp_path: Path) -> None:
     outcomes: Outcomes = {("old", 1): costs(800), ("new", 1): costs(800)}
-    made = Made(tmp_path / "run", outcomes)
+    made = SyntheticRun(tmp_path / "run", outcomes)
     directory = made.write()
     record = read_record(directory, "old_1_r1")
     assert record is not None
@@ -141,7 +150,7 @@ def test_refusals_are_told(tmp_path: Path) -> None:
 
 
 def test_a_run_without_its_records_says_what_is_not_known(tmp_path: Path) -> None:
-    made = Made(tmp_path / "run", LINE)
+    made = SyntheticRun(tmp_path / "run", LINE)
     directory = made.write()
     for path in directory.trials.iterdir():
         path.unlink()
@@ -155,7 +164,7 @@ def test_a_run_without_its_records_says_what_is_not_known(tmp_path: Path) -> Non
     [Validity(Accelerator.TCG), Validity(Accelerator.ICOUNT, 3), Validity(Accelerator.KVM)],
 )
 def test_every_accelerator_is_explained(tmp_path: Path, accelerator: Validity) -> None:
-    words = Page(render(Made(tmp_path / "run", LINE, validity=accelerator).read())).words
+    words = Page(render(SyntheticRun(tmp_path / "run", LINE, validity=accelerator).read())).words
     assert f"accelerator {accelerator.accelerator}" in words
     assert f"--accel {accelerator.accelerator}" in words
 
@@ -164,7 +173,7 @@ def test_hostile_strings_stay_text(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script><img src=x onerror=y>&amp;\\\"'"
     text = EXPERIMENT.replace("What does a fault cost?", evil).replace("ten pages each", evil)
     outcomes: Outcomes = {**LINE, ("new", 4): [evil]}
-    made = Made(tmp_path / "run", outcomes, text=text, cpu=evil)
+    made = SyntheticRun(tmp_path / "run", outcomes, text=text, cpu=evil)
     html = render(made.read())
     self_contained(html)
     assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 4
@@ -173,7 +182,7 @@ def test_hostile_strings_stay_text(tmp_path: Path) -> None:
 
 def test_what_varies_is_shown_as_a_range(tmp_path: Path) -> None:
     outcomes: Outcomes = {("old", 1): pages(10, 10), ("old", 2): pages(20, 27)}
-    words = Page(render(Made(tmp_path / "run", outcomes).read())).words
+    words = Page(render(SyntheticRun(tmp_path / "run", outcomes).read())).words
     assert "20 to 27 pages" in words
     assert "holds in 1, fails in 1" in words
 
@@ -190,7 +199,7 @@ MANY_ARMS = """
 def test_no_more_arms_share_a_panel_than_can_be_told_apart(tmp_path: Path) -> None:
     """Two kernels by three loads are six arms, and there are four marks: a panel for each load."""
     text = EXPERIMENT.replace("[factors.size]\n", MANY_ARMS)
-    conclusion = Made(tmp_path / "run", LINE, text=text).read()
+    conclusion = SyntheticRun(tmp_path / "run", LINE, text=text).read()
     planned = [trial.factors for trial in conclusion.run.manifest.plan]
     assert len(planned) == 18, "two kernels, three loads, three sizes"
     arms = Arms.of(conclusion.experiment, planned)
@@ -211,7 +220,7 @@ def test_traces_are_decoded_or_it_is_said_why_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DRIVER_CACHE", str(tmp_path / "cache"))
-    run = Made(tmp_path / "run", {**LINE, ("new", 4): ["splat"]}).write()
+    run = SyntheticRun(tmp_path / "run", {**LINE, ("new", 4): ["splat"]}).write()
     with pytest.raises(SystemExit):
         main(["report", str(run.path)])
     words = Page((run.path / "report.html").read_text()).words
@@ -219,7 +228,7 @@ def test_traces_are_decoded_or_it_is_said_why_not(
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = Made(tmp_path / "run", LINE).write()
+    run = SyntheticRun(tmp_path / "run", LINE).write()
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     for arguments, written in (
         ([], run.path / "report.html"),
@@ -240,7 +249,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_a_run_of_somebody_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Made(tmp_path / "run", LINE).write()
+    run = SyntheticRun(tmp_path / "run", LINE).write()
 
     def refuse(path: Path, content: bytes) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))

@@ -7,19 +7,19 @@ import io
 from pathlib import Path
 
 import pytest
-from runs import Bench
+from helpers.synthetic_runs import FakeGuestRun
 
 from driver.cli import keep
 from driver.errors import GuestSplat, UserError
 from driver.experiment.lifecycle import Work, carry_out
 from driver.guest.debug_sockets import HANG_ON_PANIC
 from driver.guest.job import Job
-from driver.report import SilentReporter
+from driver.progress import SilentReporter
 
 SMALL = {"processes": ["1"], "gib": ["1"], "kernel": ["baseline"]}
 
 
-class Keeping(Bench):
+class Keeping(FakeGuestRun):
     """A bench whose guests are kept when they fail."""
 
     @property
@@ -27,7 +27,7 @@ class Keeping(Bench):
         return keep.keeping(super().work)
 
 
-def columns(bench: Bench) -> dict[str, list[object]]:
+def columns(bench: FakeGuestRun) -> dict[str, list[object]]:
     conclusion = bench.run()
     assert conclusion.complaint() is None
     table = conclusion.run.samples.drop(columns="run")
@@ -39,7 +39,7 @@ def test_guests_that_do_well_are_not_disturbed(tmp_path: Path) -> None:
     setups = []
     for factory in kept.factories.values():
         factory.misbehave = lambda job: setups.append(job.setup)
-    assert columns(kept) == columns(Bench(tmp_path / "b", only=SMALL))
+    assert columns(kept) == columns(FakeGuestRun(tmp_path / "b", only=SMALL))
     assert {setup[0] for setup in setups} == {HANG_ON_PANIC}
     assert all(factory.alive == 0 for factory in kept.factories.values())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 import typer.main
-from made_runs import LINE, Made, Outcomes
+from helpers.synthetic_runs import LINE, Outcomes, SyntheticRun
 
 from driver.cli import complete
 from driver.cli.logs import match
@@ -35,7 +35,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     """A run with a crashed trial, and a cache that knows none of its kernels."""
     monkeypatch.setenv("DRIVER_CACHE", str(tmp_path / "cache"))
     outcomes: Outcomes = {**LINE, ("new", 4): ["splat"]}
-    return Made(tmp_path / "run", outcomes).write()
+    return SyntheticRun(tmp_path / "run", outcomes).write()
 
 
 @pytest.mark.parametrize(

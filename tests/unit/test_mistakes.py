@@ -23,7 +23,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from pages import ROOT
+from helpers.documentation import ROOT
 
 from driver.cli.main import main
 from driver.guest.template_recipe import qemu_version

@@ -170,7 +170,7 @@ def test_what_an_entry_says_of_itself(root: Path) -> None:
     inputs = {"provision": job, "argv": argv}
     Store(root).get("template", inputs, lambda _work: {"release": "6.12.1"})
     (entry,) = prune.entries(root)
-    assert "(6.12.1, exact x4, sh -c for i; do echo ...), " in prune.describe(entry)
+    assert "(6.12.1, icount x4, sh -c for i; do echo ...), " in prune.describe(entry)
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,8 @@ def test_it_outlives_the_thread_that_started_it() -> None:
 def test_it_does_not_outlive_the_driver() -> None:
     program = (
         "import time\n"
-        "from driver.guest.qemu_process import Emulator\n"
-        "print(Emulator(['sleep', '1000'], []).pid, flush=True)\n"
+        "from driver.guest.qemu_process import QemuProcess\n"
+        "print(QemuProcess(['sleep', '1000'], []).pid, flush=True)\n"
         "time.sleep(1000)\n"
     )
     with subprocess.Popen(

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from runs import PROJECT, Bench
+from helpers.synthetic_runs import PROJECT, FakeGuestRun
 
 from driver.cli.main import main
 from driver.errors import UserError
@@ -29,7 +29,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def exact_run(results: Path, repeat: int = 2, jobs: int = 1) -> RunDirectory:
-    bench = Bench(results, only=ONLY, repeat=repeat, validity=EXACT)
+    bench = FakeGuestRun(results, only=ONLY, repeat=repeat, validity=EXACT)
     return bench.run(bench.begin(jobs)).directory
 
 
@@ -62,7 +62,7 @@ def test_one_that_differs(results: Path, what: str) -> None:
 
 
 def test_other_accelerators_are_groups_of_their_own(results: Path) -> None:
-    ordinary = Bench(results, only=ONLY, repeat=2).run().directory
+    ordinary = FakeGuestRun(results, only=ONLY, repeat=2).run().directory
     exact = exact_run(results)
     for number in range(4):
         for run, seconds in ((ordinary, 1.0), (exact, 2.5)):
@@ -85,7 +85,9 @@ def test_failed_trials_do_not_count(results: Path) -> None:
 
 
 def test_runs_of_different_experiments_are_not_compared(results: Path) -> None:
-    other = Bench(results, only={"kernel": ["baseline"]}, experiment="five-cases", validity=EXACT)
+    other = FakeGuestRun(
+        results, only={"kernel": ["baseline"]}, experiment="five-cases", validity=EXACT
+    )
     with pytest.raises(UserError, match="differ in their experiment"):
         repeatability([exact_run(results), other.run().directory])
 

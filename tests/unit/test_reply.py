@@ -8,19 +8,19 @@ import re
 from pathlib import Path
 
 import pytest
-from runs import FOOTPRINT, Bench
+from helpers.synthetic_runs import FOOTPRINT, FakeGuestRun
 
 from analysis.illustrate import ORIGINS, PICTURES, origins
 from analysis.load import ROOT, NoRun, load_run
 from analysis.reply.__main__ import EXPERIMENTS, REPLY, compose, gather, main
 from analysis.reply.breakeven import break_even
-from analysis.reply.changing import Call, Changing
+from analysis.reply.changing import CallCost, Changing
 from analysis.reply.leaving import Leaving, Operation
 from analysis.reply.locking import Load, Locking
 from analysis.reply.reach import Scale
 from analysis.reply.saving import Filling
 from analysis.reply.verdicts import command, verdicts
-from analysis.stats import Interval, Line
+from analysis.stats import FittedLine, Interval
 from driver.experiment.load import load
 
 
@@ -99,9 +99,9 @@ def test_from_how_many_processes_on_it_pays(extra: float, processes: int) -> Non
 def test_the_rewriting_that_makes_write_back_pay_is_bounded_from_both_sides() -> None:
     """With 101 processes of 512 entries: a visit costs 30 with sharing, 10 without if all wrote."""
 
-    def call(off: float, on: float) -> Call:
+    def call(off: float, on: float) -> CallCost:
         entries = 512 * 100
-        return Call("fsync", "2M", 0, 0, off * entries, on * entries, 101, off * 512)
+        return CallCost("fsync", "2M", 0, 0, off * entries, on * entries, 101, off * 512)
 
     filling = Filling("2M", 512, 400, 400, 400, 500, 500, 500, 100, 1, 2, 3, 5)
     part = Operation("munmap", True, 10, 10, 0, 390, 0, 511, None)
@@ -136,7 +136,7 @@ def test_a_load_is_named_only_if_chance_seldom_makes_so_much_of_any_of_them() ->
 
 
 def test_a_projection_states_what_one_page_in_its_largest_count_would_change() -> None:
-    line = Line(slope=4096, intercept=0, error=0, points=5, worst=0)
+    line = FittedLine(slope=4096, intercept=0, error=0, points=5, worst=0)
     scale = Scale(line, line, 10_000, 16, 0, 0, 0, 0, 0)
     assert scale.own_at(10_000, 6144) == 10_000 * 6144 * 4096
     assert scale.resolution(10_000, 16) == 4096
@@ -147,7 +147,7 @@ def test_a_projection_states_what_one_page_in_its_largest_count_would_change() -
 
 def test_a_run_takes_the_place_of_the_sample_of_its_experiment(tmp_path: Path) -> None:
     only = {"processes": ["1", "2", "8"], "gib": ["1"]}
-    bench = Bench(tmp_path, only=only)
+    bench = FakeGuestRun(tmp_path, only=only)
     for factory in bench.factories.values():
         factory.collisions = 40
     run = bench.run().directory.path

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from driver.report import PlainReporter, open_reporter
+from driver.progress import PlainReporter, open_reporter
 
 
 def test_plain_progress_prints_tenths_and_the_end() -> None:
@@ -63,7 +63,7 @@ def test_silent_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
 def test_terminal_bar_has_no_colour_when_no_color_is_set(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("driver.report._is_terminal", lambda: True)
+    monkeypatch.setattr("driver.progress._is_terminal", lambda: True)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("FORCE_COLOR", "1")
     with open_reporter() as reporter:
@@ -79,7 +79,7 @@ def test_terminal_bar_has_no_colour_when_no_color_is_set(
 def test_a_step_that_nobody_counts_shows_no_count(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("driver.report._is_terminal", lambda: True)
+    monkeypatch.setattr("driver.progress._is_terminal", lambda: True)
     monkeypatch.setenv("FORCE_COLOR", "1")
     with open_reporter() as reporter:
         reporter.step("booting the guest")

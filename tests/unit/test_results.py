@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from runs import Bench
+from helpers.synthetic_runs import FakeGuestRun
 
 from driver.counters import sources
 from driver.errors import UserError
@@ -31,7 +31,7 @@ EXACT = Validity(Accelerator.ICOUNT, icount_shift=3)
 
 @pytest.fixture
 def finished(tmp_path: Path) -> Path:
-    bench = Bench(tmp_path, only={"processes": ["1", "2"], "gib": ["1"], "entry": ["4K"]})
+    bench = FakeGuestRun(tmp_path, only={"processes": ["1", "2"], "gib": ["1"], "entry": ["4K"]})
     return bench.run().directory.path
 
 
@@ -58,8 +58,8 @@ def test_admits_what_was_measured(
     [
         (TCG, "ns", "not a time"),
         (TCG, "s", "not a time"),
-        (TCG, "instructions", "only by an exact run"),
-        (KVM, "instructions", "only by an exact run"),
+        (TCG, "instructions", "only under icount"),
+        (KVM, "instructions", "only under icount"),
         *((TCG, unit, "are no count") for unit in ("seconds", "nanoseconds", "msecs", "minutes")),
         *((KVM, unit, "are no count") for unit in ("seconds", "microseconds")),
         (EXACT, "seconds", "are no count"),
@@ -116,7 +116,7 @@ def test_a_counter_is_refused_where_it_says_it_means_nothing(
     found = numbers(result, {"vmstat": ["*"]}, TCG)
     assert not found.kept
     assert found.refused == [
-        "touched: vmstat pgfault: vmstat is valid under exact, kvm, not under tcg"
+        "touched: vmstat pgfault: vmstat is valid under icount, kvm, not under tcg"
     ]
 
 

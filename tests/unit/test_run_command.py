@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from runs import FOOTPRINT, PROJECT, Bench
+from helpers.synthetic_runs import FOOTPRINT, PROJECT, FakeGuestRun
 
 from driver.cli.main import main
 from driver.errors import GuestLost
@@ -59,7 +59,7 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(
 def test_an_earlier_run_gives_an_estimate(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = Bench(project / "results", only={"processes": ["1"]}).run().directory
+    run = FakeGuestRun(project / "results", only={"processes": ["1"]}).run().directory
     assert status_of("run", "experiment", FOOTPRINT, "--dry-run", "--quick") == 0
     assert "judged by the newest earlier run" in capsys.readouterr().out
     next(run.trials.iterdir()).write_text("{")
@@ -184,7 +184,7 @@ def test_an_option_without_a_value_is_not_taken_for_the_default(
 
 
 def test_list_shows_questions_and_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bench = Bench(project / "results", only={"processes": ["1"], "gib": ["1"]})
+    bench = FakeGuestRun(project / "results", only={"processes": ["1"], "gib": ["1"]})
     name = bench.run().directory.name
     assert status_of("list") == 0
     out = capsys.readouterr().out
@@ -195,7 +195,7 @@ def test_list_shows_questions_and_runs(project: Path, capsys: pytest.CaptureFixt
 def test_a_killed_run_is_not_taken_for_one_that_goes_on(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench = Bench(project / "results", only={"processes": ["1"], "gib": ["1"]})
+    bench = FakeGuestRun(project / "results", only={"processes": ["1"], "gib": ["1"]})
     run = bench.run().directory
     write_manifest(run, read_manifest(run).model_copy(update={"status": "running"}))
     run.trials_csv.unlink()
@@ -232,7 +232,7 @@ def test_a_typo_in_one_experiment_does_not_hide_the_others(
 
 
 def test_show_judges_from_disk(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bench = Bench(project / "results", only={"gib": ["1"], "processes": ["1", "8"]})
+    bench = FakeGuestRun(project / "results", only={"gib": ["1"], "processes": ["1", "8"]})
     run = bench.run().directory
     assert status_of("show", "latest") == 0
     out = capsys.readouterr().out
@@ -247,7 +247,7 @@ def test_show_judges_from_disk(project: Path, capsys: pytest.CaptureFixture[str]
 def test_looking_changes_nothing_and_needs_no_right_to(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = Bench(project / "results", only={"processes": ["1"], "gib": ["1"]}).run().directory
+    run = FakeGuestRun(project / "results", only={"processes": ["1"], "gib": ["1"]}).run().directory
     run.checks_csv.write_text(run.checks_csv.read_text().splitlines()[0] + "\n")
     before = run.checks_csv.stat()
     assert status_of("show", "latest") == 0
@@ -264,7 +264,7 @@ def test_the_only_tables_of_a_run_are_not_made_again_from_nothing(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Such a run is in analysis/samples/: what `python -m analysis.sample` leaves."""
-    run = Bench(project / "results", only={"processes": ["1"], "gib": ["1"]}).run().directory
+    run = FakeGuestRun(project / "results", only={"processes": ["1"], "gib": ["1"]}).run().directory
     for folder in (run.trials, run.raw, run.consoles):
         shutil.rmtree(folder)
     tables = {path: path.read_bytes() for path in run.path.glob("*.csv")}
@@ -277,7 +277,7 @@ def test_the_only_tables_of_a_run_are_not_made_again_from_nothing(
 def test_a_run_that_is_not_finished_is_not_well(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = Bench(project / "results", only={"processes": ["1"], "gib": ["1"]}).run().directory
+    run = FakeGuestRun(project / "results", only={"processes": ["1"], "gib": ["1"]}).run().directory
     (run.trials / "patched_on_4K_1_1_r1.json").unlink()
     assert status_of("show", "latest", "--rebuild") == 130
     captured = capsys.readouterr()
@@ -287,7 +287,7 @@ def test_a_run_that_is_not_finished_is_not_well(
 
 
 def test_show_exits_like_the_run(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bench = Bench(project / "results", only={"gib": ["1"], "processes": ["1"]})
+    bench = FakeGuestRun(project / "results", only={"gib": ["1"], "processes": ["1"]})
     next(iter(bench.factories.values())).leak = 3
     bench.run()
     assert status_of("show", "latest") == 1
@@ -298,7 +298,7 @@ def test_show_exits_like_the_run(project: Path, capsys: pytest.CaptureFixture[st
     def lose(job: Job) -> None:
         raise GuestLost("QEMU was killed by SIGKILL")
 
-    bench = Bench(project / "results", only={"gib": ["1"], "processes": ["1"]})
+    bench = FakeGuestRun(project / "results", only={"gib": ["1"], "processes": ["1"]})
     next(iter(bench.factories.values())).misbehave = lose
     bench.run()
     assert status_of("show", "latest") == GuestLost.exit_status

@@ -10,14 +10,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from behaving_guest import option
-from runs import Bench
+from helpers.fake_guest import option
+from helpers.synthetic_runs import FakeGuestRun
 
 from driver.errors import GuestLost, GuestSplat, HostError, UserError, WorkloadFailed
 from driver.experiment.estimate import time_left
 from driver.experiment.lifecycle import Prepared, check_same_guests, planned_run
 from driver.guest.job import Job
-from driver.report import SilentReporter
+from driver.progress import SilentReporter
 from driver.results.columns import COLUMNS
 from driver.results.manifest import read_manifest
 from driver.results.reader import read_run
@@ -32,11 +32,11 @@ def processes(job: Job) -> int:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path / "results", only=SMALL)
+def bench(tmp_path: Path) -> FakeGuestRun:
+    return FakeGuestRun(tmp_path / "results", only=SMALL)
 
 
-def test_a_run_leaves_everything_on_disk(bench: Bench) -> None:
+def test_a_run_leaves_everything_on_disk(bench: FakeGuestRun) -> None:
     conclusion = bench.run()
     assert conclusion.complaint() is None
     run = conclusion.directory
@@ -56,7 +56,7 @@ def test_a_run_leaves_everything_on_disk(bench: Bench) -> None:
     assert not run.scratch.exists()
 
 
-def test_a_failure_is_a_row_and_stops_nobody(bench: Bench) -> None:
+def test_a_failure_is_a_row_and_stops_nobody(bench: FakeGuestRun) -> None:
     def splat(job: Job) -> None:
         if processes(job) == 4:
             raise GuestSplat("WARNING in mm/memory.c", kind="warning", excerpt="Call Trace:")
@@ -78,7 +78,7 @@ def test_a_failure_is_a_row_and_stops_nobody(bench: Bench) -> None:
     assert "--resume" in (complaint.hint or "")
 
 
-def test_a_lost_guest_is_tried_again(bench: Bench) -> None:
+def test_a_lost_guest_is_tried_again(bench: FakeGuestRun) -> None:
     seen: Counter[str] = Counter()
 
     def lose_first(job: Job) -> None:
@@ -99,7 +99,7 @@ def test_a_lost_guest_is_tried_again(bench: Bench) -> None:
 
 
 def test_a_workload_that_says_no_or_skips_a_phase_has_failed(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, only={**SMALL, "kernel": ["baseline"]})
+    bench = FakeGuestRun(tmp_path, only={**SMALL, "kernel": ["baseline"]})
     trial = bench.plan[0]
     object.__setattr__(trial, "phases", ("before", "after"))
     conclusion = bench.run()
@@ -111,7 +111,7 @@ def test_a_workload_that_says_no_or_skips_a_phase_has_failed(tmp_path: Path) -> 
 def test_a_counter_that_cannot_be_read_is_a_row_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Bench(tmp_path, only={"processes": ["1"], "gib": ["1"], "kernel": ["baseline"]})
+    bench = FakeGuestRun(tmp_path, only={"processes": ["1"], "gib": ["1"], "kernel": ["baseline"]})
     monkeypatch.setattr("behaving_guest.PAGE_KIB", "x")  # 3 * "x" is no number of kB
     conclusion = bench.run()
     assert set(conclusion.run.trials["verdict"]) == {"unreadable"}
@@ -124,7 +124,9 @@ def test_a_counter_that_cannot_be_read_is_a_row_too(
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_an_interrupt_ends_guests_and_leaves_a_resumable_run(bench: Bench, jobs: int) -> None:
+def test_an_interrupt_ends_guests_and_leaves_a_resumable_run(
+    bench: FakeGuestRun, jobs: int
+) -> None:
     undisturbed = {trial.id for trial in bench.plan}
 
     class Interrupting(SilentReporter):
@@ -155,7 +157,7 @@ def test_an_interrupt_ends_guests_and_leaves_a_resumable_run(bench: Bench, jobs:
     assert manifest.status == "interrupted"
 
 
-def test_an_interrupt_does_not_wait_for_wedged_guests(bench: Bench) -> None:
+def test_an_interrupt_does_not_wait_for_wedged_guests(bench: FakeGuestRun) -> None:
     for factory in bench.factories.values():
         factory.wedged = True
     run = bench.begin(jobs=3)
@@ -170,8 +172,8 @@ def test_an_interrupt_does_not_wait_for_wedged_guests(bench: Bench) -> None:
 
 
 def test_a_resumed_run_equals_an_undisturbed_one(tmp_path: Path) -> None:
-    whole = Bench(tmp_path / "a", only=SMALL).run()
-    broken = Bench(tmp_path / "b", only=SMALL)
+    whole = FakeGuestRun(tmp_path / "a", only=SMALL).run()
+    broken = FakeGuestRun(tmp_path / "b", only=SMALL)
     run = broken.begin()
     with run.lock():
         pass
@@ -191,7 +193,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(tmp_path: Path) -> None:
     assert mended.run.samples[columns].equals(whole.run.samples[columns])
 
 
-def test_resume_tries_failed_trials_again(bench: Bench) -> None:
+def test_resume_tries_failed_trials_again(bench: FakeGuestRun) -> None:
     factory = next(iter(bench.factories.values()))
 
     def lose(job: Job) -> None:
@@ -211,7 +213,7 @@ def test_resume_tries_failed_trials_again(bench: Bench) -> None:
     assert [attempt.verdict for attempt in record.attempts] == ["lost", "lost", "ok"]
 
 
-def test_what_a_killed_driver_left_behind_is_cleared(bench: Bench) -> None:
+def test_what_a_killed_driver_left_behind_is_cleared(bench: FakeGuestRun) -> None:
     run = bench.begin()
     left = run.scratch / bench.plan[0].id / "console.log"
     left.parent.mkdir(parents=True)
@@ -227,7 +229,7 @@ def test_what_a_killed_driver_left_behind_is_cleared(bench: Bench) -> None:
     assert not list(run.path.rglob(".*"))
 
 
-def test_what_a_person_keeps_in_a_run_is_not_swept_away(bench: Bench) -> None:
+def test_what_a_person_keeps_in_a_run_is_not_swept_away(bench: FakeGuestRun) -> None:
     run = bench.begin()
     checkpoints = run.path / ".ipynb_checkpoints"
     checkpoints.mkdir()
@@ -238,7 +240,7 @@ def test_what_a_person_keeps_in_a_run_is_not_swept_away(bench: Bench) -> None:
     assert notes.exists()
 
 
-def test_a_run_belongs_to_one_driver(bench: Bench) -> None:
+def test_a_run_belongs_to_one_driver(bench: FakeGuestRun) -> None:
     run = bench.begin()
     with run.lock(), pytest.raises(UserError, match="another driver"):
         bench.run(run)
@@ -256,7 +258,7 @@ def test_a_run_belongs_to_one_driver(bench: Bench) -> None:
     ],
 )
 def test_a_changed_guest_is_not_mixed_in(
-    bench: Bench, part: str, change: dict[str, object], said: str
+    bench: FakeGuestRun, part: str, change: dict[str, object], said: str
 ) -> None:
     manifest, _, _ = planned_run(bench.run().directory)
     work = bench.work
@@ -270,7 +272,7 @@ def test_a_changed_guest_is_not_mixed_in(
 
 def test_an_exact_run_keeps_digests(tmp_path: Path) -> None:
     exact = Validity(Accelerator.ICOUNT, 3)
-    bench = Bench(tmp_path, only=SMALL, validity=exact)
+    bench = FakeGuestRun(tmp_path, only=SMALL, validity=exact)
     run = bench.run().directory
     records = [read_record(run, trial.id) for trial in bench.plan]
     found = [record.digests for record in records if record]
@@ -280,7 +282,7 @@ def test_an_exact_run_keeps_digests(tmp_path: Path) -> None:
     assert len({digests["result"] for digests in found}) > 3
 
 
-def test_an_ordinary_run_promises_no_digests(bench: Bench) -> None:
+def test_an_ordinary_run_promises_no_digests(bench: FakeGuestRun) -> None:
     run = bench.run().directory
     for trial in bench.plan:
         record = read_record(run, trial.id)
@@ -288,7 +290,7 @@ def test_an_ordinary_run_promises_no_digests(bench: Bench) -> None:
         assert record.digests == {}
 
 
-def test_a_slow_host_gets_more_time(bench: Bench) -> None:
+def test_a_slow_host_gets_more_time(bench: FakeGuestRun) -> None:
     for factory in bench.factories.values():
         factory.slow = 3.0
     bench.run(bench.begin(jobs=2))
@@ -297,7 +299,7 @@ def test_a_slow_host_gets_more_time(bench: Bench) -> None:
 
 
 def test_a_full_disk_ends_the_run_before_a_guest_writes_into_it(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: FakeGuestRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """QEMU drops what it cannot write of the console, and with it what the kernel complained of."""
     started: list[Job] = []
@@ -319,7 +321,7 @@ def test_a_full_disk_ends_the_run_before_a_guest_writes_into_it(
     assert bench.run(run).complaint() is None
 
 
-def test_progress_tells_the_time_left(bench: Bench) -> None:
+def test_progress_tells_the_time_left(bench: FakeGuestRun) -> None:
     labels: list[str] = []
 
     class Listening(SilentReporter):
@@ -343,7 +345,7 @@ def test_time_left_in_words(seconds: float, words: str) -> None:
 
 
 def test_an_exact_run_goes_on_from_the_same_templates(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, only=SMALL, validity=Validity(Accelerator.ICOUNT, 3))
+    bench = FakeGuestRun(tmp_path, only=SMALL, validity=Validity(Accelerator.ICOUNT, 3))
     manifest, _, _ = planned_run(bench.run().directory)
     assert "on any host" in manifest.valid["repeats"]
     work = bench.work
@@ -356,7 +358,7 @@ def test_an_exact_run_goes_on_from_the_same_templates(tmp_path: Path) -> None:
 
 
 def test_times_of_guests_side_by_side_are_not_valid(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, only=SMALL, validity=Validity(Accelerator.KVM))
+    bench = FakeGuestRun(tmp_path, only=SMALL, validity=Validity(Accelerator.KVM))
     bench.begin(jobs=1)
     assert bench.manifest.valid["time"] == "valid on an idle host"
     bench.begin(jobs=2)
@@ -364,7 +366,7 @@ def test_times_of_guests_side_by_side_are_not_valid(tmp_path: Path) -> None:
 
 
 def test_trials_in_parallel_give_the_same_samples(tmp_path: Path) -> None:
-    one = Bench(tmp_path / "one", only=SMALL).run(jobs=1).run.samples
-    four = Bench(tmp_path / "four", only=SMALL).run(jobs=4).run.samples
+    one = FakeGuestRun(tmp_path / "one", only=SMALL).run(jobs=1).run.samples
+    four = FakeGuestRun(tmp_path / "four", only=SMALL).run(jobs=4).run.samples
     columns = [name for name in one.columns if name != "run"]
     assert one[columns].equals(four[columns])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from runs import FOOTPRINT, Bench
+from helpers.synthetic_runs import FOOTPRINT, FakeGuestRun
 
 from analysis import sample, tidy
 from analysis.load import NoRun, load_run, load_runs
@@ -18,7 +18,7 @@ ONLY = {"processes": ["1", "2"], "gib": ["1"], "entry": ["2M"]}
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Bench(tmp_path_factory.mktemp("results"), only=ONLY).run().directory.path
+    return FakeGuestRun(tmp_path_factory.mktemp("results"), only=ONLY).run().directory.path
 
 
 def edit(path: Path, column: str, value: str) -> None:

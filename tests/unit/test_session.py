@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from descriptors import descriptors, opened_since
+from helpers.descriptors import descriptors, opened_since
 
 from driver.errors import HostError
 from driver.guest import session
@@ -40,11 +40,11 @@ def test_a_guest_that_is_closed_leaves_nothing_open(
     setup = GuestConfig(machine, Files(Path("k"), Path("i"), tmp_path / "log"), console=console)
     QemuProcess(["true"], []).stop(lambda: None)  # the thread that starts them stays
     before = descriptors()
-    monkeypatch.setattr(session, "Emulator", brief)
+    monkeypatch.setattr(session, "QemuProcess", brief)
     guest = Guest(setup)
     assert guest.close().ending in ("exited", "asked")
     assert guest.close().status == 0
-    monkeypatch.setattr(session, "Emulator", missing)
+    monkeypatch.setattr(session, "QemuProcess", missing)
     with pytest.raises(HostError):
         Guest(setup)
     for pump in pumps():

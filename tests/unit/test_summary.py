@@ -6,14 +6,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers.synthetic_runs import FakeGuestRun
 from rich.console import Console
-from runs import Bench
 
 from driver.cli.summary import summary
 from driver.errors import GuestSplat
 from driver.experiment.lifecycle import Conclusion
 from driver.guest.job import Job
-from driver.words import quantity
+from driver.text import quantity
 
 
 def text_of(conclusion: Conclusion, width: int = 80) -> str:
@@ -39,7 +39,7 @@ def test_quantities(value: float | None, unit: str, text: str) -> None:
 
 
 def test_the_widest_footprint_table_fits_eighty_columns(tmp_path: Path) -> None:
-    text = text_of(Bench(tmp_path, only={"gib": ["1", "8"]}).run())
+    text = text_of(FakeGuestRun(tmp_path, only={"gib": ["1", "8"]}).run())
     assert "…" not in text
     rows = [line.split() for line in text.splitlines()]
     assert ["4K", "1", "baseline", "off", "2,052", "4,104", "8,208", "16,416", "32,832",
@@ -51,7 +51,7 @@ def test_the_widest_footprint_table_fits_eighty_columns(tmp_path: Path) -> None:
 
 
 def test_failing_rows_are_shown_and_counted(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, only={"processes": ["1", "2", "4", "8"], "gib": ["1"]})
+    bench = FakeGuestRun(tmp_path, only={"processes": ["1", "2", "4", "8"], "gib": ["1"]})
     for factory in bench.factories.values():
         factory.leak = 2
     text = text_of(bench.run(), width=100)
@@ -62,7 +62,7 @@ def test_failing_rows_are_shown_and_counted(tmp_path: Path) -> None:
 
 
 def test_a_refuted_prediction_shows_its_finding(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, only={"processes": ["1", "8"], "gib": ["1"]})
+    bench = FakeGuestRun(tmp_path, only={"processes": ["1", "8"], "gib": ["1"]})
     for factory in bench.factories.values():
         factory.collisions = 40
     conclusion = bench.run()
@@ -73,7 +73,9 @@ def test_a_refuted_prediction_shows_its_finding(tmp_path: Path) -> None:
 
 
 def test_failed_trials_leave_gaps_not_zeros(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, only={"processes": ["1", "2"], "gib": ["1"], "kernel": ["baseline"]})
+    bench = FakeGuestRun(
+        tmp_path, only={"processes": ["1", "2"], "gib": ["1"], "kernel": ["baseline"]}
+    )
 
     def splat(job: Job) -> None:
         if "2" in job.argv:

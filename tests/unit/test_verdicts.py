@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from runs import Bench
+from helpers.synthetic_runs import FakeGuestRun
 
 from driver.experiment import verdicts
 from driver.experiment.definition import Assertion, Experiment, Fit, Prediction
@@ -19,7 +19,7 @@ ONLY = {"processes": ["1", "4", "16"], "gib": ["1", "2"]}
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, Run]:
-    conclusion = Bench(tmp_path_factory.mktemp("run"), only=ONLY).run()
+    conclusion = FakeGuestRun(tmp_path_factory.mktemp("run"), only=ONLY).run()
     return conclusion.experiment, conclusion.run
 
 
@@ -50,7 +50,7 @@ def test_slopes_are_bytes_per_process_and_gib(measured: tuple[Experiment, Run]) 
 
 
 def test_a_leak_of_one_page_is_a_failing_check(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, only={"processes": ["2"], "gib": ["1"], "kernel": ["baseline"]})
+    bench = FakeGuestRun(tmp_path, only={"processes": ["2"], "gib": ["1"], "kernel": ["baseline"]})
     next(iter(bench.factories.values())).leak = 1
     conclusion = bench.run()
     failing = {(row.name, row.measured) for row in conclusion.verdicts.failures}
@@ -64,7 +64,7 @@ def test_a_leak_of_one_page_is_a_failing_check(tmp_path: Path) -> None:
 
 
 def test_the_five_cases(tmp_path: Path) -> None:
-    conclusion = Bench(tmp_path, experiment="five-cases").run()
+    conclusion = FakeGuestRun(tmp_path, experiment="five-cases").run()
     assert conclusion.complaint() is None
     assert len(conclusion.verdicts.rows) > 100
     phases = conclusion.run.samples.groupby("mapping")["phase"].unique()
@@ -139,7 +139,7 @@ def test_predictions(measured: tuple[Experiment, Run], text: str, where: str, ve
 
 
 def test_a_slope_needs_two_points(tmp_path: Path) -> None:
-    conclusion = Bench(tmp_path, only={"processes": ["4"], "gib": ["1"]}).run()
+    conclusion = FakeGuestRun(tmp_path, only={"processes": ["4"], "gib": ["1"]}).run()
     fits = conclusion.verdicts.of("fit")
     assert fits
     assert {row.verdict for row in fits} == {verdicts.NO_DATA}

@@ -16,7 +16,7 @@ from typing import Any
 from driver.errors import HostError
 from driver.kernel.git import git
 from driver.kernel.sources.source import KernelSource, kernel_version, short_name
-from driver.report import Reporter
+from driver.progress import Reporter
 from driver.store import Store, write_atomically
 
 _RECORD = "source.json"

@@ -16,7 +16,7 @@ from driver.errors import DriverError, HostError, UserError
 from driver.kernel.sources import cache
 from driver.kernel.sources.source import KernelSource
 from driver.process import CommandFailed, run
-from driver.report import Reporter
+from driver.progress import Reporter
 from driver.store import Store, write_atomically
 
 _HINT_INDEX = (

@@ -19,7 +19,7 @@ from pathlib import Path
 from driver.errors import UserError
 from driver.kernel.sources import checkout, directory, package, tarball
 from driver.kernel.sources.source import SPECS, KernelSource, is_directory_spec
-from driver.report import Reporter
+from driver.progress import Reporter
 from driver.store import Store
 
 

@@ -14,7 +14,7 @@ from driver.errors import HostError, UserError
 from driver.kernel.sources import cache
 from driver.kernel.sources.source import KernelSource
 from driver.process import CommandFailed, run
-from driver.report import Reporter
+from driver.progress import Reporter
 from driver.store import Store
 
 _CHUNK = 1 << 20

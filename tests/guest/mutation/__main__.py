@@ -15,8 +15,8 @@ from programs import DEBUG_MACHINE, MACHINE, image_with_programs, provision
 from driver.errors import DriverError
 from driver.guest.template import Templates
 from driver.image import build_image
+from driver.progress import PlainReporter
 from driver.project import Project
-from driver.report import PlainReporter
 from driver.store import Store
 from mutation import kernel
 from mutation.mutants import Mutant, choose, load

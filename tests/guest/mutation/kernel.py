@@ -14,8 +14,8 @@ from driver.kernel import series as all_series
 from driver.kernel.git import git
 from driver.kernel.sources.spec import obtain
 from driver.kernel.worktree import apply
+from driver.progress import Reporter
 from driver.project import Project
-from driver.report import Reporter
 from driver.store import Store
 from mutation import schemata
 from mutation.mutants import Mutant

@@ -17,8 +17,8 @@ from driver.guest.job import Job, Write
 from driver.guest.machine import Machine
 from driver.guest.template import Template, Templates
 from driver.image import build_image, cpio
+from driver.progress import PlainReporter
 from driver.project import Project
-from driver.report import PlainReporter
 from driver.store import Store, file_digest
 
 MACHINE = Machine(memory_mib=2048, vcpus=4, nvdimm_mib=6144)

@@ -13,8 +13,8 @@ from conftest import Recorder, sh, write_series
 from test_kernel_build import Builder, snapshot
 
 from driver.errors import UserError
-from driver.kernel import checkout
 from driver.kernel import checkout as checkouts
+from driver.kernel import clone
 from driver.kernel.checkout import Checkout
 from driver.kernel.export import Exported, export
 from driver.kernel.series import default_series, load
@@ -34,7 +34,7 @@ class Author:
 
     def check_out(self, series: str = "6.12") -> Checkout:
         source = obtain(self.store, self.tarball, "6.12", Recorder())
-        return checkout.make(
+        return clone.make(
             self.store, self.project, series=load(self.project, series), source=source,
             folder=self.folder, reporter=Recorder(),
         )  # fmt: skip

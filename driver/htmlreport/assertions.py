@@ -11,7 +11,7 @@ from driver.experiment.definition import Assertion, Level
 from driver.experiment.formulas import is_measured
 from driver.experiment.lifecycle import Conclusion
 from driver.experiment.measured import measured_trials
-from driver.experiment.overviews import order
+from driver.experiment.summary import order
 from driver.experiment.verdicts import (
     CONFIRMED,
     FAILS,
@@ -19,18 +19,18 @@ from driver.experiment.verdicts import (
     NO_DATA,
     REFUTED,
     UNDECIDED,
-    Row,
+    CheckRow,
 )
 from driver.htmlreport.arrange import Arms, charts
-from driver.htmlreport.chart import Drawing, Series
-from driver.words import quantity
+from driver.htmlreport.chart import ChartSeries, Drawing
+from driver.text import quantity
 
 _RELATIONS = {"==": "", "<=": "at most ", ">=": "at least "}
 MEASURED = "measured"
 
 
 @dataclass(frozen=True)
-class Line:
+class ReportLine:
     """All repeats of one combination of levels: what they measured, and what became of it."""
 
     levels: tuple[str, ...]
@@ -42,7 +42,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Finding:
+class AssertionReport:
     """A fit, a prediction or a check, or a metric that nothing was said about."""
 
     kind: str
@@ -51,9 +51,9 @@ class Finding:
     verdict: str
     told: str
     factors: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[ReportLine, ...]
     drawings: tuple[Drawing, ...]
-    legend: tuple[Series, ...]
+    legend: tuple[ChartSeries, ...]
     explanation: str = ""
 
     @property
@@ -73,11 +73,11 @@ class Arranger:
 
     conclusion: Conclusion
 
-    def fits(self) -> list[Finding]:
+    def fits(self) -> list[AssertionReport]:
         items = self.conclusion.experiment.fits
         return [self._of("fit", item, self._rows("fit", item.name)) for item in items]
 
-    def predictions(self) -> list[Finding]:
+    def predictions(self) -> list[AssertionReport]:
         found = []
         for item in self.conclusion.experiment.predictions:
             verdict = self.conclusion.verdicts.predictions[item.name]
@@ -86,11 +86,11 @@ class Arranger:
             found.append(self._of("prediction", item, rows, verdict=verdict, explanation=why))
         return found
 
-    def checks(self) -> list[Finding]:
+    def checks(self) -> list[AssertionReport]:
         items = self.conclusion.experiment.checks
         return [self._of("check", item, self._rows("check", item.name)) for item in items]
 
-    def metrics(self) -> list[Finding]:
+    def metrics(self) -> list[AssertionReport]:
         """What was measured and neither asserted nor shown in a table."""
         experiment = self.conclusion.experiment
         known = {item.measured for item in (*experiment.checks, *experiment.predictions)}
@@ -99,7 +99,7 @@ class Arranger:
         found = []
         for name, metric in experiment.metrics.items():
             rows = [
-                Row(
+                CheckRow(
                     kind="metric",
                     name=name,
                     subject=trial.id,
@@ -124,28 +124,28 @@ class Arranger:
                 found.append(self._of("metric", item, rows, verdict=MEASURED))
         return found
 
-    def _rows(self, kind: str, name: str) -> list[Row]:
+    def _rows(self, kind: str, name: str) -> list[CheckRow]:
         return self.conclusion.verdicts.of(kind, name)
 
     def _of(
         self,
         kind: str,
         item: Assertion,
-        rows: Sequence[Row],
+        rows: Sequence[CheckRow],
         *,
         verdict: str | None = None,
         explanation: str = "",
-    ) -> Finding:
+    ) -> AssertionReport:
         experiment = self.conclusion.experiment
         planned = [trial.factors for trial in self.conclusion.run.manifest.plan]
         arms = Arms.of(experiment, planned)
         # A slope belongs to a group of trials and has no place on any axis.
         per_trial = all(set(row.levels) == set(experiment.factors) for row in rows)
         drawings, legend = charts(experiment, rows, arms, item.unit) if per_trial else ([], [])
-        groups: dict[tuple[Level, ...], list[Row]] = {}
+        groups: dict[tuple[Level, ...], list[CheckRow]] = {}
         for row in sorted(rows, key=lambda row: order(experiment, row.levels)):
             groups.setdefault(tuple(row.levels.values()), []).append(row)
-        return Finding(
+        return AssertionReport(
             kind=kind,
             name=item.name,
             claim=item.claim,
@@ -166,7 +166,7 @@ def _mood(verdict: str, kind: str) -> str:
     return "bad" if verdict == FAILS and kind != "prediction" else "open"
 
 
-def _verdict(rows: Sequence[Row]) -> str:
+def _verdict(rows: Sequence[CheckRow]) -> str:
     verdicts = {row.verdict for row in rows}
     if FAILS in verdicts:
         return FAILS
@@ -175,7 +175,7 @@ def _verdict(rows: Sequence[Row]) -> str:
     return HOLDS if verdicts == {HOLDS} else UNDECIDED
 
 
-def _told(rows: Sequence[Row]) -> str:
+def _told(rows: Sequence[CheckRow]) -> str:
     """How many of the rows came out how: ``holds in 41 of 42, fails in 1``."""
     counts = Counter(row.verdict for row in rows)
     if not rows:
@@ -186,7 +186,9 @@ def _told(rows: Sequence[Row]) -> str:
     return ", ".join(f"{verdict} in {count}" for verdict, count in counts.most_common())
 
 
-def _line(levels: Sequence[Level], rows: Sequence[Row], item: Assertion, kind: str) -> Line:
+def _line(
+    levels: Sequence[Level], rows: Sequence[CheckRow], item: Assertion, kind: str
+) -> ReportLine:
     unit = item.unit
     measured = {row.measured for row in rows if row.measured is not None}
     expected = {row.expected for row in rows if row.expected is not None}
@@ -194,7 +196,7 @@ def _line(levels: Sequence[Level], rows: Sequence[Row], item: Assertion, kind: s
     counts = Counter(row.verdict for row in rows)
     verdict = next(iter(counts)) if len(counts) == 1 else _told(rows)
     reasons = {row.reason for row in rows if row.reason}
-    return Line(
+    return ReportLine(
         levels=tuple(str(level) for level in levels),
         measured=_extent(measured, unit) or "; ".join(sorted(reasons)),
         expected=_RELATIONS[item.relation] + _extent(expected, unit) if expected else "",

@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from runs import Bench
+from helpers.synthetic_runs import FakeGuestRun
 
-from driver.experiment.agreement import MOST_AGAIN, doubted, odd_ones
+from driver.experiment.outliers import MOST_AGAIN, doubted, outliers
 from driver.guest.job import Job
-from driver.report import SilentReporter
+from driver.progress import SilentReporter
 from driver.results.reader import read_run
 from driver.results.record import Attempt, TrialRecord, read_record
 from driver.validity import Accelerator, Validity
@@ -44,13 +44,13 @@ def record(repeat: int, digest: str, *, verdict: str = "ok", level: int = 1) -> 
     ],
 )
 def test_the_odd_ones_are_few_or_all(outcomes: str, odd: list[int]) -> None:
-    found = odd_ones(record(number, letter) for number, letter in enumerate(outcomes))
+    found = outliers(record(number, letter) for number, letter in enumerate(outcomes))
     assert [item.repeat for item in found] == odd
 
 
 def test_other_trials_and_failed_ones_have_no_say() -> None:
     others = [record(0, "b", level=2), record(0, "b", verdict="lost"), record(1, "")]
-    assert odd_ones([record(2, "a"), record(3, "a"), *others]) == []
+    assert outliers([record(2, "a"), record(3, "a"), *others]) == []
 
 
 def test_an_attempt_that_is_doubted_stays_on_record() -> None:
@@ -65,7 +65,9 @@ def test_an_attempt_that_is_doubted_stays_on_record() -> None:
 def test_what_differs_from_other_rounds_is_run_again(
     repeat: int, again: list[int], tmp_path: Path
 ) -> None:
-    bench = Bench(tmp_path, only={**ONLY, "kernel": ["baseline"]}, repeat=repeat, validity=EXACT)
+    bench = FakeGuestRun(
+        tmp_path, only={**ONLY, "kernel": ["baseline"]}, repeat=repeat, validity=EXACT
+    )
     (factory,) = bench.factories.values()
     leaks = iter([1, *(0 for _ in range(10))])
 
@@ -85,7 +87,7 @@ def test_what_differs_from_other_rounds_is_run_again(
 
 
 def test_rounds_that_never_agree_are_named(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, only={**ONLY, "kernel": ["baseline"]}, repeat=2, validity=EXACT)
+    bench = FakeGuestRun(tmp_path, only={**ONLY, "kernel": ["baseline"]}, repeat=2, validity=EXACT)
     (factory,) = bench.factories.values()
     notes: list[str] = []
 

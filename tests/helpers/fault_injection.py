@@ -96,7 +96,7 @@ class Driver:
 
 
 @dataclass
-class Bench:
+class FaultInjection:
     """A project in ``root`` whose one experiment this is; ``cache`` is its drivers' store, the
     user's if none is given.
     """

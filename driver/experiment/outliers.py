@@ -21,7 +21,7 @@ from driver.results.schema import DISTURBED
 MOST_AGAIN = 3
 
 
-def odd_ones(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+def outliers(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     """The trials that did not come out as most of those with the same factors did.
 
     Where there is no majority, all of them. Trials without digests promise nothing.

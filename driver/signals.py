@@ -18,7 +18,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
-class Told:
+class StopSignal:
     """The signal that said to stop, if any did."""
 
     number: signal.Signals | None = None
@@ -30,12 +30,12 @@ class Told:
 
 
 @contextmanager
-def orderly() -> Iterator[Told]:
+def raise_on_signals() -> Iterator[StopSignal]:
     """Let each of the signals raise KeyboardInterrupt in the main thread, where this is called.
 
     A signal that is ignored (``nohup``, a job in the background of a script) stays so.
     """
-    told = Told()
+    told = StopSignal()
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         told.number = signal.Signals(number)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs made of numbers that a test chooses, written the way the driver writes them."""
+"""Runs that no kernel made: of numbers that a test chooses, or of real experiments on fake guests.
+
+Both are written the way the driver writes them.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,18 @@ from pathlib import Path
 from unittest.mock import patch
 
 from driver.compare.comparison import Comparison, compare_runs
-from driver.experiment.lifecycle import Conclusion
-from driver.experiment.load import parse
+from driver.experiment.lifecycle import (
+    Conclusion,
+    Prepared,
+    Work,
+    carry_out,
+    new_manifest,
+    read_conclusion,
+)
+from driver.experiment.load import load, parse
 from driver.experiment.plan import Selection, guests, make_plan
-from driver.experiment.reading import read_conclusion
 from driver.guest.job import JobResult, Value
+from driver.progress import Reporter, SilentReporter
 from driver.results.directory import RunDirectory
 from driver.results.manifest import (
     ExperimentText,
@@ -29,6 +39,7 @@ from driver.results.record import Attempt, TrialRecord, write_record
 from driver.results.schema import OK
 from driver.results.writer import write_tables
 from driver.validity import Accelerator, Validity
+from helpers.fake_guest import Factory
 
 EXPERIMENT = """
 question = "What does a fault cost?"
@@ -89,7 +100,7 @@ TRACE = "[    1.000000] Call Trace:\n[    1.000001]  do_fault+0x12/0x34\n"
 
 
 @dataclass
-class Made:
+class SyntheticRun:
     """A run in which each combination of levels gave these outcomes, one per repeat."""
 
     folder: Path
@@ -231,10 +242,79 @@ LINE: Outcomes = {
 }
 
 
-def compared(folder: Path, first: Made | Outcomes, second: Made | Outcomes) -> Comparison:
+def compared(
+    folder: Path, first: SyntheticRun | Outcomes, second: SyntheticRun | Outcomes
+) -> Comparison:
     """The comparison of two runs, or of runs that had these outcomes."""
     a, b = (
-        item if isinstance(item, Made) else Made(folder / name, item)
+        item if isinstance(item, SyntheticRun) else SyntheticRun(folder / name, item)
         for name, item in (("a", first), ("b", second))
     )
     return compare_runs(a.read(), b.read())
+
+
+PROJECT = Path(__file__).resolve().parents[2]
+FOOTPRINT = "pagetable-footprint"
+
+
+@dataclass
+class FakeGuestRun:
+    """One run in the making: an experiment, its plan, and the factories that fork its guests."""
+
+    results: Path
+    only: Mapping[str, list[str]] = field(default_factory=dict)
+    repeat: int | None = None
+    experiment: str = FOOTPRINT
+    validity: Validity = field(default_factory=lambda: Validity(Accelerator.TCG))
+
+    def __post_init__(self) -> None:
+        self.definition = load(PROJECT / "experiments", self.experiment)
+        selection = Selection(only=self.only, repeat=self.repeat)
+        self.plan = make_plan(self.definition.experiment, selection)
+        self.factories = {
+            request: Factory(patched=request.kernel.series != "none")
+            for request in guests(self.plan)
+        }
+
+    @property
+    def work(self) -> Work:
+        return Work(
+            self.definition,
+            self.plan,
+            {
+                request: Prepared(
+                    factory,
+                    GuestRecord(
+                        kernel={"series": request.kernel.series, "digest": request.kernel.series},
+                        image={"name": request.image, "digest": "feed"},
+                        machine=dict(vars(request.machine)),
+                        provision=list(request.provision.argv) if request.provision else None,
+                        qemu={"version": "none: a behaving guest", "argv": []},
+                    ),
+                )
+                for request, factory in self.factories.items()
+            },
+        )
+
+    def begin(self, jobs: int = 1) -> RunDirectory:
+        directory = RunDirectory.create(self.results, self.experiment)
+        options = Options(
+            only={name: list(levels) for name, levels in self.only.items()},
+            repeat=self.repeat,
+            jobs=jobs,
+        )
+        self.manifest = new_manifest(
+            directory, self.work, options=options, validity=self.validity, project=PROJECT
+        )
+        return directory
+
+    def run(
+        self,
+        directory: RunDirectory | None = None,
+        *,
+        jobs: int = 1,
+        reporter: Reporter | None = None,
+    ) -> Conclusion:
+        directory = directory or self.begin(jobs)
+        with directory.lock():
+            return carry_out(directory, self.manifest, self.work, reporter or SilentReporter())

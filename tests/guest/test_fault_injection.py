@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from disturbed import Bench, Row, processes_of, until
-from matrix import Matrix
+from helpers.fault_injection import FaultInjection, Row, processes_of, until
+from helpers.fault_table import FaultTable
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.store import Store
@@ -28,13 +28,13 @@ CALM = [f"plain_calm_{turn}_r1" for turn in (1, 2, 3)]
 
 
 @pytest.fixture
-def matrix(record_property: Callable[[str, object], None]) -> Matrix:
-    return Matrix(record_property)
+def matrix(record_property: Callable[[str, object], None]) -> FaultTable:
+    return FaultTable(record_property)
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path / "project")
+def bench(tmp_path: Path) -> Iterator[FaultInjection]:
+    made = FaultInjection(tmp_path / "project")
     yield made
     made.assert_nothing_left()
 
@@ -42,7 +42,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
     """The rows of a run of the calm trials that nobody disturbs."""
-    bench = Bench(tmp_path_factory.mktemp("undisturbed") / "project")
+    bench = FaultInjection(tmp_path_factory.mktemp("undisturbed") / "project")
     status, errors = bench.run(*bench.experiment("calm"))
     assert status == 0, errors
     assert bench.finished() == CALM
@@ -95,7 +95,7 @@ def private_cache(path: Path, *copies: Path) -> Path:
 
 @pytest.mark.parametrize(("number", "status"), [("SIGKILL", -9), ("SIGTERM", 143), ("SIGINT", 130)])
 def test_the_driver_is_stopped(
-    number: str, status: int, bench: Bench, undisturbed: list[Row], matrix: Matrix
+    number: str, status: int, bench: FaultInjection, undisturbed: list[Row], matrix: FaultTable
 ) -> None:
     driver = bench.start(*bench.experiment("calm"))
     bench.guest(CALM[1])
@@ -115,7 +115,9 @@ def test_the_driver_is_stopped(
     )
 
 
-def test_two_drivers_on_one_run(bench: Bench, undisturbed: list[Row], matrix: Matrix) -> None:
+def test_two_drivers_on_one_run(
+    bench: FaultInjection, undisturbed: list[Row], matrix: FaultTable
+) -> None:
     first = bench.start(*bench.experiment("calm"))
     guest = bench.guest(CALM[0])
     os.kill(guest, signal.SIGSTOP)
@@ -127,7 +129,7 @@ def test_two_drivers_on_one_run(bench: Bench, undisturbed: list[Row], matrix: Ma
     matrix.add("two drivers, one run", "--resume meanwhile", bench, undisturbed, "second: status 2")
 
 
-def test_qemu_is_killed(bench: Bench, undisturbed: list[Row], matrix: Matrix) -> None:
+def test_qemu_is_killed(bench: FaultInjection, undisturbed: list[Row], matrix: FaultTable) -> None:
     """Once, and the trial is tried again; twice, and it has failed, until it is resumed."""
     driver = bench.start(*bench.experiment("calm"))
     first = bench.guest(CALM[0])
@@ -143,7 +145,9 @@ def test_qemu_is_killed(bench: Bench, undisturbed: list[Row], matrix: Matrix) ->
     matrix.add("QEMU killed", "SIGKILL in mid-trial", bench, undisturbed, "lost, then ok")
 
 
-def test_a_guest_stands_still(bench: Bench, undisturbed: list[Row], matrix: Matrix) -> None:
+def test_a_guest_stands_still(
+    bench: FaultInjection, undisturbed: list[Row], matrix: FaultTable
+) -> None:
     trial = "plain_brief_1_r1"
     driver = bench.start(*bench.experiment("brief", turns="1"))
     os.kill(bench.guest(trial), signal.SIGSTOP)
@@ -173,7 +177,9 @@ class Failing:
     ],
     ids=lambda case: case.way,
 )
-def test_a_guest_fails(case: Failing, bench: Bench, undisturbed: list[Row], matrix: Matrix) -> None:
+def test_a_guest_fails(
+    case: Failing, bench: FaultInjection, undisturbed: list[Row], matrix: FaultTable
+) -> None:
     """Every time it is tried: a row with its verdict, which stops no other trial."""
     trial = f"plain_{case.way}_1_r1"
     status, errors = bench.run(*bench.experiment("calm", case.way, turns="1"))
@@ -190,7 +196,7 @@ def test_a_guest_fails(case: Failing, bench: Bench, undisturbed: list[Row], matr
 
 
 def test_the_disk_of_the_results_is_full(
-    bench: Bench, undisturbed: list[Row], matrix: Matrix
+    bench: FaultInjection, undisturbed: list[Row], matrix: FaultTable
 ) -> None:
     with small_disk(bench.results, "16m"):
         driver = bench.start(*bench.experiment("calm"))
@@ -208,11 +214,11 @@ def test_the_disk_of_the_results_is_full(
 
 
 def test_the_disk_of_the_cache_is_full(
-    tmp_path: Path, undisturbed: list[Row], matrix: Matrix
+    tmp_path: Path, undisturbed: list[Row], matrix: FaultTable
 ) -> None:
     """A template's memory is a sparse file: that there is no room shows when the guest runs."""
     with small_disk(tmp_path / "cache", "40m"):
-        bench = Bench(tmp_path / "project", private_cache(tmp_path / "cache"))
+        bench = FaultInjection(tmp_path / "project", private_cache(tmp_path / "cache"))
         status, errors = bench.run(*bench.experiment("calm"))
         assert status == 3, errors
         assert "Is the disk of the cache full?" in errors
@@ -235,10 +241,10 @@ def test_the_cache_is_damaged(
     image: ImageArtifact,
     tmp_path: Path,
     undisturbed: list[Row],
-    matrix: Matrix,
+    matrix: FaultTable,
 ) -> None:
     copies = (kernel("none").vmlinux.parent, image.initramfs.parent)
-    bench = Bench(tmp_path / "project", private_cache(tmp_path / "project-cache", *copies))
+    bench = FaultInjection(tmp_path / "project", private_cache(tmp_path / "project-cache", *copies))
     assert bench.cache is not None
     driver = bench.start(*bench.experiment("calm"))
     bench.guest(CALM[1])
@@ -255,9 +261,11 @@ def test_the_cache_is_damaged(
     bench.assert_nothing_left()
 
 
-def test_two_drivers_on_one_cache(tmp_path: Path, undisturbed: list[Row], matrix: Matrix) -> None:
+def test_two_drivers_on_one_cache(
+    tmp_path: Path, undisturbed: list[Row], matrix: FaultTable
+) -> None:
     cache = private_cache(tmp_path / "cache")
-    one, other = Bench(tmp_path / "one", cache), Bench(tmp_path / "other", cache)
+    one, other = FaultInjection(tmp_path / "one", cache), FaultInjection(tmp_path / "other", cache)
     first = one.start(*one.experiment("calm"))
     booting = until(lambda: processes_of(cache), "the template boots")
     for pid in booting:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from disturbed import Bench, Row
+from helpers.fault_injection import FaultInjection, Row
 
 # What a test's report calls a row of the table. Reports come from workers too; print() does not.
 PROPERTY = "fault"
@@ -15,13 +15,13 @@ HEADING = ("fault", "injected how", "rows lost", "rows duplicated", "verdict rec
 
 
 @dataclass(frozen=True)
-class Matrix:
+class FaultTable:
     """Holds mended runs against undisturbed ones; ``record`` is pytest's ``record_property``."""
 
     record: Callable[[str, object], None]
 
     def add(
-        self, fault: str, injected: str, bench: Bench, expected: list[Row], verdict: str
+        self, fault: str, injected: str, bench: FaultInjection, expected: list[Row], verdict: str
     ) -> None:
         """One row: what became of a run, and what an undisturbed one came to."""
         found, wanted = Counter(bench.numbers()), Counter(expected)

@@ -8,7 +8,7 @@ import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # Code may also be indented; then it says nothing of itself, and is what a person types.
 _INDENTED = re.compile(r"(?<=\n\n)(?: {4}[^\n]*\n)+")
 # A comment before a fence may say what must be done first, which a reader has done already.

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from driver.interrupt import Told, orderly
+from driver.signals import StopSignal, raise_on_signals
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from driver.interrupt import Told, orderly
 )
 def test_a_signal_interrupts(number: signal.Signals, status: int) -> None:
     before = signal.getsignal(number)
-    with orderly() as told:
+    with raise_on_signals() as told:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
         assert told.exit_status == status
@@ -26,7 +26,7 @@ def test_a_signal_interrupts(number: signal.Signals, status: int) -> None:
 def test_an_ignored_signal_stays_so() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with orderly() as told:
+        with raise_on_signals() as told:
             os.kill(os.getpid(), signal.SIGHUP)
             assert told.number is None
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
@@ -35,4 +35,4 @@ def test_an_ignored_signal_stays_so() -> None:
 
 
 def test_without_a_signal_it_was_a_person() -> None:
-    assert Told().exit_status == 130
+    assert StopSignal().exit_status == 130

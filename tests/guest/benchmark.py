@@ -25,7 +25,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from matrix import table
+from helpers.fault_table import table
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
@@ -38,8 +38,8 @@ from driver.guest.template import Template, Templates
 from driver.guest.template_recipe import qemu_version
 from driver.image import build_image
 from driver.kernel import build_kernel
+from driver.progress import PlainReporter
 from driver.project import Project
-from driver.report import PlainReporter
 from driver.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
