@@ -112,7 +112,7 @@ def test_a_counter_that_cannot_be_read_is_a_row_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = FakeGuestRun(tmp_path, only={"processes": ["1"], "gib": ["1"], "kernel": ["baseline"]})
-    monkeypatch.setattr("behaving_guest.PAGE_KIB", "x")  # 3 * "x" is no number of kB
+    monkeypatch.setattr("helpers.fake_guest.PAGE_KIB", "x")  # 3 * "x" is no number of kB
     conclusion = bench.run()
     assert set(conclusion.run.trials["verdict"]) == {"unreadable"}
     assert "PageTables:" in conclusion.run.trials["message"][0]

@@ -19,7 +19,7 @@ FEATURE = "0001-feature-count-to-two.patch"
 
 @pytest.fixture
 def no_sparse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("driver.kernel.review.PROGRAM", "there-is-no-sparse-here")
+    monkeypatch.setattr("driver.kernel.review._SPARSE", "there-is-no-sparse-here")
 
 
 def check(store: Store, project: Project, tarball: str, *, build: bool = True) -> Report:
