@@ -30,6 +30,8 @@ FLAGS = (
     "-O2",
     "-Wall",
     "-Wextra",
+    "-Wshadow",
+    "-Werror",
     "-static",
     "-no-pie",
     "-fno-pie",
@@ -104,8 +106,7 @@ def compile_programs(
 ) -> list[str]:
     """Compile the programs of all folders into the directory ``into``; returns their names.
 
-    A warning does not stop the build; an error raises :class:`HostError` with the compiler's
-    words.
+    A warning is an error, and an error raises :class:`HostError` with the compiler's words.
     """
     names = []
     for folder in folders:

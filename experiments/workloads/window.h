@@ -197,11 +197,11 @@ static inline struct window_entries window_entries(const void *at, size_t length
 		for (int i = 0; i < count; i++) {
 			bool huge = regions[i].categories & WINDOW_HUGE;
 			size_t size = regions[i].end - regions[i].start;
-			long count = size / (huge ? HUGE_ENTRY : SMALL_ENTRY);
+			long entries = size / (huge ? HUGE_ENTRY : SMALL_ENTRY);
 
-			*(huge ? &found.huge : &found.small) += count;
+			*(huge ? &found.huge : &found.small) += entries;
 			if (regions[i].categories & WINDOW_ZERO)
-				found.zero += count;
+				found.zero += entries;
 		}
 		scan.start = scan.walk_end;
 	}

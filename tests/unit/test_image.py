@@ -272,15 +272,35 @@ def test_a_compiler_error_is_shown(project: Project, store: Store) -> None:
 
 
 @needs_gcc
-def test_this_projects_programs_compile_without_a_warning(tmp_path: Path) -> None:
+def test_a_variable_that_shadows_another_is_refused(project: Project, store: Store) -> None:
+    (project.root / "programs/init.c").write_text(
+        "int main(int argc, char **argv) { if (argv) { int argc = 1; return argc; } return argc; }"
+    )
+    with pytest.raises(HostError) as caught:
+        build_programs(store, project.root / "programs")
+    assert "-Werror=shadow" in (caught.value.excerpt or "")
+
+
+@needs_gcc
+@pytest.mark.parametrize(
+    "folder", ["guest-images/programs", "experiments/workloads", "tests/guest"]
+)
+def test_this_projects_c_compiles(folder: str) -> None:
+    """With the flags of the build, which make a warning an error."""
     from driver import process
 
-    root = Path(__file__).parents[2]
-    for folder in (root / "guest-images/programs", root / "experiments/workloads"):
-        for program in programs.discover(folder):
-            process.run(
-                ["gcc", *programs.FLAGS, "-Werror", "-fsyntax-only", *program.sources], cwd=folder
-            )
+    root = Path(__file__).parents[2] / folder
+    for program in programs.discover(root):
+        process.run(["gcc", *programs.FLAGS, "-fsyntax-only", *program.sources], cwd=root)
+
+
+@pytest.mark.parametrize("program", ["races", "semantics", "stress"])
+def test_the_makefiles_of_the_tests_are_as_strict(program: str) -> None:
+    makefile = Path(__file__).parents[1] / "guest" / program / "Makefile"
+    strict = next(line for line in makefile.read_text().splitlines() if line.startswith("STRICT"))
+    assert {flag for flag in programs.FLAGS if flag.startswith("-W") and "," not in flag} <= {
+        *strict.split()
+    }
 
 
 def test_libraries_follow_by_themselves(fakes: Path, tmp_path: Path) -> None:
