@@ -18,7 +18,7 @@
 #include <getopt.h>
 
 #include "cost.h"
-#include "crew.h"
+#include "workers.h"
 #include "lockevents.h"
 #include "shootdowns.h"
 #include "window.h"
@@ -80,10 +80,10 @@ static void fork_once(void *at)
 		trial_fail("a child ended with wait status 0x%x", status);
 }
 
-static struct crew_report work(size_t index, int step, const void *context)
+static struct worker_report work(size_t index, int step, const void *context)
 {
 	const struct options *options = context;
-	struct crew_report report = { { 0 } };
+	struct worker_report report = { { 0 } };
 	struct rusage before, after, children;
 	bool forking = forks(options, index);
 	static void *at;
@@ -166,7 +166,7 @@ int main(int argc, char **argv)
 	struct options options = { .workers = 8, .rounds = 50, .load = FAULT };
 	struct lock_events before, after;
 	long faults = 0, flushes;
-	struct crew crew;
+	struct workers workers;
 	uint64_t began;
 
 	parse(argc, argv, &options);
@@ -175,20 +175,20 @@ int main(int argc, char **argv)
 	cost_open();
 
 	trial_settle();
-	crew_start(&crew, FIRST + options.workers, work, &options);
-	crew_step(&crew, HOLDER, crew.size, STEP_SETTLE);
-	trial_phase("ready", crew.pids, crew.size);
+	workers_start(&workers, FIRST + options.workers, work, &options);
+	workers_step(&workers, HOLDER, workers.size, STEP_SETTLE);
+	trial_phase("ready", workers.pids, workers.size);
 
 	flushes = shootdowns();
 	before = lock_events();
 	began = cost_now();
-	crew_step(&crew, FIRST, crew.size, STEP_WORK);
+	workers_step(&workers, FIRST, workers.size, STEP_WORK);
 	began = cost_since(began);
 	after = lock_events();
 	flushes = shootdowns() - flushes;
-	for (size_t i = FIRST; i < crew.size; i++)
-		faults += crew.slots[i].report.numbers[0];
-	trial_phase("worked", crew.pids, crew.size);
+	for (size_t i = FIRST; i < workers.size; i++)
+		faults += workers.slots[i].report.numbers[0];
+	trial_phase("worked", workers.pids, workers.size);
 	trial_value("workers", "count", options.workers);
 	trial_value("operations", "count", options.workers * options.rounds);
 	trial_value("contended-writes", "count", after.contended_writes - before.contended_writes);
@@ -200,6 +200,6 @@ int main(int argc, char **argv)
 	if (clock_is_true())
 		cost_value("work", began);
 
-	crew_dismiss(&crew);
+	workers_stop(&workers);
 	return 0;
 }

@@ -22,7 +22,7 @@
 #include <getopt.h>
 
 #include "cost.h"
-#include "crew.h"
+#include "workers.h"
 #include "window.h"
 
 enum { STEP_MAP, STEP_TOUCH, STEP_CHECK, STEP_UNMAP };
@@ -48,10 +48,10 @@ static const char usage[] =
 	"Defaults: 1 process, 1 GiB, 2M, --step 2M, --write, shared, near. --private needs --read:\n"
 	"a private write copies pages, and then there is nothing left to compare.\n";
 
-static struct crew_report work(size_t index, int step, const void *context)
+static struct worker_report work(size_t index, int step, const void *context)
 {
 	const struct options *options = context;
-	struct crew_report report = { { 0 } };
+	struct worker_report report = { { 0 } };
 	struct window_entries entries;
 	static void *at;
 	long faults;
@@ -83,12 +83,12 @@ static struct crew_report work(size_t index, int step, const void *context)
 	return report;
 }
 
-static void report_faults(const struct crew *crew, long accesses)
+static void report_faults(const struct workers *workers, long accesses)
 {
-	long least = crew->slots[0].report.numbers[0], most = least, sum = 0;
+	long least = workers->slots[0].report.numbers[0], most = least, sum = 0;
 
-	for (size_t i = 0; i < crew->size; i++) {
-		long faults = crew->slots[i].report.numbers[0];
+	for (size_t i = 0; i < workers->size; i++) {
+		long faults = workers->slots[i].report.numbers[0];
 
 		least = faults < least ? faults : least;
 		most = faults > most ? faults : most;
@@ -101,15 +101,15 @@ static void report_faults(const struct crew *crew, long accesses)
 		trial_fail("a process took %ld faults for %ld accesses", most, accesses);
 }
 
-static void report_entries(const struct crew *crew, const struct options *options)
+static void report_entries(const struct workers *workers, const struct options *options)
 {
 	/* Accesses closer together than an entry share it. */
 	size_t apart = options->step > options->entry ? options->step : options->entry;
 	long expected = (options->length + apart - 1) / apart;
 	bool huge = options->entry == HUGE_ENTRY;
 
-	for (size_t i = 0; i < crew->size; i++) {
-		const long *found = crew->slots[i].report.numbers;
+	for (size_t i = 0; i < workers->size; i++) {
+		const long *found = workers->slots[i].report.numbers;
 
 		if (found[!huge] != expected || found[huge] || found[2])
 			trial_fail("process %zu has %ld entries of 2 MiB and %ld of 4 KiB, %ld of "
@@ -198,7 +198,7 @@ int main(int argc, char **argv)
 		.sharing = MAP_SHARED,
 		.place = WINDOW_NEAR,
 	};
-	struct crew crew;
+	struct workers workers;
 	size_t all, half;
 	uint64_t cost;
 
@@ -212,34 +212,34 @@ int main(int argc, char **argv)
 		cost_open();
 	trial_settle();
 	cost = cost_now();
-	crew_start(&crew, all, work, &options);
+	workers_start(&workers, all, work, &options);
 	cost = cost_since(cost);
-	trial_phase("before", crew.pids, all);
+	trial_phase("before", workers.pids, all);
 	report_cost(&options, "start", cost);
 
 	cost = cost_now();
-	crew_step(&crew, 0, all, STEP_MAP);
+	workers_step(&workers, 0, all, STEP_MAP);
 	cost = cost_since(cost);
-	trial_phase("mapped", crew.pids, all);
+	trial_phase("mapped", workers.pids, all);
 	report_cost(&options, "map", cost);
 	if (options.place == WINDOW_KERNEL)
-		trial_value("gib-aligned", "boolean", crew.slots[0].report.numbers[0]);
+		trial_value("gib-aligned", "boolean", workers.slots[0].report.numbers[0]);
 
 	cost = cost_now();
-	crew_step(&crew, 0, all, STEP_TOUCH);
+	workers_step(&workers, 0, all, STEP_TOUCH);
 	cost = cost_since(cost);
-	trial_phase("touched", crew.pids, all);
+	trial_phase("touched", workers.pids, all);
 	report_cost(&options, "touch", cost);
-	report_faults(&crew, options.length / options.step);
-	crew_step(&crew, 0, all, STEP_CHECK);
-	report_entries(&crew, &options);
+	report_faults(&workers, options.length / options.step);
+	workers_step(&workers, 0, all, STEP_CHECK);
+	report_entries(&workers, &options);
 
-	crew_step(&crew, 0, half, STEP_UNMAP);
-	trial_phase("half-unmapped", crew.pids, all);
+	workers_step(&workers, 0, half, STEP_UNMAP);
+	trial_phase("half-unmapped", workers.pids, all);
 
-	crew_step(&crew, half, all, STEP_UNMAP);
-	trial_phase("gone", crew.pids, all);
+	workers_step(&workers, half, all, STEP_UNMAP);
+	trial_phase("gone", workers.pids, all);
 
-	crew_dismiss(&crew);
+	workers_stop(&workers);
 	return 0;
 }

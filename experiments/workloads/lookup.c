@@ -24,7 +24,7 @@
 #include <getopt.h>
 
 #include "cost.h"
-#include "crew.h"
+#include "workers.h"
 #include "window.h"
 
 enum { CROWD, SEEKER, PROCESSES };
@@ -88,10 +88,10 @@ static void attach(struct options *options, size_t round)
 	options->unmap.values[round] = cost_since(began);
 }
 
-static struct crew_report work(size_t index, int step, const void *context)
+static struct worker_report work(size_t index, int step, const void *context)
 {
 	struct options options = *(const struct options *)context;
-	struct crew_report report = { { 0 } };
+	struct worker_report report = { { 0 } };
 	uint64_t began;
 	long faults;
 	void *at;
@@ -168,8 +168,8 @@ static void parse(int argc, char **argv, struct options *options)
 int main(int argc, char **argv)
 {
 	struct options options = { .vmas = 1, .kind = MATCHING };
-	const struct crew_report *report;
-	struct crew crew;
+	const struct worker_report *report;
+	struct workers workers;
 
 	parse(argc, argv, &options);
 	options.fd = window_open(options.file, GIB, true);
@@ -180,26 +180,26 @@ int main(int argc, char **argv)
 	cost_open();
 
 	trial_settle();
-	crew_start(&crew, PROCESSES, work, &options);
-	trial_phase("before", crew.pids, PROCESSES);
+	workers_start(&workers, PROCESSES, work, &options);
+	trial_phase("before", workers.pids, PROCESSES);
 
-	crew_step(&crew, CROWD, CROWD + 1, STEP_CROWD);
-	trial_phase("crowded", crew.pids, PROCESSES);
+	workers_step(&workers, CROWD, CROWD + 1, STEP_CROWD);
+	trial_phase("crowded", workers.pids, PROCESSES);
 
-	crew_step(&crew, SEEKER, SEEKER + 1, STEP_ATTACH);
-	trial_phase("attached", crew.pids, PROCESSES);
+	workers_step(&workers, SEEKER, SEEKER + 1, STEP_ATTACH);
+	trial_phase("attached", workers.pids, PROCESSES);
 	trial_value("rounds", "count", ROUNDS + 1);
 	trial_value("samples", "count", ROUNDS);
 	cost_report(&options.map, ROUNDS, "map");
 	cost_report(&options.access, ROUNDS, "first-access");
 	cost_report(&options.unmap, ROUNDS, "unmap");
 
-	crew_step(&crew, SEEKER, SEEKER + 1, STEP_FILL);
-	report = &crew.slots[SEEKER].report;
-	trial_phase("filled", crew.pids, PROCESSES);
+	workers_step(&workers, SEEKER, SEEKER + 1, STEP_FILL);
+	report = &workers.slots[SEEKER].report;
+	trial_phase("filled", workers.pids, PROCESSES);
 	cost_value("fill", report->numbers[0]);
 	trial_value("minor-faults", "count", report->numbers[1]);
 
-	crew_dismiss(&crew);
+	workers_stop(&workers);
 	return 0;
 }

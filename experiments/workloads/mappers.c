@@ -20,7 +20,7 @@
 #include <getopt.h>
 
 #include "cost.h"
-#include "crew.h"
+#include "workers.h"
 #include "window.h"
 
 enum { STEP_MAP, STEP_TOUCH, STEP_AGAIN, STEP_CHECK, STEP_UNMAP };
@@ -61,10 +61,10 @@ static void touch(volatile char *at, struct options *options)
 	}
 }
 
-static struct crew_report work(size_t index, int step, const void *context)
+static struct worker_report work(size_t index, int step, const void *context)
 {
 	struct options options = *(const struct options *)context;
-	struct crew_report report = { { 0 } };
+	struct worker_report report = { { 0 } };
 	struct window_entries entries;
 	static void *at;
 	long faults;
@@ -102,9 +102,9 @@ static struct crew_report work(size_t index, int step, const void *context)
 	return report;
 }
 
-static void check_entries(const struct crew *crew, size_t who, const struct options *options)
+static void check_entries(const struct workers *workers, size_t who, const struct options *options)
 {
-	const long *found = crew->slots[who].report.numbers;
+	const long *found = workers->slots[who].report.numbers;
 	long expected = options->samples.room;
 	bool huge = options->entry == HUGE_ENTRY;
 
@@ -115,13 +115,13 @@ static void check_entries(const struct crew *crew, size_t who, const struct opti
 			   huge ? "2 MiB" : "4 KiB");
 }
 
-static void step(struct crew *crew, size_t who, int what)
+static void step(struct workers *workers, size_t who, int what)
 {
-	crew_step(crew, who, who + 1, what);
+	workers_step(workers, who, who + 1, what);
 }
 
 /* Let one process do everything, and report what it cost it. */
-static void measure(struct crew *crew, size_t who, struct options *options)
+static void measure(struct workers *workers, size_t who, struct options *options)
 {
 	struct cost_set *samples = &options->samples;
 	/* By 4 KiB entries there are so many accesses that a timer interrupt is lost among them. */
@@ -131,16 +131,16 @@ static void measure(struct crew *crew, size_t who, struct options *options)
 
 	for (size_t round = 0; round < rounds; round++) {
 		if (round)
-			step(crew, who, STEP_UNMAP);
-		step(crew, who, STEP_MAP);
-		step(crew, who, STEP_TOUCH);
+			step(workers, who, STEP_UNMAP);
+		step(workers, who, STEP_MAP);
+		step(workers, who, STEP_TOUCH);
 		sums[round] = cost_sum(samples, samples->room);
 		firsts[round] = samples->values[0];
 	}
-	faults = crew->slots[who].report.numbers[0];
+	faults = workers->slots[who].report.numbers[0];
 	cost_sort(sums, rounds);
 	cost_sort(firsts, rounds);
-	trial_phase(phases[who], crew->pids + who, 1);
+	trial_phase(phases[who], workers->pids + who, 1);
 	trial_value("samples", "count", rounds);
 	trial_value("accesses", "count", samples->room);
 	trial_value("minor-faults", "count", faults);
@@ -148,10 +148,10 @@ static void measure(struct crew *crew, size_t who, struct options *options)
 	cost_value("first-access", firsts[rounds / 2]);
 	cost_report(samples, samples->room, "access");
 
-	step(crew, who, STEP_CHECK);
-	check_entries(crew, who, options);
-	step(crew, who, STEP_AGAIN);
-	faults = crew->slots[who].report.numbers[0];
+	step(workers, who, STEP_CHECK);
+	check_entries(workers, who, options);
+	step(workers, who, STEP_AGAIN);
+	faults = workers->slots[who].report.numbers[0];
 	if (faults)
 		trial_fail("the %s process took %ld faults for what it had touched before",
 			   phases[who], faults);
@@ -208,7 +208,7 @@ int main(int argc, char **argv)
 		.write = true,
 		.place = WINDOW_NEAR,
 	};
-	struct crew crew;
+	struct workers workers;
 
 	parse(argc, argv, &options);
 	options.fd = window_open(options.file, options.length, options.write);
@@ -217,16 +217,16 @@ int main(int argc, char **argv)
 	cost_open();
 
 	trial_settle();
-	crew_start(&crew, MAPPERS, work, &options);
-	trial_phase("before", crew.pids, MAPPERS);
+	workers_start(&workers, MAPPERS, work, &options);
+	trial_phase("before", workers.pids, MAPPERS);
 
-	measure(&crew, WARMER, &options);
-	step(&crew, WARMER, STEP_UNMAP);
+	measure(&workers, WARMER, &options);
+	step(&workers, WARMER, STEP_UNMAP);
 	for (size_t who = FIRST; who < MAPPERS; who++)
-		measure(&crew, who, &options);
-	crew_step(&crew, FIRST, MAPPERS, STEP_UNMAP);
-	trial_phase("gone", crew.pids, MAPPERS);
+		measure(&workers, who, &options);
+	workers_step(&workers, FIRST, MAPPERS, STEP_UNMAP);
+	trial_phase("gone", workers.pids, MAPPERS);
 
-	crew_dismiss(&crew);
+	workers_stop(&workers);
 	return 0;
 }

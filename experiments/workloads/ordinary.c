@@ -17,7 +17,7 @@
 #include <getopt.h>
 
 #include "cost.h"
-#include "crew.h"
+#include "workers.h"
 #include "window.h"
 
 /* Odd, for the sake of the median. */

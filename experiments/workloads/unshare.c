@@ -24,7 +24,7 @@
 #include <getopt.h>
 
 #include "cost.h"
-#include "crew.h"
+#include "workers.h"
 #include "shootdowns.h"
 #include "window.h"
 
@@ -84,12 +84,12 @@ static void *map_and_fill(const struct options *options)
 	return at;
 }
 
-static struct crew_report join(size_t index, int step, const void *context)
+static struct worker_report join(size_t index, int step, const void *context)
 {
 	(void)index;
 	(void)step;
 	map_and_fill(context);
-	return (struct crew_report){ { 0 } };
+	return (struct worker_report){ { 0 } };
 }
 
 /* Touch the mapping as it was touched before, but for the part in the middle. */
@@ -252,11 +252,11 @@ static void run_round(struct options *options, size_t round, enum operation oper
 		options->call.values[round] = moments_between(*options->began, ended);
 }
 
-static void measure(struct options *options, const struct crew *crew, enum operation operation)
+static void measure(struct options *options, const struct workers *workers, enum operation operation)
 {
 	for (size_t round = 0; round < ROUNDS; round++)
 		run_round(options, round, operation);
-	trial_phase(names[operation], crew->pids, crew->size);
+	trial_phase(names[operation], workers->pids, workers->size);
 	trial_value("faults-after", "count", cost_median(&options->faults, ROUNDS));
 	if (!options->companions) {
 		cost_value("fill", cost_median(&options->fill, ROUNDS));
@@ -316,7 +316,7 @@ int main(int argc, char **argv)
 {
 	struct moment began = moment_now();
 	struct options options = { .sharers = 1, .entry = HUGE_ENTRY };
-	struct crew crew;
+	struct workers workers;
 
 	if (argc == 3 && !strcmp(argv[1], "--landed"))
 		return land(argv[2], began);
@@ -335,18 +335,18 @@ int main(int argc, char **argv)
 	cost_open();
 
 	trial_settle();
-	crew_start(&crew, options.sharers - 1, join, &options);
-	trial_phase("before", crew.pids, crew.size);
-	crew_step(&crew, 0, crew.size, 0);
-	trial_phase("joined", crew.pids, crew.size);
+	workers_start(&workers, options.sharers - 1, join, &options);
+	trial_phase("before", workers.pids, workers.size);
+	workers_step(&workers, 0, workers.size, 0);
+	trial_phase("joined", workers.pids, workers.size);
 	trial_value("samples", "count", ROUNDS);
 
-	/* Rounds are children that come and go, and not deaths among the crew. */
+	/* Rounds are children that come and go; no worker has died. */
 	signal(SIGCHLD, SIG_DFL);
 	cost_run_first();
 	for (int operation = 0; operation < OPERATIONS; operation++)
-		measure(&options, &crew, operation);
+		measure(&options, &workers, operation);
 
-	crew_dismiss(&crew);
+	workers_stop(&workers);
 	return 0;
 }

@@ -59,7 +59,9 @@ class Guest:
         if self.killed.is_set():
             raise GuestLost("QEMU was killed")
         deadline.check()
-        return {"footprint": _footprint, "life": _life}[job.argv[0]](self, job)
+        return {"footprint": _footprint, "table-lifecycle": _table_lifecycle}[job.argv[0]](
+            self, job
+        )
 
 
 @dataclass
@@ -129,7 +131,7 @@ def _footprint(guest: Guest, job: Job) -> JobResult:
     return result
 
 
-def _life(guest: Guest, job: Job) -> JobResult:
+def _table_lifecycle(guest: Guest, job: Job) -> JobResult:
     private = "--private" in job.argv
     sharing = _sharing(guest, job)
     small = option(job, "--entry") == "4K"

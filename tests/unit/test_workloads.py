@@ -21,12 +21,12 @@ WORKLOADS = ROOT / "experiments" / "workloads"
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 
-# Three steps by a crew: each worker doubles its index; one of them kills itself on demand.
-CREW = """
-#include "crew.h"
-static struct crew_report duty(size_t index, int step, const void *context)
+# Steps of worker processes: each doubles its index; one of them kills itself on demand.
+WORKERS = """
+#include "workers.h"
+static struct worker_report duty(size_t index, int step, const void *context)
 {
-	struct crew_report report = { { 2 * (long)index + step } };
+	struct worker_report report = { { 2 * (long)index + step } };
 	if (step == 2 && index == *(const size_t *)context)
 		raise(SIGKILL);
 	if (step == 3 && index == *(const size_t *)context)
@@ -36,18 +36,18 @@ static struct crew_report duty(size_t index, int step, const void *context)
 int main(int argc, char **argv)
 {
 	size_t count = atoi(argv[1]), victim = atoi(argv[2]);
-	struct crew crew;
+	struct workers workers;
 	long sum = 0;
 	if (argc != 4)
 		return 2;
-	crew_start(&crew, count, duty, &victim);
-	crew_step(&crew, 0, count, 1);
-	crew_step(&crew, 0, count / 2, atoi(argv[3]));
+	workers_start(&workers, count, duty, &victim);
+	workers_step(&workers, 0, count, 1);
+	workers_step(&workers, 0, count / 2, atoi(argv[3]));
 	for (size_t i = 0; i < count; i++)
-		sum += crew.slots[i].report.numbers[0];
-	trial_phase("done", crew.pids, count);
+		sum += workers.slots[i].report.numbers[0];
+	trial_phase("done", workers.pids, count);
 	trial_value("sum", "count", sum);
-	crew_dismiss(&crew);
+	workers_stop(&workers);
 	return 0;
 }
 """
@@ -56,8 +56,12 @@ int main(int argc, char **argv)
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workloads")
-    (folder / "crew.c").write_text(CREW)
-    for source in [WORKLOADS / "footprint.c", WORKLOADS / "life.c", folder / "crew.c"]:
+    (folder / "workers.c").write_text(WORKERS)
+    for source in [
+        WORKLOADS / "footprint.c",
+        WORKLOADS / "table-lifecycle.c",
+        folder / "workers.c",
+    ]:
         process.run(["gcc", *FLAGS, "-I", WORKLOADS, "-o", folder / source.stem, source])
     return folder
 
@@ -68,9 +72,9 @@ def run(program: Path, *words: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_crew_steps_together_and_reports(programs: Path) -> None:
+def test_workers_step_together_and_report(programs: Path) -> None:
     count = 200
-    done = run(programs / "crew", count, count, 4)
+    done = run(programs / "workers", count, count, 4)
     expected = sum(2 * i + (4 if i < count // 2 else 1) for i in range(count))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"phase done\nvalue sum {expected} count\n"
@@ -81,7 +85,7 @@ def test_a_crew_steps_together_and_reports(programs: Path) -> None:
     [(2, "worker 3 was killed by signal 9"), (3, "worker 3 exited with status 9")],
 )
 def test_a_worker_that_dies_is_noticed_at_once(programs: Path, step: int, reason: str) -> None:
-    done = run(programs / "crew", 8, 3, step)
+    done = run(programs / "workers", 8, 3, step)
     assert (done.returncode, done.stderr.strip()) == (1, reason)
 
 
@@ -124,11 +128,13 @@ def test_footprint_tells_mistakes(
     assert reason in done.stderr
 
 
-def test_life_sees_shared_writes_and_keeps_private_ones(programs: Path, tmp_path: Path) -> None:
+def test_table_lifecycle_sees_shared_writes_and_keeps_private_ones(
+    programs: Path, tmp_path: Path
+) -> None:
     file = tmp_path / "file"
     with file.open("wb") as opened:
         opened.truncate(1 << 30)
-    done = run(programs / "life", "--file", file, "--private")
+    done = run(programs / "table-lifecycle", "--file", file, "--private")
     if "PAGEMAP_SCAN" in done.stderr:
         pytest.skip("this host's kernel is older than PAGEMAP_SCAN (6.7)")
     assert (done.returncode, done.stderr) == (0, "")

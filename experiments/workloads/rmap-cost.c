@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * reverse: what does it cost to change a file under those who map it?
+ * rmap-cost: what does it cost to change a file under those who map it?
  *
  * Some processes map one GiB of a file and write to it once per 2 MiB. Another one, which does not
  * map it, then does what has to reach all of their page tables. Phases, each announced when it is
@@ -20,7 +20,7 @@
 #include <getopt.h>
 
 #include "cost.h"
-#include "crew.h"
+#include "workers.h"
 #include "window.h"
 
 enum { STEP_MAP, STEP_WRITE, STEP_WRITE_AROUND };
@@ -35,12 +35,12 @@ struct options {
 	void *at;
 };
 
-static const char usage[] = "usage: reverse --file PATH [--sharers N] [--entry 2M|4K]\n";
+static const char usage[] = "usage: rmap-cost --file PATH [--sharers N] [--entry 2M|4K]\n";
 
-static struct crew_report work(size_t index, int step, const void *context)
+static struct worker_report work(size_t index, int step, const void *context)
 {
 	const struct options *options = context;
-	struct crew_report report = { { 0 } };
+	struct worker_report report = { { 0 } };
 	static void *at;
 	long faults;
 
@@ -58,27 +58,27 @@ static struct crew_report work(size_t index, int step, const void *context)
 }
 
 /* Let one after the other take the step; together they would race for the first fault. */
-static long step_all(struct crew *crew, int step)
+static long step_all(struct workers *workers, int step)
 {
 	long faults = 0;
 
-	for (size_t i = 0; i < crew->size; i++) {
-		crew_step(crew, i, i + 1, step);
-		faults += crew->slots[i].report.numbers[0];
+	for (size_t i = 0; i < workers->size; i++) {
+		workers_step(workers, i, i + 1, step);
+		faults += workers->slots[i].report.numbers[0];
 	}
 	return faults;
 }
 
-static void phase(const char *name, const struct crew *crew)
+static void phase(const char *name, const struct workers *workers)
 {
-	trial_phase(name, crew->pids, crew->size);
+	trial_phase(name, workers->pids, workers->size);
 }
 
-static void phase_of_call(const char *name, const struct crew *crew, int failed, uint64_t cost)
+static void phase_of_call(const char *name, const struct workers *workers, int failed, uint64_t cost)
 {
 	if (failed)
 		trial_fail("%s: %s", name, strerror(errno));
-	phase(name, crew);
+	phase(name, workers);
 	cost_value("call", cost);
 }
 
@@ -117,7 +117,7 @@ static void parse(int argc, char **argv, struct options *options)
 int main(int argc, char **argv)
 {
 	struct options options = { .sharers = 1, .entry = HUGE_ENTRY };
-	struct crew crew;
+	struct workers workers;
 	uint64_t began;
 	int failed;
 	long faults;
@@ -129,34 +129,34 @@ int main(int argc, char **argv)
 	cost_settle_code();
 
 	trial_settle();
-	crew_start(&crew, options.sharers, work, &options);
-	phase("before", &crew);
+	workers_start(&workers, options.sharers, work, &options);
+	phase("before", &workers);
 
-	faults = step_all(&crew, STEP_MAP);
-	phase("mapped", &crew);
+	faults = step_all(&workers, STEP_MAP);
+	phase("mapped", &workers);
 	trial_value("minor-faults", "count", faults);
 
 	began = cost_now();
 	failed = fsync(options.fd);
-	phase_of_call("write-back", &crew, failed, cost_since(began));
+	phase_of_call("write-back", &workers, failed, cost_since(began));
 
-	faults = step_all(&crew, STEP_WRITE);
-	phase("rewritten", &crew);
+	faults = step_all(&workers, STEP_WRITE);
+	phase("rewritten", &workers);
 	trial_value("minor-faults", "count", faults);
 
 	began = cost_now();
 	failed = fallocate(options.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, HOLE, HUGE_ENTRY);
-	phase_of_call("punch", &crew, failed, cost_since(began));
+	phase_of_call("punch", &workers, failed, cost_since(began));
 
-	faults = step_all(&crew, STEP_WRITE_AROUND);
-	phase("restored", &crew);
+	faults = step_all(&workers, STEP_WRITE_AROUND);
+	phase("restored", &workers);
 	trial_value("minor-faults", "count", faults);
 
 	began = cost_now();
 	failed = ftruncate(options.fd, 0);
-	phase_of_call("truncate", &crew, failed, cost_since(began));
+	phase_of_call("truncate", &workers, failed, cost_since(began));
 
 	/* The range is still mapped by all, and nobody may touch it any more. */
-	crew_dismiss(&crew);
+	workers_stop(&workers);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * stretch: are instructions counted right, and the same each time?
+ * icount-calibration: are instructions counted right, and the same each time?
  *
  * A loop of known length is counted by the clock of cost.h like any other piece of code, and two
  * pieces of the kernel are, whose length nobody knows beforehand. Phase `counted`; values:
@@ -21,7 +21,7 @@
 #define ROUNDS 101
 #define TURNS 1000
 
-static const char usage[] = "usage: stretch --file PATH\n";
+static const char usage[] = "usage: icount-calibration --file PATH\n";
 
 static void count_loop(struct cost_set *set)
 {

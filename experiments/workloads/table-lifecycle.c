@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * life: the life of one page table, from first use to last, in steps.
+ * table-lifecycle: the life of one page table, from first use to last, in steps.
  *
  * Two processes and one GiB of a file. Each step is a case that sharing page tables must get right
  * and a phase of its own:
@@ -19,7 +19,7 @@
  */
 #include <getopt.h>
 
-#include "crew.h"
+#include "workers.h"
 #include "window.h"
 
 enum { FIRST, SECOND };
@@ -38,13 +38,13 @@ struct options {
 	void *at;
 };
 
-static const char usage[] = "usage: life --file PATH [--entry 2M|4K] [--private]\n"
+static const char usage[] = "usage: table-lifecycle --file PATH [--entry 2M|4K] [--private]\n"
 			    "            [--place near|lonely|kernel]\n";
 
-static struct crew_report work(size_t index, int step, const void *context)
+static struct worker_report work(size_t index, int step, const void *context)
 {
 	const struct options *options = context;
-	struct crew_report report = { { 0 } };
+	struct worker_report report = { { 0 } };
 	struct window_entries entries;
 	static volatile unsigned char *at;
 	long faults;
@@ -82,15 +82,15 @@ static struct crew_report work(size_t index, int step, const void *context)
 }
 
 /* Let one process take a step; returns its report. */
-static const long *act(struct crew *crew, size_t who, int step)
+static const long *act(struct workers *workers, size_t who, int step)
 {
-	crew_step(crew, who, who + 1, step);
-	return crew->slots[who].report.numbers;
+	workers_step(workers, who, who + 1, step);
+	return workers->slots[who].report.numbers;
 }
 
-static void report_entries(struct crew *crew, size_t who, const char *name)
+static void report_entries(struct workers *workers, size_t who, const char *name)
 {
-	const long *found = act(crew, who, STEP_ENTRIES);
+	const long *found = act(workers, who, STEP_ENTRIES);
 	char value[64];
 
 	snprintf(value, sizeof(value), "%s-huge-entries", name);
@@ -99,9 +99,9 @@ static void report_entries(struct crew *crew, size_t who, const char *name)
 	trial_value(value, "count", found[2]);
 }
 
-static void expect_mark(struct crew *crew, size_t who, long expected, const char *when)
+static void expect_mark(struct workers *workers, size_t who, long expected, const char *when)
 {
-	long seen = act(crew, who, STEP_LOOK)[1];
+	long seen = act(workers, who, STEP_LOOK)[1];
 
 	if (seen != expected)
 		trial_fail("%s: the %s process sees %ld, not %ld, at the mark", when,
@@ -162,7 +162,7 @@ int main(int argc, char **argv)
 		.place = WINDOW_NEAR,
 	};
 	unsigned char original;
-	struct crew crew;
+	struct workers workers;
 	bool is_private;
 	long faults;
 
@@ -173,49 +173,49 @@ int main(int argc, char **argv)
 	original = mark_in_file(options.fd);
 
 	trial_settle();
-	crew_start(&crew, 2, work, &options);
-	trial_phase("start", crew.pids, 2);
+	workers_start(&workers, 2, work, &options);
+	trial_phase("start", workers.pids, 2);
 
-	faults = act(&crew, FIRST, STEP_MAP)[0];
-	trial_phase("new", crew.pids, 2);
+	faults = act(&workers, FIRST, STEP_MAP)[0];
+	trial_phase("new", workers.pids, 2);
 	trial_value("minor-faults", "count", faults);
-	report_entries(&crew, FIRST, "first");
+	report_entries(&workers, FIRST, "first");
 
-	faults = act(&crew, SECOND, STEP_MAP)[0];
-	trial_phase("share", crew.pids, 2);
+	faults = act(&workers, SECOND, STEP_MAP)[0];
+	trial_phase("share", workers.pids, 2);
 	trial_value("minor-faults", "count", faults);
-	report_entries(&crew, FIRST, "first");
-	report_entries(&crew, SECOND, "second");
+	report_entries(&workers, FIRST, "first");
+	report_entries(&workers, SECOND, "second");
 
 	if (is_private) {
-		faults = act(&crew, SECOND, STEP_WRITE)[0];
-		trial_phase("private-write", crew.pids, 2);
+		faults = act(&workers, SECOND, STEP_WRITE)[0];
+		trial_phase("private-write", workers.pids, 2);
 		trial_value("minor-faults", "count", faults);
-		report_entries(&crew, FIRST, "first");
-		report_entries(&crew, SECOND, "second");
-		expect_mark(&crew, SECOND, 'A' + SECOND, "after a private write");
-		expect_mark(&crew, FIRST, original, "after a private write by the other");
+		report_entries(&workers, FIRST, "first");
+		report_entries(&workers, SECOND, "second");
+		expect_mark(&workers, SECOND, 'A' + SECOND, "after a private write");
+		expect_mark(&workers, FIRST, original, "after a private write by the other");
 		if (mark_in_file(options.fd) != original)
 			trial_fail("a private write reached the file");
 	} else {
-		act(&crew, SECOND, STEP_WRITE);
-		expect_mark(&crew, FIRST, 'A' + SECOND, "after a shared write by the other");
+		act(&workers, SECOND, STEP_WRITE);
+		expect_mark(&workers, FIRST, 'A' + SECOND, "after a shared write by the other");
 	}
 
-	act(&crew, SECOND, STEP_UNMAP);
-	trial_phase("unmap-shared", crew.pids, 2);
-	report_entries(&crew, FIRST, "first");
-	faults = act(&crew, FIRST, STEP_LOOK)[0];
+	act(&workers, SECOND, STEP_UNMAP);
+	trial_phase("unmap-shared", workers.pids, 2);
+	report_entries(&workers, FIRST, "first");
+	faults = act(&workers, FIRST, STEP_LOOK)[0];
 	trial_value("minor-faults", "count", faults);
 	if (faults)
 		trial_fail("the first process took %ld faults because the second unmapped", faults);
-	expect_mark(&crew, FIRST, is_private ? original : 'A' + SECOND, "after the other unmapped");
+	expect_mark(&workers, FIRST, is_private ? original : 'A' + SECOND, "after the other unmapped");
 
-	act(&crew, FIRST, STEP_UNMAP);
-	trial_phase("unmap-last", crew.pids, 2);
+	act(&workers, FIRST, STEP_UNMAP);
+	trial_phase("unmap-last", workers.pids, 2);
 	if (!is_private && mark_in_file(options.fd) != 'A' + SECOND)
 		trial_fail("a shared write did not reach the file");
 
-	crew_dismiss(&crew);
+	workers_stop(&workers);
 	return 0;
 }

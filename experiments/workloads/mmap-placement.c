@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * landing: where does a program's mapping come to lie that does not ask for an address?
+ * mmap-placement: where does a program's mapping come to lie that does not ask for an address?
  *
  * A program is started many times over, each time with an address space laid out anew. It maps a
  * part of a file wherever the kernel likes, touches one byte per gigabyte of it, says where it is,
@@ -15,7 +15,7 @@
 #include <getopt.h>
 
 #include "cost.h"
-#include "crew.h"
+#include "workers.h"
 #include "window.h"
 
 struct options {
@@ -26,7 +26,7 @@ struct options {
 };
 
 static const char usage[] =
-	"usage: landing --file PATH [--starts N] [--offset BYTES] [--length BYTES] [--private]\n";
+	"usage: mmap-placement --file PATH [--starts N] [--offset BYTES] [--length BYTES] [--private]\n";
 
 /* What the program that is started does; it gets its orders as the arguments it was given. */
 static int land(const struct options *options)
