@@ -24,6 +24,7 @@ from driver.errors import HostError
 DEBIAN_PACKAGE = {
     "addr2line": "binutils",
     "apt-cache": "apt",
+    "ar": "binutils",
     "apt-get": "apt",
     "bc": "bc",
     "bison": "bison",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -237,7 +238,7 @@ def test_this_projects_recipes_are_valid() -> None:
 
 
 def test_every_c_file_and_every_folder_of_them_is_a_program(tmp_path: Path) -> None:
-    for name in ["one.c", "shared.h", "two/main.c", "two/part.c", "notes/readme.txt"]:
+    for name in ["one.c", "two/main.c", "two/part.c", "two/part.h", "lib/helper.c", "notes/a.txt"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     found = {program.name: len(program.sources) for program in programs.discover(tmp_path)}
@@ -245,6 +246,21 @@ def test_every_c_file_and_every_folder_of_them_is_a_program(tmp_path: Path) -> N
     (tmp_path / "two.c").touch()
     with pytest.raises(UserError, match=r"both two\.c and two/"):
         programs.discover(tmp_path)
+
+
+@needs_gcc
+def test_programs_hold_what_they_use_of_the_library(tmp_path: Path) -> None:
+    folder, into = tmp_path / "programs", tmp_path / "into"
+    (folder / "lib").mkdir(parents=True)
+    into.mkdir()
+    (folder / "lib/status.h").write_text("int status(void);\n")
+    (folder / "lib/status.c").write_text('#include "status.h"\nint status(void) { return 7; }\n')
+    (folder / "lib/unused.c").write_text('const char *unused(void) { return "dead weight"; }\n')
+    (folder / "one.c").write_text('#include "lib/status.h"\nint main(void) { return status(); }\n')
+    assert programs.compile_programs([folder], into) == ["one"]
+    assert [path.name for path in into.iterdir()] == ["one"]
+    assert subprocess.run([into / "one"], check=False).returncode == 7
+    assert b"dead weight" not in (into / "one").read_bytes()
 
 
 @needs_gcc
@@ -258,6 +274,9 @@ def test_what_decides_the_programs(tmp_path: Path) -> None:
     assert programs.inputs([other]) == before, "the place of a project does not count"
     (one / "shared.h").write_text("#define CHANGED\n")
     assert programs.inputs([one]) != before
+    (other / "lib").mkdir()
+    (other / "lib/helper.c").write_text("int helper;\n")
+    assert programs.inputs([other]) != before
     with pytest.raises(UserError, match="two folders of programs are called 'programs'"):
         programs.inputs([one, other])
 
@@ -290,8 +309,8 @@ def test_this_projects_c_compiles(folder: str) -> None:
     from driver import process
 
     root = Path(__file__).parents[2] / folder
-    for program in programs.discover(root):
-        process.run(["gcc", *programs.FLAGS, "-fsyntax-only", *program.sources], cwd=root)
+    for source in root.rglob("*.c"):
+        process.run(["gcc", *programs.FLAGS, "-fsyntax-only", source.name], cwd=source.parent)
 
 
 @pytest.mark.parametrize("program", ["races", "semantics", "stress"])
