@@ -15,21 +15,25 @@
  * it cost (work).
  */
 #include <cpuid.h>
-#include <getopt.h>
 
-#include "cost.h"
-#include "workers.h"
-#include "lockevents.h"
-#include "shootdowns.h"
-#include "window.h"
+#include "lib/cost.h"
+#include "lib/lockevents.h"
+#include "lib/shootdowns.h"
+#include "lib/window.h"
+#include "lib/workers.h"
 
-enum { STEP_SETTLE, STEP_WORK };
+enum { STEP_PREPARE, STEP_WORK };
 
 #define PLACES 16
 
-enum load { FAULT, FORK, MIXED, LOADS };
+enum load { FAULT, FORK, MIXED };
 
-static const char *const loads[LOADS] = { "fault", "fork", "mixed" };
+static const struct option_choice loads[] = {
+	{ "fault", FAULT },
+	{ "fork", FORK },
+	{ "mixed", MIXED },
+	{ 0 },
+};
 
 struct options {
 	const char *file;
@@ -38,9 +42,6 @@ struct options {
 	int fd;
 	void *at;
 };
-
-static const char usage[] = "usage: contend --file PATH [--workers N] [--rounds N]\n"
-			    "               [--load fault|fork|mixed]\n";
 
 /* The first worker only holds the table. */
 enum { HOLDER, FIRST };
@@ -68,16 +69,12 @@ static void fault_once(const struct options *options)
 static void fork_once(void *at)
 {
 	pid_t child = fork();
-	int status;
 
-	if (child < 0)
-		trial_fail("fork: %s", strerror(errno));
 	if (!child) {
 		window_touch(at, GIB, GIB / PLACES, true);
 		_exit(0);
 	}
-	if (waitpid(child, &status, 0) != child || status)
-		trial_fail("a child ended with wait status 0x%x", status);
+	trial_wait(child, "a child");
 }
 
 static struct worker_report work(size_t index, int step, const void *context)
@@ -88,8 +85,8 @@ static struct worker_report work(size_t index, int step, const void *context)
 	bool forking = forks(options, index);
 	static void *at;
 
-	if (step == STEP_SETTLE) {
-		cost_settle_code();
+	if (step == STEP_PREPARE) {
+		cost_prefault_code();
 		if (index == HOLDER || forking)
 			at = map(options);
 		if (index == HOLDER)
@@ -105,7 +102,7 @@ static struct worker_report work(size_t index, int step, const void *context)
 	}
 	getrusage(RUSAGE_SELF, &after);
 	getrusage(RUSAGE_CHILDREN, &children);
-	/* A child's life begins at nought, and all children here are those of the rounds. */
+	/* A child starts at zero faults, and all children here are those of the rounds. */
 	report.numbers[0] = after.ru_minflt - before.ru_minflt + children.ru_minflt;
 	return report;
 }
@@ -123,47 +120,20 @@ static bool clock_is_true(void)
 
 static void parse(int argc, char **argv, struct options *options)
 {
-	static const struct option known[] = {
-		{ "file", required_argument, NULL, 'f' },
-		{ "workers", required_argument, NULL, 'w' },
-		{ "rounds", required_argument, NULL, 'r' },
-		{ "load", required_argument, NULL, 'l' },
-		{ 0 },
+	const struct option_row rows[] = {
+		OPTION_TEXT("file", &options->file, NULL, "PATH", "DAX file of at least 1 GiB"),
+		OPTION_NUMBER("workers", &options->workers, "8", 1, 1024, "processes that work"),
+		OPTION_NUMBER("rounds", &options->rounds, "50", 1, 1000000, "rounds of each"),
+		OPTION_CHOICE("load", &options->load, "fault", loads, "what they do"),
 	};
-	int option, load;
 
-	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		switch (option) {
-		case 'f':
-			options->file = optarg;
-			break;
-		case 'w':
-			options->workers = window_parse_number("workers", optarg, 1024);
-			break;
-		case 'r':
-			options->rounds = window_parse_number("rounds", optarg, 1000000);
-			break;
-		case 'l':
-			for (load = 0; load < LOADS && strcmp(optarg, loads[load]); load++)
-				;
-			if (load == LOADS)
-				trial_fail("--load %s: it is fault, fork or mixed", optarg);
-			options->load = load;
-			break;
-		default:
-			fputs(usage, stderr);
-			exit(2);
-		}
-	}
-	if (!options->file || optind != argc) {
-		fputs(usage, stderr);
-		exit(2);
-	}
+	options_parse(argc, argv, "Many processes map, fault, fork and unmap one file at once.",
+		      rows, ARRAY_SIZE(rows));
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = { .workers = 8, .rounds = 50, .load = FAULT };
+	struct options options = { 0 };
 	struct lock_events before, after;
 	long faults = 0, flushes;
 	struct workers workers;
@@ -172,11 +142,11 @@ int main(int argc, char **argv)
 	parse(argc, argv, &options);
 	options.fd = window_open(options.file, GIB, true);
 	options.at = window_place(GIB, WINDOW_NEAR);
-	cost_open();
+	cost_calibrate();
 
-	trial_settle();
+	trial_prefault();
 	workers_start(&workers, FIRST + options.workers, work, &options);
-	workers_step(&workers, HOLDER, workers.size, STEP_SETTLE);
+	workers_step(&workers, HOLDER, workers.size, STEP_PREPARE);
 	trial_phase("ready", workers.pids, workers.size);
 
 	flushes = shootdowns();

@@ -11,9 +11,10 @@
  * Exit status 0 if all hold; 1 with the reason otherwise.
  */
 #include <mntent.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "window.h"
+#include "lib/window.h"
 
 static void check_mount(const struct stat *file)
 {
@@ -64,19 +65,19 @@ static void check_faults(const char *path, int fd, size_t length)
 	struct window_entries entries;
 	long faults;
 
-	trial_settle();
+	trial_prefault();
 	faults = trial_minor_faults();
 	window_touch(at, length, HUGE_ENTRY, false);
 	faults = trial_minor_faults() - faults;
 	entries = window_entries(at, length);
 	if (entries.zero)
-		trial_fail("dax-probe: %s: %ld of %ld entries map the zero page: the file has holes or "
-			   "extents that were never written",
+		trial_fail("dax-probe: %s: %ld of %ld entries map the zero page: the file has "
+			   "holes or extents that were never written",
 			   path, entries.zero, expected);
 	if (entries.huge != expected || entries.small)
-		trial_fail("dax-probe: %s: reading every 2 MiB once left %ld entries of 2 MiB and %ld "
-			   "of 4 KiB instead of %ld of 2 MiB: its extents are not aligned to 2 MiB, or "
-			   "the kernel cannot map them so",
+		trial_fail("dax-probe: %s: reading every 2 MiB once left %ld entries of 2 MiB and "
+			   "%ld of 4 KiB instead of %ld of 2 MiB: its extents are not aligned to "
+			   "2 MiB, or the kernel cannot map them so",
 			   path, entries.huge, entries.small, expected);
 	if (faults != expected)
 		trial_fail("dax-probe: %s: reading every 2 MiB once took %ld faults instead of %ld",
@@ -86,20 +87,22 @@ static void check_faults(const char *path, int fd, size_t length)
 
 int main(int argc, char **argv)
 {
+	const char *path;
+	const struct option_row rows[] = {
+		OPTION_OPERAND("FILE", &path, "file of at least 2 MiB"),
+	};
 	struct stat file;
 	int fd;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: dax-probe FILE\n");
-		return 2;
-	}
-	fd = open(argv[1], O_RDONLY | O_CLOEXEC);
+	options_parse(argc, argv, "Check that a file is mapped by DAX, in entries of 2 MiB.", rows,
+		      ARRAY_SIZE(rows));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &file))
-		trial_fail("dax-probe: %s: %s", argv[1], strerror(errno));
+		trial_fail("dax-probe: %s: %s", path, strerror(errno));
 	if (file.st_size < (off_t)HUGE_ENTRY)
-		trial_fail("dax-probe: %s is smaller than 2 MiB", argv[1]);
+		trial_fail("dax-probe: %s is smaller than 2 MiB", path);
 	check_mount(&file);
-	check_inode(argv[1]);
-	check_faults(argv[1], fd, file.st_size / HUGE_ENTRY * HUGE_ENTRY);
+	check_inode(path);
+	check_faults(path, fd, file.st_size / HUGE_ENTRY * HUGE_ENTRY);
 	return 0;
 }

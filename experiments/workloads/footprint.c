@@ -19,11 +19,9 @@
  * Reported there: minor faults per process (smallest, largest, sum) and entries per process. With
  * --costs also what it took all processes together to start, to map and to touch.
  */
-#include <getopt.h>
-
-#include "cost.h"
-#include "workers.h"
-#include "window.h"
+#include "lib/cost.h"
+#include "lib/window.h"
+#include "lib/workers.h"
 
 enum { STEP_MAP, STEP_TOUCH, STEP_CHECK, STEP_UNMAP };
 
@@ -40,13 +38,6 @@ struct options {
 	int fd;
 	void *at;
 };
-
-static const char usage[] =
-	"usage: footprint --file PATH [--processes N] [--gib N] [--entry 2M|4K] [--step BYTES]\n"
-	"                 [--write | --read] [--private] [--place near|lonely|kernel] [--costs]\n"
-	"\n"
-	"Defaults: 1 process, 1 GiB, 2M, --step 2M, --write, shared, near. --private needs --read:\n"
-	"a private write copies pages, and then there is nothing left to compare.\n";
 
 static struct worker_report work(size_t index, int step, const void *context)
 {
@@ -113,72 +104,38 @@ static void report_entries(const struct workers *workers, const struct options *
 
 		if (found[!huge] != expected || found[huge] || found[2])
 			trial_fail("process %zu has %ld entries of 2 MiB and %ld of 4 KiB, %ld of "
-				   "them for the zero page; expected %ld of %s (a file once mapped by "
-				   "smaller entries keeps to them until it is dropped from memory)",
-				   i, found[0], found[1], found[2], expected, huge ? "2 MiB" : "4 KiB");
+				   "them for the zero page; expected %ld of %s (a file once "
+				   "mapped by smaller entries keeps them until it leaves memory)",
+				   i, found[0], found[1], found[2], expected,
+				   huge ? "2 MiB" : "4 KiB");
 	}
 	trial_value("entries-per-process", "count", expected);
 }
 
 static void parse(int argc, char **argv, struct options *options)
 {
-	static const struct option known[] = {
-		{ "file", required_argument, NULL, 'f' },
-		{ "processes", required_argument, NULL, 'n' },
-		{ "gib", required_argument, NULL, 'g' },
-		{ "entry", required_argument, NULL, 'e' },
-		{ "step", required_argument, NULL, 's' },
-		{ "write", no_argument, NULL, 'w' },
-		{ "read", no_argument, NULL, 'r' },
-		{ "private", no_argument, NULL, 'p' },
-		{ "place", required_argument, NULL, 'a' },
-		{ "costs", no_argument, NULL, 'c' },
-		{ 0 },
+	size_t gib;
+	bool is_private;
+	const struct option_row rows[] = {
+		OPTION_TEXT("file", &options->file, NULL, "PATH", "DAX file of at least --gib"),
+		OPTION_NUMBER("processes", &options->processes, "1", 1, 16384, "processes"),
+		OPTION_NUMBER("gib", &gib, "1", 1, 400, "GiB that each maps"),
+		OPTION_CHOICE("entry", &options->entry, "2M", window_entry_sizes, "entry size"),
+		OPTION_SIZE("step", &options->step, "2M", SMALL_ENTRY, GIB, SMALL_ENTRY,
+			    "distance of accesses"),
+		OPTION_EITHER("write", "read", &options->write, "kind of access"),
+		OPTION_FLAG("private", &is_private, "map privately; needs --read"),
+		OPTION_CHOICE("place", &options->place, "near", window_places, "where to map"),
+		OPTION_FLAG("costs", &options->costs, "report the cost of each step"),
 	};
-	int option;
 
-	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		switch (option) {
-		case 'f':
-			options->file = optarg;
-			break;
-		case 'n':
-			options->processes = window_parse_number("processes", optarg, 16384);
-			break;
-		case 'g':
-			options->length = GIB * window_parse_number("gib", optarg, 400);
-			break;
-		case 'e':
-			options->entry = window_parse_entry(optarg);
-			break;
-		case 's':
-			options->step = window_parse_number("step", optarg, GIB);
-			break;
-		case 'w':
-		case 'r':
-			options->write = option == 'w';
-			break;
-		case 'p':
-			options->sharing = MAP_PRIVATE;
-			break;
-		case 'a':
-			options->place = window_parse_place(optarg);
-			break;
-		case 'c':
-			options->costs = true;
-			break;
-		default:
-			fputs(usage, stderr);
-			exit(2);
-		}
-	}
-	if (!options->file || optind != argc ||
-	    (options->sharing == MAP_PRIVATE && options->write)) {
-		fputs(usage, stderr);
-		exit(2);
-	}
-	if (options->step % SMALL_ENTRY)
-		trial_fail("--step %zu: it is a multiple of 4K", options->step);
+	options_parse(argc, argv, "Page tables of processes that map one range of a file.", rows,
+		      ARRAY_SIZE(rows));
+	options->length = gib * GIB;
+	options->sharing = is_private ? MAP_PRIVATE : MAP_SHARED;
+	/* A private write copies pages, and then there is nothing left to compare. */
+	if (is_private && options->write)
+		options_refuse("--private needs --read");
 }
 
 static void report_cost(const struct options *options, const char *name, uint64_t cost)
@@ -189,15 +146,7 @@ static void report_cost(const struct options *options, const char *name, uint64_
 
 int main(int argc, char **argv)
 {
-	struct options options = {
-		.processes = 1,
-		.length = GIB,
-		.entry = HUGE_ENTRY,
-		.step = HUGE_ENTRY,
-		.write = true,
-		.sharing = MAP_SHARED,
-		.place = WINDOW_NEAR,
-	};
+	struct options options = { 0 };
 	struct workers workers;
 	size_t all, half;
 	uint64_t cost;
@@ -209,8 +158,8 @@ int main(int argc, char **argv)
 	half = all / 2;
 
 	if (options.costs)
-		cost_open();
-	trial_settle();
+		cost_calibrate();
+	trial_prefault();
 	cost = cost_now();
 	workers_start(&workers, all, work, &options);
 	cost = cost_since(cost);

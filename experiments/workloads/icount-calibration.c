@@ -12,16 +12,13 @@
  *
  * and for all but the first, the ends of their ranges: fault-least, fault-most.
  */
-#include <getopt.h>
-
-#include "cost.h"
-#include "window.h"
+#include "lib/cost.h"
+#include "lib/options.h"
+#include "lib/window.h"
 
 /* Odd, for the sake of the median; and so short that few of them contain a timer interrupt. */
 #define ROUNDS 101
-#define TURNS 1000
-
-static const char usage[] = "usage: icount-calibration --file PATH\n";
+#define TURNS  1000
 
 static void count_loop(struct cost_set *set)
 {
@@ -70,28 +67,20 @@ static void count_faults(struct cost_set *set, const char *file)
 
 int main(int argc, char **argv)
 {
-	static const struct option known[] = { { "file", required_argument, NULL, 'f' }, { 0 } };
-	const char *file = NULL;
+	const char *file;
+	const struct option_row rows[] = {
+		OPTION_TEXT("file", &file, NULL, "PATH", "DAX file of at least 2 MiB"),
+	};
 	struct cost_set set;
 	pid_t self = getpid();
-	int option;
 
-	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		if (option != 'f') {
-			fputs(usage, stderr);
-			return 2;
-		}
-		file = optarg;
-	}
-	if (!file || optind != argc) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	set = cost_room(ROUNDS);
-	trial_settle();
-	cost_settle_code();
-	cost_settle(&set);
-	cost_open();
+	options_parse(argc, argv, "Count instructions of code whose length is known.", rows,
+		      ARRAY_SIZE(rows));
+	set = cost_alloc(ROUNDS);
+	trial_prefault();
+	cost_prefault_code();
+	cost_prefault(&set);
+	cost_calibrate();
 
 	trial_phase("counted", &self, 1);
 	cost_value("clock", cost_overhead);

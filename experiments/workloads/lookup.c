@@ -21,17 +21,24 @@
  *	filled		once more, and it has touched all of the GiB; what that cost (fill), and the
  *			faults it took
  */
-#include <getopt.h>
-
-#include "cost.h"
-#include "workers.h"
-#include "window.h"
+#include "lib/cost.h"
+#include "lib/window.h"
+#include "lib/workers.h"
 
 enum { CROWD, SEEKER, PROCESSES };
 
 enum { STEP_CROWD, STEP_ATTACH, STEP_FILL };
 
-enum kind { MATCHING, OFFSET, PROTECTION, KINDS };
+/* MIXED: the ones before it by turns. */
+enum kind { MATCHING, OFFSET, PROTECTION, MIXED };
+
+static const struct option_choice kinds[] = {
+	{ "matching", MATCHING },
+	{ "offset", OFFSET },
+	{ "protection", PROTECTION },
+	{ "mixed", MIXED },
+	{ 0 },
+};
 
 /* Attach so often: odd, for the sake of the median. */
 #define ROUNDS 15
@@ -43,20 +50,16 @@ enum kind { MATCHING, OFFSET, PROTECTION, KINDS };
 struct options {
 	const char *file;
 	size_t vmas;
-	/* KINDS stands for all of them by turns. */
 	enum kind kind;
 	int fd;
 	void *at;
 	struct cost_set map, access, unmap;
 };
 
-static const char usage[] =
-	"usage: lookup --file PATH [--vmas N] [--kind matching|offset|protection|mixed]\n";
-
 /* Map something for the search to look at and turn away from. */
 static void obstruct(const struct options *options, size_t index)
 {
-	enum kind kind = options->kind == KINDS ? index % KINDS : options->kind;
+	enum kind kind = options->kind == MIXED ? index % MIXED : options->kind;
 	char *at = (char *)CROWD_ADDRESS + index * CROWD_SPACING;
 	int protection = kind == PROTECTION ? PROT_READ : PROT_READ | PROT_WRITE;
 
@@ -106,10 +109,10 @@ static struct worker_report work(size_t index, int step, const void *context)
 		window_touch(at, GIB, HUGE_ENTRY, true);
 		break;
 	case STEP_ATTACH:
-		cost_settle(&options.map);
-		cost_settle(&options.access);
-		cost_settle(&options.unmap);
-		cost_settle_code();
+		cost_prefault(&options.map);
+		cost_prefault(&options.access);
+		cost_prefault(&options.unmap);
+		cost_prefault_code();
 		/* One round that does not count, for what happens once in a process's life. */
 		for (size_t round = 0; round <= ROUNDS; round++)
 			attach(&options, round ? round - 1 : 0);
@@ -128,58 +131,31 @@ static struct worker_report work(size_t index, int step, const void *context)
 
 static void parse(int argc, char **argv, struct options *options)
 {
-	static const struct option known[] = {
-		{ "file", required_argument, NULL, 'f' },
-		{ "vmas", required_argument, NULL, 'v' },
-		{ "kind", required_argument, NULL, 'k' },
-		{ 0 },
+	const struct option_row rows[] = {
+		OPTION_TEXT("file", &options->file, NULL, "PATH", "DAX file of at least 1 GiB"),
+		OPTION_NUMBER("vmas", &options->vmas, "1", 1, 32768, "mappings to search"),
+		OPTION_CHOICE("kind", &options->kind, "matching", kinds, "kind of all but one"),
 	};
-	static const char *const kinds[] = { "matching", "offset", "protection", "mixed" };
-	size_t kind;
-	int option;
 
-	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		switch (option) {
-		case 'f':
-			options->file = optarg;
-			break;
-		case 'v':
-			options->vmas = window_parse_number("vmas", optarg, 32768);
-			break;
-		case 'k':
-			for (kind = 0; kind <= KINDS && strcmp(optarg, kinds[kind]); kind++)
-				;
-			if (kind > KINDS)
-				trial_fail("--kind %s: it is matching, offset, protection or mixed",
-					   optarg);
-			options->kind = kind;
-			break;
-		default:
-			fputs(usage, stderr);
-			exit(2);
-		}
-	}
-	if (!options->file || optind != argc) {
-		fputs(usage, stderr);
-		exit(2);
-	}
+	options_parse(argc, argv, "Find a page table to share among many mappings.", rows,
+		      ARRAY_SIZE(rows));
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = { .vmas = 1, .kind = MATCHING };
+	struct options options = { 0 };
 	const struct worker_report *report;
 	struct workers workers;
 
 	parse(argc, argv, &options);
 	options.fd = window_open(options.file, GIB, true);
 	options.at = window_place(GIB, WINDOW_NEAR);
-	options.map = cost_room(ROUNDS);
-	options.access = cost_room(ROUNDS);
-	options.unmap = cost_room(ROUNDS);
-	cost_open();
+	options.map = cost_alloc(ROUNDS);
+	options.access = cost_alloc(ROUNDS);
+	options.unmap = cost_alloc(ROUNDS);
+	cost_calibrate();
 
-	trial_settle();
+	trial_prefault();
 	workers_start(&workers, PROCESSES, work, &options);
 	trial_phase("before", workers.pids, PROCESSES);
 

@@ -17,11 +17,9 @@
  * By 2 MiB entries each maps, touches and unmaps several times before it stays (samples), and touch
  * and first-access are medians: a timer interrupt would be as long as all accesses of a late one.
  */
-#include <getopt.h>
-
-#include "cost.h"
-#include "workers.h"
-#include "window.h"
+#include "lib/cost.h"
+#include "lib/window.h"
+#include "lib/workers.h"
 
 enum { STEP_MAP, STEP_TOUCH, STEP_AGAIN, STEP_CHECK, STEP_UNMAP };
 
@@ -42,10 +40,6 @@ struct options {
 	void *at;
 	struct cost_set samples;
 };
-
-static const char usage[] =
-	"usage: mappers --file PATH [--gib N] [--entry 2M|4K] [--write | --read]\n"
-	"               [--place near|lonely|kernel]\n";
 
 static void touch(volatile char *at, struct options *options)
 {
@@ -72,12 +66,12 @@ static struct worker_report work(size_t index, int step, const void *context)
 	(void)index;
 	switch (step) {
 	case STEP_MAP:
-		cost_settle(&options.samples);
-		cost_settle_code();
+		cost_prefault(&options.samples);
+		cost_prefault_code();
 		/* Or a kernel thread that has something to do would do it in the middle. */
-		cost_run_first();
+		cost_run_fifo();
 		/* The first of its writes sets the file's time stamps, and so does everybody's. */
-		cost_tick();
+		cost_wait_tick();
 		at = window_map(options.at, options.length, options.fd, 0,
 				PROT_READ | (options.write ? PROT_WRITE : 0), MAP_SHARED,
 				options.entry);
@@ -160,63 +154,32 @@ static void measure(struct workers *workers, size_t who, struct options *options
 
 static void parse(int argc, char **argv, struct options *options)
 {
-	static const struct option known[] = {
-		{ "file", required_argument, NULL, 'f' },
-		{ "gib", required_argument, NULL, 'g' },
-		{ "entry", required_argument, NULL, 'e' },
-		{ "write", no_argument, NULL, 'w' },
-		{ "read", no_argument, NULL, 'r' },
-		{ "place", required_argument, NULL, 'a' },
-		{ 0 },
+	size_t gib;
+	const struct option_row rows[] = {
+		OPTION_TEXT("file", &options->file, NULL, "PATH", "DAX file of at least --gib"),
+		OPTION_NUMBER("gib", &gib, "1", 1, 64, "GiB that each maps"),
+		OPTION_CHOICE("entry", &options->entry, "2M", window_entry_sizes, "entry size"),
+		OPTION_EITHER("write", "read", &options->write, "kind of access"),
+		OPTION_CHOICE("place", &options->place, "near", window_places, "where to map"),
 	};
-	int option;
 
-	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		switch (option) {
-		case 'f':
-			options->file = optarg;
-			break;
-		case 'g':
-			options->length = GIB * window_parse_number("gib", optarg, 64);
-			break;
-		case 'e':
-			options->entry = window_parse_entry(optarg);
-			break;
-		case 'w':
-		case 'r':
-			options->write = option == 'w';
-			break;
-		case 'a':
-			options->place = window_parse_place(optarg);
-			break;
-		default:
-			fputs(usage, stderr);
-			exit(2);
-		}
-	}
-	if (!options->file || optind != argc) {
-		fputs(usage, stderr);
-		exit(2);
-	}
+	options_parse(argc, argv, "Map a range of a file that others have mapped before.", rows,
+		      ARRAY_SIZE(rows));
+	options->length = gib * GIB;
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = {
-		.length = GIB,
-		.entry = HUGE_ENTRY,
-		.write = true,
-		.place = WINDOW_NEAR,
-	};
+	struct options options = { 0 };
 	struct workers workers;
 
 	parse(argc, argv, &options);
 	options.fd = window_open(options.file, options.length, options.write);
 	options.at = window_place(options.length, options.place);
-	options.samples = cost_room(options.length / options.entry);
-	cost_open();
+	options.samples = cost_alloc(options.length / options.entry);
+	cost_calibrate();
 
-	trial_settle();
+	trial_prefault();
 	workers_start(&workers, MAPPERS, work, &options);
 	trial_phase("before", workers.pids, MAPPERS);
 

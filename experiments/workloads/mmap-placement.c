@@ -12,11 +12,8 @@
  *	places		different addresses among them
  *	gigabytes	aligned gigabytes of the file within all the mappings of aligned starts
  */
-#include <getopt.h>
-
-#include "cost.h"
-#include "workers.h"
-#include "window.h"
+#include "lib/cost.h"
+#include "lib/window.h"
 
 struct options {
 	const char *file;
@@ -25,11 +22,8 @@ struct options {
 	int protection, sharing;
 };
 
-static const char usage[] =
-	"usage: mmap-placement --file PATH [--starts N] [--offset BYTES] [--length BYTES] [--private]\n";
-
-/* What the program that is started does; it gets its orders as the arguments it was given. */
-static int land(const struct options *options)
+/* What a started program does. */
+static int map_once(const struct options *options)
 {
 	int fd = window_open(options->file, options->offset + options->length,
 			     options->sharing == MAP_SHARED);
@@ -45,7 +39,7 @@ static int land(const struct options *options)
 static uintptr_t start(char **argv)
 {
 	uintptr_t at;
-	int ends[2], status;
+	int ends[2];
 	pid_t pid;
 
 	if (pipe2(ends, O_CLOEXEC))
@@ -62,8 +56,7 @@ static uintptr_t start(char **argv)
 	if (read(ends[0], &at, sizeof(at)) != sizeof(at))
 		trial_fail("a program did not say where its mapping is");
 	close(ends[0]);
-	if (waitpid(pid, &status, 0) != pid || status)
-		trial_fail("a program ended with wait status 0x%x", status);
+	trial_wait(pid, "a program");
 	return at;
 }
 
@@ -78,7 +71,7 @@ static long whole_gigabytes(const struct options *options)
 
 static void measure(const struct options *options, char **argv)
 {
-	struct cost_set places = cost_room(options->starts);
+	struct cost_set places = cost_alloc(options->starts);
 	long aligned = 0, different = 1;
 
 	for (size_t i = 0; i < options->starts; i++) {
@@ -95,74 +88,40 @@ static void measure(const struct options *options, char **argv)
 	trial_value("gigabytes", "count", aligned * whole_gigabytes(options));
 }
 
-/* Returns whether this is the program that was started. */
+/* Returns whether this is a start: the program that the first process has executed. */
 static bool parse(int argc, char **argv, struct options *options)
 {
-	static const struct option known[] = {
-		{ "file", required_argument, NULL, 'f' },
-		{ "starts", required_argument, NULL, 's' },
-		{ "offset", required_argument, NULL, 'o' },
-		{ "length", required_argument, NULL, 'l' },
-		{ "private", no_argument, NULL, 'p' },
-		{ "land", no_argument, NULL, 'L' },
-		{ 0 },
+	bool is_private, is_start;
+	const struct option_row rows[] = {
+		OPTION_TEXT("file", &options->file, NULL, "PATH", "DAX file"),
+		OPTION_NUMBER("starts", &options->starts, "200", 1, 100000, "how often to map it"),
+		OPTION_SIZE("offset", &options->offset, "0", 0, 1024 * GIB, SMALL_ENTRY,
+			    "where the mapped part begins"),
+		OPTION_SIZE("length", &options->length, "1G", 1, 1024 * GIB, 1, "of that part"),
+		OPTION_FLAG("private", &is_private, "map privately and read-only"),
+		OPTION_FLAG("once", &is_start, "map it and write the address to stdout, in binary"),
 	};
-	bool landing = false;
-	int option;
 
-	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		switch (option) {
-		case 'f':
-			options->file = optarg;
-			break;
-		case 's':
-			options->starts = window_parse_number("starts", optarg, 100000);
-			break;
-		case 'o':
-			options->offset = window_parse_number("offset", optarg, 1UL << 40);
-			break;
-		case 'l':
-			options->length = window_parse_number("length", optarg, 1UL << 40);
-			break;
-		case 'p':
-			options->sharing = MAP_PRIVATE;
-			options->protection = PROT_READ;
-			break;
-		case 'L':
-			landing = true;
-			break;
-		default:
-			fputs(usage, stderr);
-			exit(2);
-		}
-	}
-	if (!options->file || optind != argc) {
-		fputs(usage, stderr);
-		exit(2);
-	}
-	if (options->offset % SMALL_ENTRY)
-		trial_fail("--offset %zu: it is a multiple of 4K", options->offset);
-	return landing;
+	options_parse(argc, argv, "Addresses that the kernel chooses for a mapping.", rows,
+		      ARRAY_SIZE(rows));
+	options->sharing = is_private ? MAP_PRIVATE : MAP_SHARED;
+	options->protection = is_private ? PROT_READ : PROT_READ | PROT_WRITE;
+	return is_start;
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = {
-		.starts = 200,
-		.length = GIB,
-		.protection = PROT_READ | PROT_WRITE,
-		.sharing = MAP_SHARED,
-	};
-	char **orders;
+	struct options options = { 0 };
+	char **started;
 
 	if (parse(argc, argv, &options))
-		return land(&options);
-	orders = calloc(argc + 2, sizeof(*orders));
-	if (!orders)
+		return map_once(&options);
+	started = calloc(argc + 2, sizeof(*started));
+	if (!started)
 		trial_fail("no memory");
-	memcpy(orders, argv, argc * sizeof(*orders));
-	orders[argc] = "--land";
+	memcpy(started, argv, argc * sizeof(*started));
+	started[argc] = "--once";
 	trial_phase("before", NULL, 0);
-	measure(&options, orders);
+	measure(&options, started);
 	return 0;
 }

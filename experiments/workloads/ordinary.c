@@ -14,11 +14,8 @@
  * `done`. Values: what one mmap, fault (in the middle by cost), mprotect, munmap, fork with the
  * mapping and exit with it cost, each with its ends.
  */
-#include <getopt.h>
-
-#include "cost.h"
-#include "workers.h"
-#include "window.h"
+#include "lib/cost.h"
+#include "lib/window.h"
 
 /* Odd, for the sake of the median. */
 #define ROUNDS 31
@@ -26,9 +23,15 @@
 /* Entries that each mapping has. */
 #define ENTRIES 64
 
-enum memory { ANONYMOUS, PAGE_CACHE, DAX_2M, DAX_4K, MEMORIES };
+enum memory { ANONYMOUS, PAGE_CACHE, DAX_2M, DAX_4K };
 
-static const char *const names[MEMORIES] = { "anonymous", "page-cache", "dax-2M", "dax-4K" };
+static const struct option_choice memories[] = {
+	{ "anonymous", ANONYMOUS },
+	{ "page-cache", PAGE_CACHE },
+	{ "dax-2M", DAX_2M },
+	{ "dax-4K", DAX_4K },
+	{ 0 },
+};
 
 enum step { MMAP, FAULT, MPROTECT, FORK, MUNMAP, EXIT, STEPS };
 
@@ -42,21 +45,6 @@ struct options {
 	/* When the process of a round began to exit. */
 	uint64_t *exited;
 };
-
-static const char usage[] =
-	"usage: ordinary --memory anonymous\n"
-	"       ordinary --memory page-cache --file NEW\n"
-	"       ordinary --memory dax-2M|dax-4K --file DAX\n";
-
-static void wait_for(pid_t pid)
-{
-	int status;
-
-	if (pid < 0)
-		trial_fail("fork: %s", strerror(errno));
-	if (waitpid(pid, &status, 0) != pid || status)
-		trial_fail("a child ended with wait status 0x%x", status);
-}
 
 static size_t entry_size(enum memory memory)
 {
@@ -86,7 +74,7 @@ static void fork_once(struct options *options, size_t round)
 	if (!child)
 		_exit(0);
 	options->costs[FORK].values[round] = cost_since(began);
-	wait_for(child);
+	trial_wait(child, "a child");
 }
 
 /* The life of one process; half of them leave the mapping to exit(). */
@@ -99,10 +87,10 @@ static _Noreturn void act(struct options *options, size_t round, bool unmap)
 	char *at;
 
 	for (int i = 0; i < STEPS; i++)
-		cost_settle(&options->costs[i]);
-	cost_settle_code();
-	trial_settle();
-	cost_run_first();
+		cost_prefault(&options->costs[i]);
+	cost_prefault_code();
+	trial_prefault();
+	cost_run_fifo();
 
 	began = cost_now();
 	at = mmap(NULL, length, PROT_READ | PROT_WRITE, flags, options->fd, 0);
@@ -137,7 +125,7 @@ static void measure(struct options *options)
 
 			if (!pid)
 				act(options, round < 0 ? 0 : round, unmap);
-			wait_for(pid);
+			trial_wait(pid, "a process");
 		}
 		options->costs[EXIT].values[round < 0 ? 0 : round] = cost_since(*options->exited);
 	}
@@ -149,34 +137,18 @@ static void measure(struct options *options)
 
 static void parse(int argc, char **argv, struct options *options)
 {
-	static const struct option known[] = {
-		{ "memory", required_argument, NULL, 'm' },
-		{ "file", required_argument, NULL, 'f' },
-		{ 0 },
+	const struct option_row rows[] = {
+		OPTION_CHOICE("memory", &options->memory, NULL, memories, "what is mapped"),
+		OPTION_TEXT("file", &options->file, "", "PATH",
+			    "a new file for page-cache, a DAX file for dax-2M and dax-4K"),
 	};
-	int option;
 
-	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		if (option == 'm') {
-			int memory = 0;
-
-			while (memory < MEMORIES && strcmp(optarg, names[memory]))
-				memory++;
-			if (memory == MEMORIES)
-				trial_fail("--memory %s: it is anonymous, page-cache, dax-2M or dax-4K",
-					   optarg);
-			options->memory = memory;
-		} else if (option == 'f') {
-			options->file = optarg;
-		} else {
-			break;
-		}
-	}
-	if (option != -1 || optind != argc || options->memory == MEMORIES ||
-	    !options->file != (options->memory == ANONYMOUS)) {
-		fputs(usage, stderr);
-		exit(2);
-	}
+	options_parse(argc, argv, "The steps of a mapping's life where nothing can be shared.",
+		      rows, ARRAY_SIZE(rows));
+	if (options->memory == ANONYMOUS && options->file)
+		options_refuse("--memory anonymous has no --file");
+	if (options->memory != ANONYMOUS && !options->file)
+		options_refuse("--file is required");
 }
 
 static int open_memory(const struct options *options)
@@ -195,17 +167,17 @@ static int open_memory(const struct options *options)
 
 int main(int argc, char **argv)
 {
-	struct options options = { .memory = MEMORIES };
+	struct options options = { 0 };
 
 	parse(argc, argv, &options);
 	options.fd = open_memory(&options);
 	for (int i = 0; i < STEPS; i++)
-		options.costs[i] = cost_room(ROUNDS);
-	options.exited = cost_room(1).values;
-	cost_open();
-	cost_settle_code();
-	trial_settle();
-	cost_run_first();
+		options.costs[i] = cost_alloc(ROUNDS);
+	options.exited = cost_alloc(1).values;
+	cost_calibrate();
+	cost_prefault_code();
+	trial_prefault();
+	cost_run_fifo();
 
 	trial_phase("before", NULL, 0);
 	measure(&options);

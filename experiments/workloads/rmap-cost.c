@@ -17,11 +17,9 @@
  * Values: what the call cost (call), and the faults that all of them took (minor-faults) where they
  * touch the range. Each happens once; the cost is one sample.
  */
-#include <getopt.h>
-
-#include "cost.h"
-#include "workers.h"
-#include "window.h"
+#include "lib/cost.h"
+#include "lib/window.h"
+#include "lib/workers.h"
 
 enum { STEP_MAP, STEP_WRITE, STEP_WRITE_AROUND };
 
@@ -35,8 +33,6 @@ struct options {
 	void *at;
 };
 
-static const char usage[] = "usage: rmap-cost --file PATH [--sharers N] [--entry 2M|4K]\n";
-
 static struct worker_report work(size_t index, int step, const void *context)
 {
 	const struct options *options = context;
@@ -46,8 +42,8 @@ static struct worker_report work(size_t index, int step, const void *context)
 
 	(void)index;
 	if (step == STEP_MAP)
-		at = window_map(options->at, GIB, options->fd, 0, PROT_READ | PROT_WRITE, MAP_SHARED,
-				options->entry);
+		at = window_map(options->at, GIB, options->fd, 0, PROT_READ | PROT_WRITE,
+				MAP_SHARED, options->entry);
 	faults = trial_minor_faults();
 	window_touch(at, HOLE, HUGE_ENTRY, true);
 	if (step != STEP_WRITE_AROUND)
@@ -74,7 +70,8 @@ static void phase(const char *name, const struct workers *workers)
 	trial_phase(name, workers->pids, workers->size);
 }
 
-static void phase_of_call(const char *name, const struct workers *workers, int failed, uint64_t cost)
+static void phase_of_call(const char *name, const struct workers *workers, int failed,
+			  uint64_t cost)
 {
 	if (failed)
 		trial_fail("%s: %s", name, strerror(errno));
@@ -84,39 +81,19 @@ static void phase_of_call(const char *name, const struct workers *workers, int f
 
 static void parse(int argc, char **argv, struct options *options)
 {
-	static const struct option known[] = {
-		{ "file", required_argument, NULL, 'f' },
-		{ "sharers", required_argument, NULL, 's' },
-		{ "entry", required_argument, NULL, 'e' },
-		{ 0 },
+	const struct option_row rows[] = {
+		OPTION_TEXT("file", &options->file, NULL, "PATH",
+			    "DAX file of at least 1 GiB, which is truncated"),
+		OPTION_NUMBER("sharers", &options->sharers, "1", 1, 4096, "processes that map it"),
+		OPTION_CHOICE("entry", &options->entry, "2M", window_entry_sizes, "entry size"),
 	};
-	int option;
 
-	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		switch (option) {
-		case 'f':
-			options->file = optarg;
-			break;
-		case 's':
-			options->sharers = window_parse_number("sharers", optarg, 4096);
-			break;
-		case 'e':
-			options->entry = window_parse_entry(optarg);
-			break;
-		default:
-			fputs(usage, stderr);
-			exit(2);
-		}
-	}
-	if (!options->file || optind != argc) {
-		fputs(usage, stderr);
-		exit(2);
-	}
+	options_parse(argc, argv, "Change a file under those who map it.", rows, ARRAY_SIZE(rows));
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = { .sharers = 1, .entry = HUGE_ENTRY };
+	struct options options = { 0 };
 	struct workers workers;
 	uint64_t began;
 	int failed;
@@ -125,10 +102,10 @@ int main(int argc, char **argv)
 	parse(argc, argv, &options);
 	options.fd = window_open(options.file, GIB, true);
 	options.at = window_place(GIB, WINDOW_NEAR);
-	cost_open();
-	cost_settle_code();
+	cost_calibrate();
+	cost_prefault_code();
 
-	trial_settle();
+	trial_prefault();
 	workers_start(&workers, options.sharers, work, &options);
 	phase("before", &workers);
 
@@ -145,7 +122,8 @@ int main(int argc, char **argv)
 	trial_value("minor-faults", "count", faults);
 
 	began = cost_now();
-	failed = fallocate(options.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, HOLE, HUGE_ENTRY);
+	failed = fallocate(options.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, HOLE,
+			   HUGE_ENTRY);
 	phase_of_call("punch", &workers, failed, cost_since(began));
 
 	faults = step_all(&workers, STEP_WRITE_AROUND);

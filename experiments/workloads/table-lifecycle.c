@@ -17,10 +17,8 @@
  * either process. What each sees is checked against what was written; a byte that is not as it
  * should be, or a fault of the first process after the second has left, ends with status 1.
  */
-#include <getopt.h>
-
-#include "workers.h"
-#include "window.h"
+#include "lib/window.h"
+#include "lib/workers.h"
 
 enum { FIRST, SECOND };
 
@@ -37,9 +35,6 @@ struct options {
 	int fd;
 	void *at;
 };
-
-static const char usage[] = "usage: table-lifecycle --file PATH [--entry 2M|4K] [--private]\n"
-			    "            [--place near|lonely|kernel]\n";
 
 static struct worker_report work(size_t index, int step, const void *context)
 {
@@ -120,47 +115,22 @@ static unsigned char mark_in_file(int fd)
 
 static void parse(int argc, char **argv, struct options *options)
 {
-	static const struct option known[] = {
-		{ "file", required_argument, NULL, 'f' },
-		{ "entry", required_argument, NULL, 'e' },
-		{ "private", no_argument, NULL, 'p' },
-		{ "place", required_argument, NULL, 'a' },
-		{ 0 },
+	bool is_private;
+	const struct option_row rows[] = {
+		OPTION_TEXT("file", &options->file, NULL, "PATH", "DAX file of at least 1 GiB"),
+		OPTION_CHOICE("entry", &options->entry, "2M", window_entry_sizes, "entry size"),
+		OPTION_FLAG("private", &is_private, "map privately"),
+		OPTION_CHOICE("place", &options->place, "near", window_places, "where to map"),
 	};
-	int option;
 
-	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		switch (option) {
-		case 'f':
-			options->file = optarg;
-			break;
-		case 'e':
-			options->entry = window_parse_entry(optarg);
-			break;
-		case 'p':
-			options->sharing = MAP_PRIVATE;
-			break;
-		case 'a':
-			options->place = window_parse_place(optarg);
-			break;
-		default:
-			fputs(usage, stderr);
-			exit(2);
-		}
-	}
-	if (!options->file || optind != argc) {
-		fputs(usage, stderr);
-		exit(2);
-	}
+	options_parse(argc, argv, "One page table, from its first use to its last.", rows,
+		      ARRAY_SIZE(rows));
+	options->sharing = is_private ? MAP_PRIVATE : MAP_SHARED;
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = {
-		.entry = HUGE_ENTRY,
-		.sharing = MAP_SHARED,
-		.place = WINDOW_NEAR,
-	};
+	struct options options = { 0 };
 	unsigned char original;
 	struct workers workers;
 	bool is_private;
@@ -172,7 +142,7 @@ int main(int argc, char **argv)
 	options.at = window_place(GIB, options.place);
 	original = mark_in_file(options.fd);
 
-	trial_settle();
+	trial_prefault();
 	workers_start(&workers, 2, work, &options);
 	trial_phase("start", workers.pids, 2);
 
@@ -209,7 +179,8 @@ int main(int argc, char **argv)
 	trial_value("minor-faults", "count", faults);
 	if (faults)
 		trial_fail("the first process took %ld faults because the second unmapped", faults);
-	expect_mark(&workers, FIRST, is_private ? original : 'A' + SECOND, "after the other unmapped");
+	expect_mark(&workers, FIRST, is_private ? original : 'A' + SECOND,
+		    "after the other unmapped");
 
 	act(&workers, FIRST, STEP_UNMAP);
 	trial_phase("unmap-last", workers.pids, 2);

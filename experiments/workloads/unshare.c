@@ -21,22 +21,42 @@
  * (faults-after). With --companions threads of the process spin on other processors, and the TLB
  * shootdowns of the call (shootdowns) are reported instead of costs, which would contain theirs.
  */
-#include <getopt.h>
+#include <signal.h>
 
-#include "cost.h"
-#include "workers.h"
-#include "shootdowns.h"
-#include "window.h"
+#include "lib/companions.h"
+#include "lib/cost.h"
+#include "lib/shootdowns.h"
+#include "lib/window.h"
+#include "lib/workers.h"
 
 /* Odd, for the sake of the median. */
 #define ROUNDS 9
 
 #define PART (256 * HUGE_ENTRY)
 
-enum operation { MUNMAP_PART, MUNMAP, MPROTECT, MREMAP, MAP_OVER, MADVISE, FORK, EXEC, EXIT, OPERATIONS };
+enum operation {
+	MUNMAP_PART,
+	MUNMAP,
+	MPROTECT,
+	MREMAP,
+	MAP_OVER,
+	MADVISE,
+	FORK,
+	EXEC,
+	EXIT,
+	OPERATIONS
+};
 
 static const char *const names[OPERATIONS] = {
-	"munmap-part", "munmap", "mprotect", "mremap", "map-fixed", "madvise", "fork", "exec", "exit",
+	[MUNMAP_PART] = "munmap-part",
+	[MUNMAP] = "munmap",
+	[MPROTECT] = "mprotect",
+	[MREMAP] = "mremap",
+	[MAP_OVER] = "map-fixed",
+	[MADVISE] = "madvise",
+	[FORK] = "fork",
+	[EXEC] = "exec",
+	[EXIT] = "exit",
 };
 
 /* A moment on either clock: a program that was just started does not know yet which is right. */
@@ -56,9 +76,6 @@ struct options {
 	struct moment *began;
 	int landed[2];
 };
-
-static const char usage[] =
-	"usage: unshare --file PATH [--sharers N] [--entry 2M|4K] [--companions N]\n";
 
 static struct moment moment_now(void)
 {
@@ -134,8 +151,8 @@ static bool operate(enum operation operation, char *at)
 	case MREMAP:
 		return mremap(at, GIB, GIB, MREMAP_MAYMOVE | MREMAP_FIXED, at + GIB) != MAP_FAILED;
 	case MAP_OVER:
-		return mmap(at + PART, HUGE_ENTRY, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-			    -1, 0) != MAP_FAILED;
+		return mmap(at + PART, HUGE_ENTRY, PROT_READ,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
 	case MADVISE:
 		return !madvise(at + PART, HUGE_ENTRY, MADV_DONTNEED);
 	default:
@@ -158,21 +175,19 @@ static void do_fork(struct options *options, size_t round, char *at)
 {
 	uint64_t began = cost_now();
 	pid_t child = fork();
-	int status;
 
 	if (child < 0)
 		trial_fail("fork: %s", strerror(errno));
 	if (!child) {
-		cost_settle(&options->refill);
-		cost_settle(&options->faults);
-		cost_settle_code();
-		trial_settle();
+		cost_prefault(&options->refill);
+		cost_prefault(&options->faults);
+		cost_prefault_code();
+		trial_prefault();
 		refill(options, round, MADVISE, at);
 		_exit(0);
 	}
 	options->call.values[round] = cost_since(began);
-	if (waitpid(child, &status, 0) != child || status)
-		trial_fail("the child of a fork ended with wait status 0x%x", status);
+	trial_wait(child, "the child of a fork");
 }
 
 static void do_exec(struct options *options)
@@ -196,12 +211,12 @@ static _Noreturn void act(struct options *options, size_t round, enum operation 
 	struct cost_set *const sets[] = { &options->fill, &options->call, &options->refill,
 					  &options->faults, &options->shootdowns };
 
-	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
-		cost_settle(sets[i]);
-	cost_settle_code();
-	trial_settle();
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
+		cost_prefault(sets[i]);
+	cost_prefault_code();
+	trial_prefault();
 	if (!options->companions)
-		cost_run_first();
+		cost_run_fifo();
 	began = cost_now();
 	at = map_and_fill(options);
 	options->fill.values[round] = cost_since(began);
@@ -233,26 +248,22 @@ static _Noreturn void act(struct options *options, size_t round, enum operation 
 static void run_round(struct options *options, size_t round, enum operation operation)
 {
 	struct moment ended;
-	int status;
 	pid_t pid;
 
 	options->refill.values[round] = options->faults.values[round] = 0;
 	pid = fork();
-	if (pid < 0)
-		trial_fail("fork: %s", strerror(errno));
 	if (!pid)
 		act(options, round, operation);
-	if (waitpid(pid, &status, 0) != pid || status)
-		trial_fail("%s: the process ended with wait status 0x%x", names[operation], status);
+	trial_wait(pid, names[operation]);
 	ended = moment_now();
-	if (operation == EXEC &&
-	    read(options->landed[0], &ended, sizeof(ended)) != sizeof(ended))
+	if (operation == EXEC && read(options->landed[0], &ended, sizeof(ended)) != sizeof(ended))
 		trial_fail("the new program did not say when it began");
 	if (operation == EXEC || operation == EXIT)
 		options->call.values[round] = moments_between(*options->began, ended);
 }
 
-static void measure(struct options *options, const struct workers *workers, enum operation operation)
+static void measure(struct options *options, const struct workers *workers,
+		    enum operation operation)
 {
 	for (size_t round = 0; round < ROUNDS; round++)
 		run_round(options, round, operation);
@@ -269,41 +280,16 @@ static void measure(struct options *options, const struct workers *workers, enum
 
 static void parse(int argc, char **argv, struct options *options)
 {
-	static const struct option known[] = {
-		{ "file", required_argument, NULL, 'f' },
-		{ "sharers", required_argument, NULL, 's' },
-		{ "entry", required_argument, NULL, 'e' },
-		{ "companions", required_argument, NULL, 'c' },
-		{ 0 },
+	const struct option_row rows[] = {
+		OPTION_TEXT("file", &options->file, NULL, "PATH", "DAX file of at least 1 GiB"),
+		OPTION_NUMBER("sharers", &options->sharers, "1", 1, 4096,
+			      "processes that map it, the changing one included"),
+		OPTION_CHOICE("entry", &options->entry, "2M", window_entry_sizes, "entry size"),
+		OPTION_NUMBER("companions", &options->companions, "0", 0, MAX_COMPANIONS,
+			      "threads of the changing process that spin"),
 	};
-	int option;
 
-	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		switch (option) {
-		case 'f':
-			options->file = optarg;
-			break;
-		case 's':
-			options->sharers = window_parse_number("sharers", optarg, 4096);
-			break;
-		case 'e':
-			options->entry = window_parse_entry(optarg);
-			break;
-		case 'c':
-			options->companions = atoi(optarg);
-			if (options->companions < 0 || options->companions > MOST_COMPANIONS)
-				trial_fail("--companions %s: it is a number from 0 to %d", optarg,
-					   MOST_COMPANIONS);
-			break;
-		default:
-			fputs(usage, stderr);
-			exit(2);
-		}
-	}
-	if (!options->file || optind != argc) {
-		fputs(usage, stderr);
-		exit(2);
-	}
+	options_parse(argc, argv, "Change a mapping that others share.", rows, ARRAY_SIZE(rows));
 }
 
 /* What do_exec() has started says when it began, and nothing else. */
@@ -315,7 +301,7 @@ static int land(const char *descriptor, struct moment began)
 int main(int argc, char **argv)
 {
 	struct moment began = moment_now();
-	struct options options = { .sharers = 1, .entry = HUGE_ENTRY };
+	struct options options = { 0 };
 	struct workers workers;
 
 	if (argc == 3 && !strcmp(argv[1], "--landed"))
@@ -324,17 +310,17 @@ int main(int argc, char **argv)
 	options.fd = window_open(options.file, GIB, true);
 	/* Room to move into. */
 	options.at = window_place(2 * GIB, WINDOW_NEAR);
-	options.fill = cost_room(ROUNDS);
-	options.call = cost_room(ROUNDS);
-	options.refill = cost_room(ROUNDS);
-	options.faults = cost_room(ROUNDS);
-	options.shootdowns = cost_room(ROUNDS);
-	options.began = (struct moment *)cost_room(2).values;
+	options.fill = cost_alloc(ROUNDS);
+	options.call = cost_alloc(ROUNDS);
+	options.refill = cost_alloc(ROUNDS);
+	options.faults = cost_alloc(ROUNDS);
+	options.shootdowns = cost_alloc(ROUNDS);
+	options.began = (struct moment *)cost_alloc(2).values;
 	if (pipe(options.landed))
 		trial_fail("pipe: %s", strerror(errno));
-	cost_open();
+	cost_calibrate();
 
-	trial_settle();
+	trial_prefault();
 	workers_start(&workers, options.sharers - 1, join, &options);
 	trial_phase("before", workers.pids, workers.size);
 	workers_step(&workers, 0, workers.size, 0);
@@ -343,7 +329,7 @@ int main(int argc, char **argv)
 
 	/* Rounds are children that come and go; no worker has died. */
 	signal(SIGCHLD, SIG_DFL);
-	cost_run_first();
+	cost_run_fifo();
 	for (int operation = 0; operation < OPERATIONS; operation++)
 		measure(&options, &workers, operation);
 

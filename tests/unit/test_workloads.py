@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from driver import process
-from driver.image.programs import FLAGS
+from driver.image.programs import compile_programs
 
 ROOT = Path(__file__).parents[2]
 WORKLOADS = ROOT / "experiments" / "workloads"
@@ -22,8 +21,9 @@ WORKLOADS = ROOT / "experiments" / "workloads"
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 
 # Steps of worker processes: each doubles its index; one of them kills itself on demand.
-WORKERS = """
-#include "workers.h"
+STEPS = """
+#include <signal.h>
+#include "lib/workers.h"
 static struct worker_report duty(size_t index, int step, const void *context)
 {
 	struct worker_report report = { { 2 * (long)index + step } };
@@ -52,17 +52,60 @@ int main(int argc, char **argv)
 }
 """
 
+# Sorts its arguments as samples, and shows what the clock counts: no instructions on this host.
+COST = """
+#include "lib/cost.h"
+int main(int argc, char **argv)
+{
+	struct cost_set set = cost_alloc(argc - 1);
+	cost_calibrate();
+	cost_prefault_code();
+	for (int i = 1; i < argc; i++)
+		set.values[i - 1] = atoi(argv[i]);
+	printf("sum %lu\\n", (unsigned long)cost_sum(&set, argc - 1));
+	cost_report(&set, argc - 1, "x");
+	return cost_since(cost_now()) > 1000000000;
+}
+"""
+
+# Every kind of option, and what became of it.
+ROWS = """
+#include <stdio.h>
+#include "lib/options.h"
+enum color { RED = 3, GREEN = 5 };
+static const struct option_choice colors[] = { { "red", RED }, { "green", GREEN }, { 0 } };
+int main(int argc, char **argv)
+{
+	const char *file, *text;
+	unsigned long guard[3] = { -1UL, 0, -1UL };
+	int small;
+	enum color color;
+	bool flag, either;
+	const struct option_row rows[] = {
+		OPTION_OPERAND("FILE", &file, "an operand"),
+		OPTION_TEXT("text", &text, "none", "TEXT", "a text"),
+		OPTION_NUMBER("number", &small, "2", 1, 4096, "a number"),
+		OPTION_SIZE("size", &guard[1], "2M", 4096, 1UL << 40, 4096, "a size"),
+		OPTION_CHOICE("color", &color, "green", colors, "a choice"),
+		OPTION_FLAG("flag", &flag, "a flag"),
+		OPTION_EITHER("on", "off", &either, "a flag"),
+	};
+	options_parse(argc, argv, "Every kind.", rows, sizeof(rows) / sizeof(rows[0]));
+	printf("%s %s %d %lu %d %d %d\\n", file, text, small, guard[1], color, flag, either);
+	return ~guard[0] || ~guard[2];
+}
+"""
+
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All workloads and the programs above, as an image gets them."""
     folder = tmp_path_factory.mktemp("workloads")
-    (folder / "workers.c").write_text(WORKERS)
-    for source in [
-        WORKLOADS / "footprint.c",
-        WORKLOADS / "table-lifecycle.c",
-        folder / "workers.c",
-    ]:
-        process.run(["gcc", *FLAGS, "-I", WORKLOADS, "-o", folder / source.stem, source])
+    shutil.copytree(WORKLOADS, folder / "source")
+    (folder / "source/cost.c").write_text(COST)
+    (folder / "source/steps.c").write_text(STEPS)
+    (folder / "source/rows.c").write_text(ROWS)
+    compile_programs([folder / "source"], folder)
     return folder
 
 
@@ -74,7 +117,7 @@ def run(program: Path, *words: object) -> subprocess.CompletedProcess[str]:
 
 def test_workers_step_together_and_report(programs: Path) -> None:
     count = 200
-    done = run(programs / "workers", count, count, 4)
+    done = run(programs / "steps", count, count, 4)
     expected = sum(2 * i + (4 if i < count // 2 else 1) for i in range(count))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"phase done\nvalue sum {expected} count\n"
@@ -85,8 +128,21 @@ def test_workers_step_together_and_report(programs: Path) -> None:
     [(2, "worker 3 was killed by signal 9"), (3, "worker 3 exited with status 9")],
 )
 def test_a_worker_that_dies_is_noticed_at_once(programs: Path, step: int, reason: str) -> None:
-    done = run(programs / "workers", 8, 3, step)
+    done = run(programs / "steps", 8, 3, step)
     assert (done.returncode, done.stderr.strip()) == (1, reason)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 512])
+def test_a_cost_is_the_median_and_its_ends(programs: Path, count: int) -> None:
+    numbers = [(i * 7919 + 13) % 1009 for i in range(count)]
+    done = run(programs / "cost", *numbers)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        f"sum {sum(numbers)}",
+        f"value x {sorted(numbers)[count // 2]} ns",
+        f"value x-least {min(numbers)} ns",
+        f"value x-most {max(numbers)} ns",
+    ]
 
 
 @pytest.mark.parametrize("entry", ["2M", "4K"])
@@ -104,27 +160,96 @@ def test_footprint_refuses_a_file_that_is_not_dax(
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "reason"),
+    ("words", "printed"),
     [
-        ([], 2, "usage"),
-        (["--file", "x", "--entry", "1G"], 1, "--entry 1G: it is 2M or 4K"),
-        (["--file", "x", "--private"], 2, "usage"),
-        (["--file", "x", "--processes", "0"], 1, "--processes 0"),
-        (["--file", "x", "--processes", "-1"], 1, "--processes -1"),
-        (["--file", "x", "--gib", "1x"], 1, "--gib 1x"),
-        (["--file", "x", "--step", "5000"], 1, "multiple of 4K"),
-        (["--file", "x", "--step", "99999999999999999999"], 1, "--step"),
-        (["--file", "x", "--place", "here"], 1, "near, lonely or kernel"),
-        (["--file", "/no/such/file"], 1, "/no/such/file: No such file"),
-        (["--file", "/etc/passwd", "--read"], 1, "1024 are needed"),
-        (["--file", "x", "more"], 2, "usage"),
+        ("x", "x none 2 2097152 5 0 1"),
+        ("x --number 4K --size 1G --color red", "x none 4096 1073741824 3 0 1"),
+        ("--flag --off --text y x", "x y 2 2097152 5 1 0"),
+        ("x --off --on", "x none 2 2097152 5 0 1"),
+        ("x --size=1024G", "x none 2 1099511627776 5 0 1"),
     ],
 )
-def test_footprint_tells_mistakes(
-    programs: Path, words: list[str], status: int, reason: str
+def test_options_have_defaults_and_take_values(programs: Path, words: str, printed: str) -> None:
+    done = run(programs / "rows", *words.split())
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", f"{printed}\n")
+
+
+def test_help_shows_names_ranges_and_defaults(programs: Path) -> None:
+    done = run(programs / "rows", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (
+        done.stdout
+        == """\
+usage: rows FILE [OPTION]...
+Every kind.
+
+  FILE          an operand (required)
+  --text TEXT   a text (default: none)
+  --number N    a number (1 to 4096; default: 2)
+  --size BYTES  a size (4K to 1024G in steps of 4K; default: 2M)
+  --color NAME  a choice (red, green; default: green)
+  --flag        a flag
+  --on, --off   a flag (default: --on)
+  --help        show this help
+"""
+    )
+
+
+@pytest.mark.parametrize("source", sorted(WORKLOADS.glob("*.c")), ids=lambda path: path.stem)
+def test_every_workload_has_help(programs: Path, source: Path) -> None:
+    done = run(programs / source.stem, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: {source.stem} ")
+    assert re.search(r"^  \S.*\(.*required\)$", done.stdout, re.MULTILINE)
+    assert all(len(line) <= 100 for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("rows", "FILE is required"),
+        ("rows x y", "unexpected argument 'y'"),
+        ("rows x --number 0", "--number 0: must be 1 to 4096"),
+        ("rows x --number 4097", "--number 4097: must be 1 to 4096"),
+        ("rows x --number -1", "--number -1: must be 1 to 4096"),
+        ("rows x --number +1", "--number +1: must be 1 to 4096"),
+        ("rows x --number 1x", "--number 1x: must be 1 to 4096"),
+        ("rows x --number=", "--number : must be 1 to 4096"),
+        ("rows x --number 4KK", "--number 4KK: must be 1 to 4096"),
+        ("rows x --number 99999999999999999999", "must be 1 to 4096"),
+        ("rows x --size 17179869184G", "must be 4K to 1024G in steps of 4K"),
+        ("rows x --size 5000", "--size 5000: must be 4K to 1024G in steps of 4K"),
+        ("rows x --color blue", "--color blue: must be one of red, green"),
+        ("rows x --colour red", "unrecognized option '--colour'"),
+        ("rows x --text", "option '--text' requires an argument"),
+        ("footprint", "--file is required"),
+        ("footprint --file x --private", "--private needs --read"),
+        ("footprint --file x --entry 1G", "--entry 1G: must be one of 2M, 4K"),
+        ("footprint --file x --place here", "must be one of near, lonely, kernel"),
+        ("lookup --file x --kind no", "must be one of matching, offset, protection, mixed"),
+        ("unshare --file x --companions 9", "--companions 9: must be 0 to 7"),
+        ("ordinary --memory dax-2M", "--file is required"),
+        ("ordinary --memory anonymous --file x", "--memory anonymous has no --file"),
+    ],
+)
+def test_a_mistake_gives_one_line_and_status_2(programs: Path, words: str, reason: str) -> None:
+    program, *options = words.split()
+    done = run(programs / program, *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert reason in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [("/no/such/file", "/no/such/file: No such file"), ("/etc/passwd", "1024 are needed")],
+)
+@pytest.mark.parametrize("program", ["footprint", "mappers"])
+def test_a_file_that_cannot_be_mapped_is_a_failure(
+    programs: Path, program: str, file: str, reason: str
 ) -> None:
-    done = run(programs / "footprint", *words)
-    assert done.returncode == status
+    done = run(programs / program, "--file", file, "--read")
+    assert done.returncode == 1
     assert reason in done.stderr
 
 

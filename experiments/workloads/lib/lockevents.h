@@ -1,54 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * How often anybody had to wait for a lock, as the kernel counts it (CONFIG_LOCK_EVENT_COUNTS, which
- * kernels of the variant "locks" have). Locks that were free are not counted: taking one of those
- * costs the kernel nothing to count, and nobody anything.
+ * How often anybody had to wait for a lock, as the kernel counts it (CONFIG_LOCK_EVENT_COUNTS, set
+ * in kernels of the variant "locks"). It counts no lock that was free, which costs nobody anything.
  */
 #ifndef LOCKEVENTS_H
 #define LOCKEVENTS_H
 
-#include <fcntl.h>
-
-#include "trial.h"
-
-#define LOCK_EVENTS "/sys/kernel/debug/lock_event_counts/"
-
 /* Since boot, over all locks of a kind. */
 struct lock_events {
-	long contended_writes;	/* of read-write semaphores: got after spinning or queueing */
-	long contended_reads;	/* got after queueing */
-	long sleeps;		/* of either, while waiting */
-	long contended_spins;	/* spinlocks that were not free */
+	long contended_writes; /* of read-write semaphores: got after spinning or queueing */
+	long contended_reads;  /* got after queueing */
+	long sleeps;	       /* of either, while waiting */
+	long contended_spins;  /* spinlocks that were not free */
 };
 
-/* One counter, from kernel/locking/lock_events_list.h. */
-static inline long lock_event(const char *name)
-{
-	char path[128], text[32];
-	ssize_t length;
-	int fd;
-
-	snprintf(path, sizeof(path), LOCK_EVENTS "%s", name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		trial_fail("%s: %s: the kernel must be of the variant \"locks\"", path,
-			   strerror(errno));
-	length = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (length <= 0)
-		trial_fail("%s cannot be read", path);
-	text[length] = '\0';
-	return atol(text);
-}
-
-static inline struct lock_events lock_events(void)
-{
-	return (struct lock_events){
-		.contended_writes = lock_event("rwsem_wlock") + lock_event("rwsem_opt_lock"),
-		.contended_reads = lock_event("rwsem_rlock"),
-		.sleeps = lock_event("rwsem_sleep_reader") + lock_event("rwsem_sleep_writer"),
-		.contended_spins = lock_event("lock_pending") + lock_event("lock_slowpath"),
-	};
-}
+struct lock_events lock_events(void);
 
 #endif
