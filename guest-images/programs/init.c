@@ -57,7 +57,8 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 	va_start(arguments, format);
 	length = vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
-	if (write(STDERR_FILENO, line, length < (int)sizeof(line) ? length : (int)sizeof(line) - 1) < 0)
+	if (write(STDERR_FILENO, line,
+		  length < (int)sizeof(line) ? length : (int)sizeof(line) - 1) < 0)
 		return; /* nowhere left to say it */
 }
 
@@ -138,9 +139,8 @@ static const char *describe(int status, char *text, size_t size)
 
 int main(void)
 {
-	char *const environment[] = {
-		"PATH=/usr/bin:/usr/sbin:/bin:/sbin", "HOME=/root", "TERM=linux", NULL
-	};
+	char *const environment[] = { "PATH=/usr/bin:/usr/sbin:/bin:/sbin", "HOME=/root",
+				      "TERM=linux", NULL };
 	char *const agent[] = { "/usr/bin/agent", NULL };
 	char *const ssh[] = { "/usr/bin/start-ssh", NULL };
 	const struct rlimit files = { OPEN_FILES, OPEN_FILES };

@@ -46,10 +46,10 @@
 #define PROTOCOL "1"
 
 #define MAX_JOB_TEXT 65536
-#define MAX_WORDS 1024
-#define MAX_WRITES 64
-#define MAX_SOURCES 64
-#define MAX_REASON 512
+#define MAX_WORDS    1024
+#define MAX_WRITES   64
+#define MAX_SOURCES  64
+#define MAX_REASON   512
 
 struct file_write {
 	const char *path;

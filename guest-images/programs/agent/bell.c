@@ -21,7 +21,7 @@
 #include "agent.h"
 
 #define JOB_FILE "/sys/firmware/qemu_fw_cfg/by_name/opt/driver/job/raw"
-#define BELL "/dev/ttyS1"
+#define BELL	 "/dev/ttyS1"
 
 /* The bell's descriptor, or -1 on a machine without one. */
 int open_bell(void)

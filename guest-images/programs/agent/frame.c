@@ -29,8 +29,7 @@ static void write_all(int channel, struct iovec *parts, int count)
 	}
 }
 
-void send_frame(int channel, const char *type, const char *keys, const void *payload,
-		size_t length)
+void send_frame(int channel, const char *type, const char *keys, const void *payload, size_t length)
 {
 	char head[2048];
 	int size = snprintf(head, sizeof(head), "%s %zu%s%s\n", type, length, *keys ? " " : "",

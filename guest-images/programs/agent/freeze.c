@@ -25,19 +25,19 @@
 #include "agent.h"
 
 #define PCI_DEVICES "/sys/bus/pci/devices"
-#define VENDOR "0x8086"
-#define DEVICE "0x25ab"
+#define VENDOR	    "0x8086"
+#define DEVICE	    "0x25ab"
 
 /* In the configuration space. Interrupts off, ticks of about 1 ms, act on the second expiry. */
 #define CONFIGURATION 0x60
-#define CONFIGURED 0x03
-#define LOCK 0x68
-#define ENABLE 0x02
+#define CONFIGURED    0x03
+#define LOCK	      0x68
+#define ENABLE	      0x02
 
 /* In the memory. A preload is taken if the two words were written to the reload register before. */
-#define TIMER_1 0x00
-#define TIMER_2 0x04
-#define RELOAD 0x0c
+#define TIMER_1	 0x00
+#define TIMER_2	 0x04
+#define RELOAD	 0x0c
 #define UNLOCK_1 0x80
 #define UNLOCK_2 0x86
 

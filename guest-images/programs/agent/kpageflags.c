@@ -21,15 +21,15 @@ static const struct {
 	const char *name;
 	int bit;
 } flags[] = {
-	{ "locked", 0 },	{ "error", 1 },		 { "referenced", 2 },
-	{ "uptodate", 3 },	{ "dirty", 4 },		 { "lru", 5 },
-	{ "active", 6 },	{ "slab", 7 },		 { "writeback", 8 },
-	{ "reclaim", 9 },	{ "buddy", 10 },	 { "mmap", 11 },
-	{ "anon", 12 },		{ "swapcache", 13 },	 { "swapbacked", 14 },
+	{ "locked", 0 },	 { "error", 1 },	  { "referenced", 2 },
+	{ "uptodate", 3 },	 { "dirty", 4 },	  { "lru", 5 },
+	{ "active", 6 },	 { "slab", 7 },		  { "writeback", 8 },
+	{ "reclaim", 9 },	 { "buddy", 10 },	  { "mmap", 11 },
+	{ "anon", 12 },		 { "swapcache", 13 },	  { "swapbacked", 14 },
 	{ "compound_head", 15 }, { "compound_tail", 16 }, { "huge", 17 },
-	{ "unevictable", 18 },	{ "hwpoison", 19 },	 { "nopage", 20 },
-	{ "ksm", 21 },		{ "thp", 22 },		 { "offline", 23 },
-	{ "zero_page", 24 },	{ "idle", 25 },		 { "pgtable", 26 },
+	{ "unevictable", 18 },	 { "hwpoison", 19 },	  { "nopage", 20 },
+	{ "ksm", 21 },		 { "thp", 22 },		  { "offline", 23 },
+	{ "zero_page", 24 },	 { "idle", 25 },	  { "pgtable", 26 },
 };
 
 static uint64_t total;

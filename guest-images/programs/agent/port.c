@@ -70,8 +70,7 @@ int open_port(const char *name)
 		char event[4096];
 
 		/* ENOBUFS: events were lost, which is one more reason to look. */
-		if (recv(events, event, sizeof(event), 0) < 0 && errno != EINTR &&
-		    errno != ENOBUFS)
+		if (recv(events, event, sizeof(event), 0) < 0 && errno != EINTR && errno != ENOBUFS)
 			give_up("waiting for %s: %s", name, strerror(errno));
 	}
 	close(events);

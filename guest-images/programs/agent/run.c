@@ -161,8 +161,7 @@ static void take_value(int channel, struct job *job, struct child *child, char *
 		return;
 	}
 	snprintf(keys, sizeof(keys), "phase=%s name=%s unit=%s value=%.64s",
-		 escape(child->phase, phase, sizeof(phase)),
-		 escape(name, escaped, sizeof(escaped)),
+		 escape(child->phase, phase, sizeof(phase)), escape(name, escaped, sizeof(escaped)),
 		 escape(unit, escaped_unit, sizeof(escaped_unit)), number);
 	send_frame(channel, "value", keys, NULL, 0);
 }

@@ -159,8 +159,7 @@ bool sample_worker(int channel, struct job *job, const char *phase, uint64_t tim
 			refuse(job, "reading the source %s: %s", path, strerror(-(int)length));
 			return false;
 		}
-		send_sample(channel, phase, job->worker_sources[i], process, time_ns, pool,
-			    length);
+		send_sample(channel, phase, job->worker_sources[i], process, time_ns, pool, length);
 	}
 	return true;
 }

@@ -22,22 +22,22 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE		4096UL
-#define UNIT		(2UL << 20)
-#define UNITS		512	/* a gigabyte, which can share; each is a hole that is filled once */
-#define OURS		(3 * PAGE)	/* of a unit: what this process stores */
-#define THEIRS		(511 * PAGE)	/* what the other process stores */
-#define VIEWS		64	/* mappings that an unmapping walk goes through, in this order */
-#define VIEWS_AT	0x210000000000
-#define GIB		(1UL << 30)
-#define STEPS		100	/* the delays that are tried, one after another */
-#define STEP_NS		20000
-#define LASTS_NS	20000000000LL	/* no fault and no write takes that long */
+#define PAGE	 4096UL
+#define UNIT	 (2UL << 20)
+#define UNITS	 512	      /* a gigabyte, which can share; each is a hole that is filled once */
+#define OURS	 (3 * PAGE)   /* of a unit: what this process stores */
+#define THEIRS	 (511 * PAGE) /* what the other process stores */
+#define VIEWS	 64	      /* mappings that an unmapping walk goes through, in this order */
+#define VIEWS_AT 0x210000000000
+#define GIB	 (1UL << 30)
+#define STEPS	 100 /* the delays that are tried, one after another */
+#define STEP_NS	 20000
+#define LASTS_NS 20000000000LL /* no fault and no write takes that long */
 
 static const char *path = "/mnt/dax/races";
 static int fd;
 
-static struct {			/* shared with the other process: units so far */
+static struct { /* shared with the other process: units so far */
 	_Atomic int begin, ended;
 } *turn;
 
@@ -162,7 +162,7 @@ static void race(bool other_writes, struct stale *stale)
 		int64_t begin, lasted;
 
 		for (int i = 0; i < VIEWS; i++)
-			(void)*word_at(views[i], unit, OURS);	/* maps the huge zero page */
+			(void)*word_at(views[i], unit, OURS); /* maps the huge zero page */
 		atomic_store(&turn->begin, unit);
 		begin = now_ns() + unit % STEPS * STEP_NS;
 		while (now_ns() < begin)
@@ -181,7 +181,7 @@ static void race(bool other_writes, struct stale *stale)
 		}
 		while (atomic_load(&turn->ended) < unit)
 			if (waitpid(pid, NULL, WNOHANG) == pid && turn->ended < unit)
-				exit(1);	/* it has said why */
+				exit(1); /* it has said why */
 	}
 	waitpid(pid, NULL, 0);
 	munmap((void *)VIEWS_AT, VIEWS * GIB);
@@ -212,7 +212,7 @@ int main(int argc, char **argv)
 {
 	static const struct option known[] = {
 		{ "rounds", required_argument, NULL, 'r' },
-		{ 0 }
+		{ 0 },
 	};
 	int option, rounds = 4;
 	long attached;
@@ -220,7 +220,8 @@ int main(int argc, char **argv)
 
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		if (option != 'r') {
-			fputs("usage: races [--rounds N]    (4, of 512 holes of 2 MiB each)\n", stderr);
+			fputs("usage: races [--rounds N]    (4, of 512 holes of 2 MiB each)\n",
+			      stderr);
 			return 2;
 		}
 		rounds = atoi(optarg);

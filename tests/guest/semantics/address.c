@@ -11,8 +11,7 @@ static struct worker *a, *b;
 static uint64_t anywhere(struct worker *w, uint64_t offset, uint64_t length, uint64_t hint,
 			 int flags)
 {
-	return map_at(w, f->fd, hint, length, offset, PROT_READ | PROT_WRITE,
-		      shape_flag() | flags);
+	return map_at(w, f->fd, hint, length, offset, PROT_READ | PROT_WRITE, shape_flag() | flags);
 }
 
 /* Two programs that know nothing of sharing get it all the same. */
@@ -25,8 +24,8 @@ static void shares_by_default(void)
 	b = worker_start("B");
 	at_a = anywhere(a, 0, 2 * GIB, 0, 0);
 	at_b = anywhere(b, 0, 2 * GIB, 0, 0);
-	expect(at_a % UNIT == 0 && at_b % UNIT == 0, "0x%llx and 0x%llx",
-	       (unsigned long long)at_a, (unsigned long long)at_b);
+	expect(at_a % UNIT == 0 && at_b % UNIT == 0, "0x%llx and 0x%llx", (unsigned long long)at_a,
+	       (unsigned long long)at_b);
 	if (sharing_on())
 		expect(at_a % GIB == 0 && at_b % GIB == 0, "0x%llx and 0x%llx",
 		       (unsigned long long)at_a, (unsigned long long)at_b);
@@ -149,5 +148,5 @@ const struct semantic_case address_cases[] = {
 	{ "address/low", SHARED_2M | PRIVATE_2M, low_addresses, "MAP_32BIT" },
 	{ "address/many", SHARED_2M | PRIVATE_2M, many_mappings, "forty mappings in one process" },
 	{ "address/high", SHARED_2M | PRIVATE_2M, high_addresses, "five-level page tables" },
-	{ 0 }
+	{ 0 },
 };

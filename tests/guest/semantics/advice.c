@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE	25
+#define MADV_COLLAPSE 25
 #endif
 
 static struct file *f;
@@ -111,8 +111,8 @@ static void nohugepage(void)
 static void nohugepage_leaves(void)
 {
 	two_mappers();
-	expect_call(a, 0, SYS_madvise, HOME, 2 * GIB, shape.small ? MADV_HUGEPAGE :
-		    MADV_NOHUGEPAGE);
+	expect_call(a, 0, SYS_madvise, HOME, 2 * GIB,
+		    shape.small ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	expect_detached(2);
 	expect_contents(a, f, HOME, 0, 2 * GIB);
 	expect_tables(2, 2);
@@ -366,5 +366,5 @@ const struct semantic_case advice_cases[] = {
 	{ "advice/by-another", EVERY_SHAPE, by_another, "process_madvise" },
 	{ "advice/mlock", EVERY_SHAPE, lock_and_unlock, "mlock and munlock" },
 	{ "advice/mlock-onfault", EVERY_SHAPE, lock_on_fault, "MLOCK_ONFAULT, mlockall" },
-	{ 0 }
+	{ 0 },
 };

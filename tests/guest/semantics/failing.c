@@ -15,7 +15,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-#define MOST	60	/* allocations an operation may make */
+#define MOST 60 /* allocations an operation may make */
 
 static struct file *f;
 static struct worker *a, *b;
@@ -24,7 +24,7 @@ static struct worker *a, *b;
 static void prepare(void)
 {
 	static const char *const settings[][2] = {
-		{ "failslab/ignore-gfp-wait", "N" }, { "failslab/verbose", "0" },
+		{ "failslab/ignore-gfp-wait", "N" },	    { "failslab/verbose", "0" },
 		{ "fail_page_alloc/ignore-gfp-wait", "N" }, { "fail_page_alloc/verbose", "0" },
 		{ "fail_page_alloc/min-order", "0" },
 	};
@@ -153,8 +153,9 @@ static bool change_alone(int nth, long number, const uint64_t arguments[6], bool
 
 static bool unmap_alone(int nth)
 {
-	bool done, failed = change_alone(nth, SYS_munmap,
-					 (const uint64_t[6]){ HOME + UNIT, UNIT }, &done);
+	bool done;
+	bool failed = change_alone(nth, SYS_munmap, (const uint64_t[6]){ HOME + UNIT, UNIT },
+				   &done);
 
 	if (done)
 		expect_load_signal(a, HOME + UNIT, SIGSEGV);
@@ -172,9 +173,9 @@ static void unmap(void)
 
 static bool protect_alone(int nth)
 {
-	bool done, failed = change_alone(nth, SYS_mprotect,
-					 (const uint64_t[6]){ HOME + UNIT, UNIT, PROT_READ },
-					 &done);
+	bool done;
+	bool failed = change_alone(nth, SYS_mprotect,
+				   (const uint64_t[6]){ HOME + UNIT, UNIT, PROT_READ }, &done);
 
 	if (done)
 		expect_store_signal(a, HOME + UNIT, SIGSEGV);
@@ -192,10 +193,11 @@ static void protect(void)
 
 static bool remap_alone(int nth)
 {
-	bool done, failed = change_alone(nth, SYS_mremap,
-					 (const uint64_t[6]){ HOME, GIB, GIB,
-							      MREMAP_MAYMOVE | MREMAP_FIXED,
-							      ELSEWHERE }, &done);
+	bool done;
+	bool failed = change_alone(nth, SYS_mremap,
+				   (const uint64_t[6]){ HOME, GIB, GIB,
+							MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE },
+				   &done);
 
 	expect_contents(a, f, done ? ELSEWHERE : HOME, 0, GIB);
 	worker_exit(a);
@@ -216,5 +218,5 @@ const struct semantic_case failing_cases[] = {
 	{ "failing/unmap", EVERY_SHAPE, unmap, "allocations of munmap fail" },
 	{ "failing/protect", EVERY_SHAPE, protect, "allocations of mprotect fail" },
 	{ "failing/remap", EVERY_SHAPE, remap, "allocations of mremap fail" },
-	{ 0 }
+	{ 0 },
 };

@@ -383,8 +383,9 @@ static int by_sync(void)
 
 static int by_range(void)
 {
-	return sync_file_range(f->fd, UNIT, PAGE, SYNC_FILE_RANGE_WRITE |
-			       SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WAIT_AFTER);
+	return sync_file_range(f->fd, UNIT, PAGE,
+			       SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_BEFORE |
+				       SYNC_FILE_RANGE_WAIT_AFTER);
 }
 
 static int by_msync(void)
@@ -425,7 +426,7 @@ static void mtime_follows(void)
 		expect_store(i ? a : b, HOME, 2 + i);
 		require(!fstat(f->fd, &after), "fstat");
 		expect(after.st_mtim.tv_sec > before.st_mtim.tv_sec ||
-		       after.st_mtim.tv_nsec != before.st_mtim.tv_nsec,
+			       after.st_mtim.tv_nsec != before.st_mtim.tv_nsec,
 		       "the modification time stands still");
 	}
 }
@@ -513,5 +514,5 @@ const struct semantic_case file_cases[] = {
 	{ "file/freeze", SHARED_ALL, freeze, "no store gets into a frozen file system" },
 	{ "file/last-user", EVERY_SHAPE, last_user, "the last mapping of a removed file" },
 	{ "file/evicted", EVERY_SHAPE, evicted, "data survives the inode's eviction" },
-	{ 0 }
+	{ 0 },
 };

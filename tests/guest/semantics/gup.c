@@ -65,8 +65,7 @@ static void poke_writable(void)
 	errno = 0;
 	expect((uint64_t)ptrace(PTRACE_PEEKDATA, a->pid, HOME + UNIT, 0) == stamp(f, UNIT),
 	       "PEEKDATA: %s", strerror(errno));
-	expect(!ptrace(PTRACE_POKEDATA, a->pid, HOME + at, 0xA), "POKEDATA: %s",
-	       strerror(errno));
+	expect(!ptrace(PTRACE_POKEDATA, a->pid, HOME + at, 0xA), "POKEDATA: %s", strerror(errno));
 	cont(a);
 	expect_value(a, HOME + at, 0xA);
 	expect_value(b, HOME + at, shape.private ? 0 : 0xA);
@@ -89,8 +88,7 @@ static void poke_read_only(void)
 	if (shape.private)
 		expect(!got, "POKEDATA: %s", strerror(errno));
 	else
-		expect(got == -1 && errno == EIO, "POKEDATA returns %ld: %s", got,
-		       strerror(errno));
+		expect(got == -1 && errno == EIO, "POKEDATA returns %ld: %s", got, strerror(errno));
 	cont(a);
 	expect_value(a, HOME + at, shape.private ? 0xA : target_word());
 	expect_store_signal(a, HOME + at, SIGSEGV);
@@ -295,8 +293,7 @@ static void kernel_copies(void)
 	expect_call(a, 8, SYS_write, ends[1], HOME + UNIT, 8);
 	expect_call(b, 8, SYS_read, ends[0], HOME + UNIT + PAGE, 8);
 	expect_value(b, HOME + UNIT + PAGE, stamp(f, UNIT));
-	expect_value(a, HOME + UNIT + PAGE,
-		     stamp(f, shape.private ? UNIT + PAGE : UNIT));
+	expect_value(a, HOME + UNIT + PAGE, stamp(f, shape.private ? UNIT + PAGE : UNIT));
 	/* One that is beyond the end of the file gets EFAULT, not a signal. */
 	require(!ftruncate(f->fd, GIB), "ftruncate");
 	expect_call(a, -EFAULT, SYS_write, ends[1], HOME + GIB, 8);
@@ -342,5 +339,5 @@ const struct semantic_case gup_cases[] = {
 	  "truncation waits for a page in a pipe" },
 	{ "gup/kernel-copies", EVERY_SHAPE, kernel_copies, "read(2) and write(2) buffers" },
 	{ "gup/futex", SHARED_ALL, futex_between, "futexes meet across addresses" },
-	{ 0 }
+	{ 0 },
 };

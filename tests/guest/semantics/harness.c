@@ -30,14 +30,14 @@ static const struct shape shapes[] = {
 	{ PRIVATE_2M, "private-2M", true, false, false },
 	{ PRIVATE_4K, "private-4K", true, true, false },
 };
-#define SHAPES	(sizeof(shapes) / sizeof(*shapes))
+#define SHAPES (sizeof(shapes) / sizeof(*shapes))
 
 static const struct semantic_case *const themes[] = {
-	sharing_cases, private_cases, unmap_cases, remap_cases, protect_cases, process_cases,
-	advice_cases, gup_cases, file_cases, poison_cases, warm_cases, race_cases, inspect_cases,
-	address_cases, mirror_cases, failing_cases,
+	sharing_cases, private_cases, unmap_cases,  remap_cases,   protect_cases, process_cases,
+	advice_cases,  gup_cases,     file_cases,   poison_cases,  warm_cases,	  race_cases,
+	inspect_cases, address_cases, mirror_cases, failing_cases,
 };
-#define THEMES	(sizeof(themes) / sizeof(*themes))
+#define THEMES (sizeof(themes) / sizeof(*themes))
 
 struct shape shape;
 struct options options = { .directory = "/mnt/dax" };
@@ -145,13 +145,13 @@ static struct balance check_balance(const struct balance *before, bool flags)
 		after = balance_now(flags);
 	}
 	expect(before->page_tables.meminfo_kb == after.page_tables.meminfo_kb,
-	       "PageTables was %ld kB before and is %ld kB after",
-	       before->page_tables.meminfo_kb, after.page_tables.meminfo_kb);
+	       "PageTables was %ld kB before and is %ld kB after", before->page_tables.meminfo_kb,
+	       after.page_tables.meminfo_kb);
 	if (flags)
 		expect(before->page_tables.flagged_pages == after.page_tables.flagged_pages,
 		       "%ld pages had KPF_PGTABLE before this case or one of its shapes, "
-		       "%ld have it after", before->page_tables.flagged_pages,
-		       after.page_tables.flagged_pages);
+		       "%ld have it after",
+		       before->page_tables.flagged_pages, after.page_tables.flagged_pages);
 	else
 		after.page_tables.flagged_pages = before->page_tables.flagged_pages;
 	born = after.tables.create - before->tables.create;
@@ -238,7 +238,7 @@ static bool run_case(const struct semantic_case *c, int timeout_s, int number, c
 	return !report->failures;
 }
 
-#define MAX_GLOBS	32
+#define MAX_GLOBS 32
 
 /* Patterns of names; none means all. */
 static const char *globs[MAX_GLOBS];
@@ -273,8 +273,7 @@ static int last_wanted(const struct semantic_case *c)
 }
 
 /* Calls @visit for every case and shape that is wanted; returns how many there were. */
-static int each(bool (*visit)(const struct semantic_case *, int, const char *, bool),
-		int *failures)
+static int each(bool (*visit)(const struct semantic_case *, int, const char *, bool), int *failures)
 {
 	int number = 0;
 
@@ -331,7 +330,7 @@ static void parse(int argc, char **argv, bool *list)
 		{ "raw-device", required_argument, NULL, 'r' },
 		{ "timeout", required_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' },
-		{ 0 }
+		{ 0 },
 	};
 	int option;
 
@@ -389,8 +388,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	options.processors = sysconf(_SC_NPROCESSORS_ONLN);
-	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		      -1, 0);
+	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	puts("TAP version 14");
 	problem = report == MAP_FAILED ? "no memory" : scene_problem();
 	if (problem) {
@@ -405,7 +404,9 @@ int main(int argc, char **argv)
 	total = each(NULL, NULL);
 	printf("1..%d\n", total);
 	printf("# page-table sharing: %s; %d processors; %s\n",
-	       sharing_on() ? "on" : sharing_known() ? "off" : "not in this kernel",
+	       sharing_on()    ? "on" :
+	       sharing_known() ? "off" :
+				 "not in this kernel",
 	       options.processors, options.directory);
 	each(run_one, &failures);
 	printf("# %d of %d failed\n", failures, total);

@@ -11,53 +11,51 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PAGE	4096ULL
-#define UNIT	(2ULL << 20)	/* what one PMD entry maps */
-#define GIB	(1ULL << 30)	/* what one PUD entry maps, and one table serves */
+#define PAGE 4096ULL
+#define UNIT (2ULL << 20) /* what one PMD entry maps */
+#define GIB  (1ULL << 30) /* what one PUD entry maps, and one table serves */
 
 /* Bits of semantic_case.shapes. */
-#define SHARED_2M	1	/* MAP_SHARED, 2 MiB entries */
-#define SHARED_4K	2	/* MAP_SHARED, MADV_NOHUGEPAGE */
-#define SHARED_MIXED	4	/* MAP_SHARED, extents that allow 2 MiB in every second unit */
-#define PRIVATE_2M	8
-#define PRIVATE_4K	16
-#define SHARED_ALL	(SHARED_2M | SHARED_4K | SHARED_MIXED)
-#define PRIVATE_ALL	(PRIVATE_2M | PRIVATE_4K)
-#define EVERY_SHAPE	(SHARED_ALL | PRIVATE_ALL)
+#define SHARED_2M    1 /* MAP_SHARED, 2 MiB entries */
+#define SHARED_4K    2 /* MAP_SHARED, MADV_NOHUGEPAGE */
+#define SHARED_MIXED 4 /* MAP_SHARED, extents that allow 2 MiB in every second unit */
+#define PRIVATE_2M   8
+#define PRIVATE_4K   16
+#define SHARED_ALL   (SHARED_2M | SHARED_4K | SHARED_MIXED)
+#define PRIVATE_ALL  (PRIVATE_2M | PRIVATE_4K)
+#define EVERY_SHAPE  (SHARED_ALL | PRIVATE_ALL)
 
 struct shape {
 	unsigned int bit;
 	const char *name;
-	bool private;		/* MAP_PRIVATE */
-	bool small;		/* MADV_NOHUGEPAGE */
+	bool private; /* MAP_PRIVATE */
+	bool small;   /* MADV_NOHUGEPAGE */
 	bool mixed;
 };
-extern struct shape shape;	/* of the case being run */
+extern struct shape shape; /* of the case being run */
 
 struct semantic_case {
-	const char *name;	/* theme/what-is-done */
+	const char *name; /* theme/what-is-done */
 	unsigned int shapes;
 	void (*run)(void);
-	const char *expectation;	/* one line, for --list */
+	const char *expectation; /* one line, for --list */
 };
 
 struct options {
 	const char *directory;	/* on the DAX mount */
-	const char *raw_device;	/* a block device whose O_DIRECT reads use GUP, or NULL */
+	const char *raw_device; /* a block device whose O_DIRECT reads use GUP, or NULL */
 	int processors;
 };
 extern struct options options;
 
 /* A failed expectation is reported and the case goes on; a failed requirement ends it. */
-#define expect(condition, ...) \
-	report_unless(condition, __FILE__, __LINE__, __VA_ARGS__)
-#define require(condition, ...) \
-	do { \
-		if (!(condition)) \
+#define expect(condition, ...) report_unless(condition, __FILE__, __LINE__, __VA_ARGS__)
+#define require(condition, ...)                                          \
+	do {                                                             \
+		if (!(condition))                                        \
 			report_and_end(__FILE__, __LINE__, __VA_ARGS__); \
 	} while (0)
-#define fail_now(...) \
-	report_and_end(__FILE__, __LINE__, __VA_ARGS__)
+#define fail_now(...) report_and_end(__FILE__, __LINE__, __VA_ARGS__)
 
 bool report_unless(bool condition, const char *file, int line, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));

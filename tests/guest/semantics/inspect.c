@@ -206,8 +206,8 @@ static bool soft_dirty(struct worker *w, uint64_t offset)
 static bool kernel_has_soft_dirty(void)
 {
 	/* A new anonymous page is soft-dirty at once where the bit exists. */
-	volatile char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				   -1, 0);
 
 	page[0] = 1;
 	return pagemap_entry(getpid(), ADDRESS_OF(page)) & PM_SOFT_DIRTY;
@@ -265,19 +265,24 @@ struct scan_arguments {
 	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
 };
 
-#define SCAN			_IOWR('f', 16, struct scan_arguments)
-#define SCAN_WP_MATCHING	1
-#define SCAN_CHECK_WPASYNC	2
-#define SCAN_IS_WRITTEN		2
-#define SCAN_IS_PRESENT		8
+#define SCAN		   _IOWR('f', 16, struct scan_arguments)
+#define SCAN_WP_MATCHING   1
+#define SCAN_CHECK_WPASYNC 2
+#define SCAN_IS_WRITTEN	   2
+#define SCAN_IS_PRESENT	   8
 
 static long scan(struct worker *w, uint64_t flags, uint64_t categories, uint64_t start,
 		 uint64_t length, struct scan_region *regions, int count)
 {
 	struct scan_arguments arguments = {
-		.size = sizeof(arguments), .flags = flags, .start = start,
-		.end = start + length, .vec = ADDRESS_OF(regions), .vec_len = count,
-		.category_mask = categories, .return_mask = categories,
+		.size = sizeof(arguments),
+		.flags = flags,
+		.start = start,
+		.end = start + length,
+		.vec = ADDRESS_OF(regions),
+		.vec_len = count,
+		.category_mask = categories,
+		.return_mask = categories,
 	};
 	char path[64];
 	long got;
@@ -306,7 +311,7 @@ static void pagemap_scan(void)
 	expect(got > 0 && got == other, "%ld regions in A, %ld in B", got, other);
 	for (long i = 0; i < other; i++)
 		expect(regions[i].start >= HOME && regions[i].end <= HOME + 2 * GIB &&
-		       (pagemap_entry(b->pid, regions[i].start) & PM_PRESENT),
+			       (pagemap_entry(b->pid, regions[i].start) & PM_PRESENT),
 		       "region %llx-%llx is not there", (unsigned long long)regions[i].start,
 		       (unsigned long long)regions[i].end);
 	/* Without userfaultfd write-protection nobody may ask for it. */
@@ -318,10 +323,10 @@ static void pagemap_scan(void)
 }
 
 #ifndef UFFD_FEATURE_WP_UNPOPULATED
-#define UFFD_FEATURE_WP_UNPOPULATED	(1 << 13)
+#define UFFD_FEATURE_WP_UNPOPULATED (1 << 13)
 #endif
 #ifndef UFFD_FEATURE_WP_ASYNC
-#define UFFD_FEATURE_WP_ASYNC		(1 << 15)
+#define UFFD_FEATURE_WP_ASYNC (1 << 15)
 #endif
 
 /* A userfaultfd of worker A; -1 when the kernel lacks the features. */
@@ -343,7 +348,8 @@ static long uffd_register(int fd, uint64_t start, uint64_t length, uint64_t mode
 	struct uffdio_register *request = worker_scratch(a);
 
 	*request = (struct uffdio_register){
-		.range = { .start = start, .len = length }, .mode = mode,
+		.range = { .start = start, .len = length },
+		.mode = mode,
 	};
 	return call(a, SYS_ioctl, fd, UFFDIO_REGISTER, ADDRESS_OF(request));
 }
@@ -568,5 +574,5 @@ const struct semantic_case inspect_cases[] = {
 	{ "inspect/lookup-walk", EVERY_SHAPE, lookup_by_walk,
 	  "tables are found through mappings that use them" },
 	{ "inspect/switch-off", EVERY_SHAPE, switch_off, "the switch stops new sharing only" },
-	{ 0 }
+	{ 0 },
 };

@@ -14,14 +14,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DEVICE	"/dev/hmm_dmirror%d"
+#define DEVICE "/dev/hmm_dmirror%d"
 
 /* What lib/test_hmm_uapi.h of the kernel calls struct hmm_dmirror_cmd. */
 struct mirror_command {
 	__u64 address, buffer, pages, done, faults;
 };
-#define MIRROR_READ	_IOWR('H', 0x00, struct mirror_command)
-#define MIRROR_WRITE	_IOWR('H', 0x01, struct mirror_command)
+#define MIRROR_READ  _IOWR('H', 0x00, struct mirror_command)
+#define MIRROR_WRITE _IOWR('H', 0x01, struct mirror_command)
 
 static struct file *f;
 static struct worker *a, *b;
@@ -166,8 +166,8 @@ static void unmap(void)
 static void remap(void)
 {
 	mappers();
-	expect_call(a, ELSEWHERE, SYS_mremap, HOME, 2 * GIB, 2 * GIB,
-		    MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE);
+	expect_call(a, ELSEWHERE, SYS_mremap, HOME, 2 * GIB, 2 * GIB, MREMAP_MAYMOVE | MREMAP_FIXED,
+		    ELSEWHERE);
 	expect_device_is_refused(a, device_of_a, HOME + UNIT);
 	expect_device_reads(a, device_of_a, ELSEWHERE + UNIT, stamp(f, UNIT));
 	expect_device_reads(b, device_of_b, HOME + UNIT, stamp(f, UNIT));
@@ -258,8 +258,7 @@ static void copied_by_another(void)
 	mappers();
 	snprintf(path, sizeof(path), "/proc/%d/mem", a->pid);
 	fd = open(path, O_RDWR);
-	require(fd >= 0 && pwrite(fd, &word, 8, HOME + UNIT) == 8, "%s: %s", path,
-		strerror(errno));
+	require(fd >= 0 && pwrite(fd, &word, 8, HOME + UNIT) == 8, "%s: %s", path, strerror(errno));
 	expect_device_reads(a, device_of_a, HOME + UNIT, 0xA);
 	expect_device_reads(b, device_of_b, HOME + UNIT, stamp(f, UNIT));
 }
@@ -277,5 +276,5 @@ const struct semantic_case mirror_cases[] = {
 	{ "mirror/copied-beside-a-gap", PRIVATE_ALL, copied_beside_a_gap,
 	  "... made after a part was unmapped" },
 	{ "mirror/copied-by-another", PRIVATE_2M, copied_by_another, "... made by a debugger" },
-	{ 0 }
+	{ 0 },
 };

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 /* include/uapi/linux/kernel-page-flags.h */
-#define KPF_ZERO_PAGE	24
-#define KPF_PGTABLE	26
-#define PAGE		4096ULL
-#define SWITCH		"/proc/sys/vm/dax_share_page_tables"
+#define KPF_ZERO_PAGE 24
+#define KPF_PGTABLE   26
+#define PAGE	      4096ULL
+#define SWITCH	      "/proc/sys/vm/dax_share_page_tables"
 
 const char *read_text(const char *path)
 {
@@ -98,7 +98,7 @@ struct tables tables_now(void)
 	};
 }
 
-#define SLAB	"/sys/kernel/slab/dax_pt/"
+#define SLAB "/sys/kernel/slab/dax_pt/"
 
 long table_objects_now(void)
 {
@@ -116,7 +116,7 @@ static long count_flagged(uint64_t first, uint64_t last, int fd)
 	static uint64_t flags[8192];
 	long count = 0;
 
-	for (uint64_t pfn = first; pfn < last; ) {
+	for (uint64_t pfn = first; pfn < last;) {
 		size_t want = last - pfn < 8192 ? last - pfn : 8192;
 		ssize_t got = pread(fd, flags, want * 8, pfn * 8);
 
@@ -144,8 +144,7 @@ static long flagged_pages(void)
 
 		if (*line != ' ' && ram && (!next || ram < next) &&
 		    sscanf(line, "%llx-%llx", &start, &end) == 2) {
-			long more = count_flagged((start + PAGE - 1) / PAGE,
-						  (end + 1) / PAGE, fd);
+			long more = count_flagged((start + PAGE - 1) / PAGE, (end + 1) / PAGE, fd);
 
 			count = more < 0 ? -1 : count + more;
 		}
@@ -204,8 +203,8 @@ long faults_of(pid_t pid)
 	text = read_text(path);
 	text = text ? strrchr(text, ')') : NULL;
 	/* After "(comm)": state, six fields, flags, minflt, cminflt, majflt. */
-	if (!text || sscanf(text + 1, " %*c %*d %*d %*d %*d %*d %*u %ld %*u %ld",
-			    &minor, &major) != 2)
+	if (!text ||
+	    sscanf(text + 1, " %*c %*d %*d %*d %*d %*d %*u %ld %*u %ld", &minor, &major) != 2)
 		return -1;
 	return minor + major;
 }
@@ -222,8 +221,8 @@ static const char *smaps_of(pid_t pid, uint64_t address)
 		unsigned long long start, end;
 		const char *next = strchr(line, '\n');
 
-		if (sscanf(line, "%llx-%llx ", &start, &end) == 2 &&
-		    address >= start && address < end)
+		if (sscanf(line, "%llx-%llx ", &start, &end) == 2 && address >= start &&
+		    address < end)
 			return next ? next + 1 : NULL;
 		line = next ? next + 1 : NULL;
 	}

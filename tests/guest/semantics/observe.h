@@ -12,16 +12,16 @@
 
 /* Counters of /proc/vmstat kept by a kernel that shares page tables. */
 struct tables {
-	long create;	/* pages of PMDs born shared */
-	long attach;	/* PUD entries pointed at one */
-	long detach;	/* PUD entries cleared */
-	long free;	/* pages of PMDs given back */
+	long create; /* pages of PMDs born shared */
+	long attach; /* PUD entries pointed at one */
+	long detach; /* PUD entries cleared */
+	long free;   /* pages of PMDs given back */
 };
 
 /* Page-table memory, from two sources that do not know of each other. */
 struct page_tables {
-	long meminfo_kb;	/* PageTables of /proc/meminfo, after stat_refresh */
-	long flagged_pages;	/* pages with KPF_PGTABLE in /proc/kpageflags, or -1 */
+	long meminfo_kb;    /* PageTables of /proc/meminfo, after stat_refresh */
+	long flagged_pages; /* pages with KPF_PGTABLE in /proc/kpageflags, or -1 */
 };
 
 /* Reads a whole file into a static buffer; NULL when it cannot be opened. */
@@ -40,8 +40,8 @@ long number_after(const char *path, const char *label);
  */
 long table_objects_now(void);
 
-bool sharing_known(void);	/* the kernel has the counters and the switch */
-bool sharing_on(void);		/* ... and the switch is 1 */
+bool sharing_known(void); /* the kernel has the counters and the switch */
+bool sharing_on(void);	  /* ... and the switch is 1 */
 struct tables tables_now(void);
 
 /* Folds per-CPU deltas first.  @flags false leaves out /proc/kpageflags. */
@@ -49,9 +49,9 @@ struct page_tables page_tables_now(bool flags);
 
 /* /proc/PID/pagemap entry of one address; 0 when it cannot be read. */
 uint64_t pagemap_entry(pid_t pid, uint64_t address);
-#define PM_PRESENT	(1ULL << 63)
-#define PM_SOFT_DIRTY	(1ULL << 55)
-#define PM_PFN(entry)	((entry) & ((1ULL << 55) - 1))
+#define PM_PRESENT    (1ULL << 63)
+#define PM_SOFT_DIRTY (1ULL << 55)
+#define PM_PFN(entry) ((entry) & ((1ULL << 55) - 1))
 
 /* Is this frame one of the kernel's zero pages, by /proc/kpageflags? */
 bool is_zero_page(uint64_t pfn);

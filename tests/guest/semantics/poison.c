@@ -15,7 +15,7 @@
 #include <linux/mman.h>
 #include <string.h>
 
-#define EARLY_KILL	"/proc/sys/vm/memory_failure_early_kill"
+#define EARLY_KILL "/proc/sys/vm/memory_failure_early_kill"
 
 static struct file *f;
 static struct worker *a, *b, *c;
@@ -168,5 +168,5 @@ const struct semantic_case poison_cases[] = {
 	{ "poison/copies-stay", PRIVATE_ALL, copies_stay, "copies are other pages" },
 	{ "poison/after-leaving", EVERY_SHAPE, after_leaving,
 	  "others have left the table, or some of its range" },
-	{ 0 }
+	{ 0 },
 };

@@ -347,5 +347,5 @@ const struct semantic_case private_cases[] = {
 	  "a copy in one of two mappings" },
 	{ "private/threads-write", PRIVATE_ALL, threads_write, "two threads make the same copy" },
 	{ "private/read-into", PRIVATE_ALL, read_into, "read(2) into the mapping" },
-	{ 0 }
+	{ 0 },
 };

@@ -305,8 +305,9 @@ const struct semantic_case process_cases[] = {
 	{ "process/kill-idle", EVERY_SHAPE, kill_idle, "SIGKILL for one that sleeps" },
 	{ "process/kill-spinning", EVERY_SHAPE, kill_spinning, "SIGKILL for one that stores" },
 	{ "process/kill-faulting", EVERY_SHAPE, kill_faulting, "SIGKILL for one that faults" },
-	{ "process/thread-group-exit", EVERY_SHAPE, thread_group_exit, "exit with threads at work" },
+	{ "process/thread-group-exit", EVERY_SHAPE, thread_group_exit,
+	  "exit with threads at work" },
 	{ "process/oom-kill", SHARED_2M | PRIVATE_2M, oom_kill, "the OOM killer" },
 	{ "process/oom-reap", EVERY_SHAPE, oom_reap, "the OOM reaper's walk" },
-	{ 0 }
+	{ 0 },
 };

@@ -235,10 +235,10 @@ static bool cpu_has_pkeys(void)
 	uint32_t a_out = 7, c_out = 0;
 
 	asm volatile("cpuid" : "+a"(a_out), "+c"(c_out) : : "ebx", "edx");
-	return c_out & 1 << 4;	/* OSPKE */
+	return c_out & 1 << 4; /* OSPKE */
 }
 
-#define SEGV_OF_PKEY	4	/* SEGV_PKUERR */
+#define SEGV_OF_PKEY 4 /* SEGV_PKUERR */
 
 static void pkey(uint64_t start, uint64_t length)
 {
@@ -252,17 +252,17 @@ static void pkey(uint64_t start, uint64_t length)
 	require(key > 0, "pkey_alloc returns %ld", key);
 	expect_call(a, 0, SYS_pkey_mprotect, HOME + start, length, PROT_READ | PROT_WRITE, key);
 	expect_contents(a, f, HOME, 0, 2 * GIB);
-	worker_set_pkru(a, 2U << (2 * key));	/* no stores */
+	worker_set_pkru(a, 2U << (2 * key)); /* no stores */
 	got = worker_store(a, HOME + start, 1);
-	expect(got.signal == SIGSEGV && got.code == SEGV_OF_PKEY, "signal %d code %d",
-	       got.signal, got.code);
+	expect(got.signal == SIGSEGV && got.code == SEGV_OF_PKEY, "signal %d code %d", got.signal,
+	       got.code);
 	expect_contents(a, f, HOME + start, start, length);
 	expect_store(b, HOME + start, 0xB);
 	expect_value(a, HOME + start, shape.private ? stamp(f, start) : 0xB);
-	worker_set_pkru(a, 1U << (2 * key));	/* no loads either */
+	worker_set_pkru(a, 1U << (2 * key)); /* no loads either */
 	got = worker_load(a, HOME + start);
-	expect(got.signal == SIGSEGV && got.code == SEGV_OF_PKEY, "signal %d code %d",
-	       got.signal, got.code);
+	expect(got.signal == SIGSEGV && got.code == SEGV_OF_PKEY, "signal %d code %d", got.signal,
+	       got.code);
 	/* B uses the same key number for nothing: its register must not matter. */
 	worker_set_pkru(b, 1U << (2 * key));
 	expect_value(b, HOME + start, 0xB);
@@ -293,8 +293,8 @@ static void pkey_both(void)
 	two_mappers(PROT_READ | PROT_WRITE);
 	for (int i = 0; i < 2; i++) {
 		keys[i] = call(i ? b : a, SYS_pkey_alloc, 0, 0);
-		expect_call(i ? b : a, 0, SYS_pkey_mprotect, HOME, 2 * GIB,
-			    PROT_READ | PROT_WRITE, keys[i]);
+		expect_call(i ? b : a, 0, SYS_pkey_mprotect, HOME, 2 * GIB, PROT_READ | PROT_WRITE,
+			    keys[i]);
 	}
 	require(keys[0] > 0 && keys[0] == keys[1], "keys %ld and %ld", keys[0], keys[1]);
 	tables_mark();
@@ -310,7 +310,7 @@ static void pkey_both(void)
 }
 
 #ifndef SYS_mseal
-#define SYS_mseal	462
+#define SYS_mseal 462
 #endif
 
 static void sealed(void)
@@ -350,7 +350,8 @@ const struct semantic_case protect_cases[] = {
 	{ "protect/over-a-hole", EVERY_SHAPE, over_a_hole, "an mprotect that fails half-way" },
 	{ "protect/pkey-whole", EVERY_SHAPE, pkey_whole, "a protection key for all of it" },
 	{ "protect/pkey-unit", EVERY_SHAPE, pkey_unit, "a protection key for 2 MiB" },
-	{ "protect/pkey-both", EVERY_SHAPE, pkey_both, "one key in both: shared, registers differ" },
+	{ "protect/pkey-both", EVERY_SHAPE, pkey_both,
+	  "one key in both: shared, registers differ" },
 	{ "protect/sealed", EVERY_SHAPE, sealed, "mseal(2) of a unit" },
-	{ 0 }
+	{ 0 },
 };

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MOST	4	/* of those that do the same thing at once */
+#define MOST 4 /* of those that do the same thing at once */
 
 static struct file *f;
 static struct worker *a, *b, *thread;
@@ -46,7 +46,7 @@ static void pair_with_thread(void)
 
 /* ---- First touch ------------------------------------------------------- */
 
-#define HOLES	128	/* units that are touched by all at once */
+#define HOLES 128 /* units that are touched by all at once */
 
 /* All of a unit is mapped by the huge zero page, not by small ones. */
 static bool mapped_as_one(struct worker *w, uint64_t address)
@@ -188,10 +188,10 @@ static void first_touch_by_threads(void)
 
 /* ---- A first touch in the middle of a walk ----------------------------- */
 
-#define BYSTANDERS	1000	/* mappings that make a walk take its time */
+#define BYSTANDERS 1000 /* mappings that make a walk take its time */
 /* Any less of it does not write DAX pages back. */
-#define WRITE_BACK	(SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | \
-			 SYNC_FILE_RANGE_WAIT_AFTER)
+#define WRITE_BACK \
+	(SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER)
 
 /*
  * B has stored, and somebody flushes: a walk makes the entry read-only in one
@@ -337,7 +337,7 @@ static void protect(void)
 
 /* ---- Walks in search of copied pages ----------------------------------- */
 
-#define IDLE	"/sys/kernel/mm/page_idle/bitmap"
+#define IDLE "/sys/kernel/mm/page_idle/bitmap"
 
 /* A worker that has the kernel look, all the time, for who maps one page. */
 static struct worker *walker_of(struct worker *owner, uint64_t address)
@@ -551,8 +551,7 @@ static void replaced_twice(void)
 	a = worker_start("A");
 	b = worker_start("B");
 	for (int i = 0; i < 16; i++) {
-		map_at(b, f->fd, ELSEWHERE + i * GIB, GIB, 0, PROT_READ | PROT_WRITE,
-		       shape_flag());
+		map_at(b, f->fd, ELSEWHERE + i * GIB, GIB, 0, PROT_READ | PROT_WRITE, shape_flag());
 		expect_contents(b, f, ELSEWHERE + i * GIB, 0, GIB);
 	}
 	for (int i = 0; i < 2; i++) {
@@ -640,7 +639,6 @@ const struct semantic_case race_cases[] = {
 	  "... for the only process left" },
 	{ "race/replaced-fork", PRIVATE_ALL, replaced_then_fork, "... and the process forks" },
 	{ "race/replaced-twice", PRIVATE_ALL, replaced_twice, "two debuggers make copies at once" },
-	{ "race/replaced-while-read", PRIVATE_ALL, replaced_while_read,
-	  "... while another reads" },
-	{ 0 }
+	{ "race/replaced-while-read", PRIVATE_ALL, replaced_while_read, "... while another reads" },
+	{ 0 },
 };

@@ -206,8 +206,8 @@ static void duplicate(void)
 {
 	two_mappers();
 	if (shape.private) {
-		expect_call(a, -EINVAL, SYS_mremap, HOME, 0, 2 * GIB,
-			    MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE);
+		expect_call(a, -EINVAL, SYS_mremap, HOME, 0, 2 * GIB, MREMAP_MAYMOVE | MREMAP_FIXED,
+			    ELSEWHERE);
 		return;
 	}
 	expect_call(a, ELSEWHERE, SYS_mremap, HOME, 0, 2 * GIB, MREMAP_MAYMOVE | MREMAP_FIXED,
@@ -271,5 +271,5 @@ const struct semantic_case remap_cases[] = {
 	{ "remap/duplicate", EVERY_SHAPE, duplicate, "an old size of 0 duplicates a mapping" },
 	{ "remap/refused", EVERY_SHAPE, refused, "what mremap refuses changes nothing" },
 	{ "remap/there-and-back", EVERY_SHAPE, there_and_back, "three moves and back" },
-	{ 0 }
+	{ 0 },
 };

@@ -11,7 +11,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
-#define FILE_PREFIX	"semantics."
+#define FILE_PREFIX "semantics."
 
 /* ---- Files ------------------------------------------------------------- */
 
@@ -82,7 +82,7 @@ uint64_t stamp(const struct file *f, uint64_t offset)
 }
 
 static const uint64_t stamped_pages[] = { 0, 1, 511 };
-#define STAMPED_PAGES	(sizeof(stamped_pages) / sizeof(*stamped_pages))
+#define STAMPED_PAGES (sizeof(stamped_pages) / sizeof(*stamped_pages))
 
 void file_fill(struct file *f, uint64_t unit)
 {
@@ -100,8 +100,8 @@ void file_fill(struct file *f, uint64_t unit)
 				"pwrite: %s", strerror(errno));
 	}
 	if (!sparse)
-		require(pwrite(f->fd, data, UNIT, unit * UNIT) == (ssize_t)UNIT,
-			"pwrite: %s", strerror(errno));
+		require(pwrite(f->fd, data, UNIT, unit * UNIT) == (ssize_t)UNIT, "pwrite: %s",
+			strerror(errno));
 }
 
 struct file *file_standard(int gib)
@@ -160,7 +160,7 @@ uint64_t map(struct worker *w, struct file *f, uint64_t offset, uint64_t length)
 
 /* ---- Expectations ------------------------------------------------------ */
 
-#define HEX(number)	((unsigned long long)(number))
+#define HEX(number) ((unsigned long long)(number))
 
 bool expect_value_(const char *file, int line, struct worker *w, uint64_t address, uint64_t value)
 {
@@ -193,8 +193,8 @@ bool expect_signal_(const char *file, int line, struct worker *w, uint64_t addre
 		return report_unless(false, file, line, "%s: a %s 0x%llx succeeds (0x%llx)",
 				     w->name, what, HEX(address), HEX(got.value));
 	return report_unless(got.signal == signal && got.address == address, file, line,
-			     "%s: signal %d at 0x%llx for a %s 0x%llx, not %d", w->name,
-			     got.signal, HEX(got.address), what, HEX(address), signal);
+			     "%s: signal %d at 0x%llx for a %s 0x%llx, not %d", w->name, got.signal,
+			     HEX(got.address), what, HEX(address), signal);
 }
 
 void expect_contents_(const char *file, int line, struct worker *w, struct file *f,
@@ -221,8 +221,7 @@ void expect_contents_at_hand_(const char *file, int line, struct worker *w, stru
 		      after - before);
 }
 
-void expect_zeros_(const char *file, int line, struct worker *w, uint64_t address,
-		   uint64_t length)
+void expect_zeros_(const char *file, int line, struct worker *w, uint64_t address, uint64_t length)
 {
 	struct touch got = worker_find_other(w, address, length, 0);
 
@@ -241,8 +240,7 @@ long expect_call_(const char *file, int line, struct worker *w, long expected, c
 	return got;
 }
 
-void expect_file_word_(const char *file, int line, struct file *f, uint64_t offset,
-		       uint64_t value)
+void expect_file_word_(const char *file, int line, struct file *f, uint64_t offset, uint64_t value)
 {
 	uint64_t got = file_read_word(f, offset);
 

@@ -14,8 +14,8 @@ static void expect_same_frames(struct worker *a, struct worker *b, struct file *
 		uint64_t one = pagemap_entry(a->pid, at), other = pagemap_entry(b->pid, at);
 
 		expect((one & PM_PRESENT) && PM_PFN(one) == PM_PFN(other),
-		       "pagemap of %s says %#llx and of %s %#llx", a->name,
-		       (unsigned long long)one, b->name, (unsigned long long)other);
+		       "pagemap of %s says %#llx and of %s %#llx", a->name, (unsigned long long)one,
+		       b->name, (unsigned long long)other);
 	}
 }
 
@@ -32,8 +32,8 @@ static void identical(void)
 	before = faults_of(a->pid);
 	expect_contents(a, f, HOME, 0, GIB);
 	if (shape.bit == SHARED_2M || shape.bit == PRIVATE_2M)
-		expect(faults_of(a->pid) - before <= 3 + sharing_on(),
-		       "%ld faults for 3 units", faults_of(a->pid) - before);
+		expect(faults_of(a->pid) - before <= 3 + sharing_on(), "%ld faults for 3 units",
+		       faults_of(a->pid) - before);
 	expect_tables(1, 1);
 	before = faults_of(b->pid);
 	expect_contents(b, f, HOME, 0, GIB);
@@ -59,12 +59,10 @@ static void identical(void)
 	expect_file_word(f, PAGE, 0xC);
 }
 
-
 static void many(void)
 {
-	static const char *const names[] = {
-		"A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L", "M", "N", "O", "P"
-	};
+	static const char *const names[] = { "A", "B", "C", "D", "E", "F", "G", "H",
+					     "I", "J", "K", "L", "M", "N", "O", "P" };
 	struct worker *w[16];
 	struct file *f = file_standard(1);
 	long before, growth;
@@ -545,8 +543,7 @@ const struct semantic_case sharing_cases[] = {
 	  "three processes map the same GiB: same data, same frames, one table" },
 	{ "sharing/many", EVERY_SHAPE, many,
 	  "sixteen processes: page tables of one, plus a PUD page each" },
-	{ "sharing/several-gib", EVERY_SHAPE, several_gib,
-	  "one vma of 3 GiB: a table for each" },
+	{ "sharing/several-gib", EVERY_SHAPE, several_gib, "one vma of 3 GiB: a table for each" },
 	{ "sharing/odd-boundaries", EVERY_SHAPE, odd_boundaries,
 	  "a vma from 0.5 to 2.5 GiB shares only the whole GiB inside" },
 	{ "sharing/different-lengths", SHARED_2M | PRIVATE_2M, different_lengths,
@@ -569,16 +566,14 @@ const struct semantic_case sharing_cases[] = {
 	  "a private mapping keeps its copies, and sees the file where it has none" },
 	{ "sharing/executable", SHARED_2M | SHARED_4K | PRIVATE_2M, executable,
 	  "code runs where PROT_EXEC says so and nowhere else" },
-	{ "sharing/upgrade", SHARED_ALL, upgrade,
-	  "stores after loads are seen by all" },
+	{ "sharing/upgrade", SHARED_ALL, upgrade, "stores after loads are seen by all" },
 	{ "sharing/advice-differs", SHARED_2M | PRIVATE_2M, advice_differs,
 	  "2 MiB and 4 KiB mappings of one file agree on data, in tables of their own" },
 	{ "sharing/thp-disabled", SHARED_2M | PRIVATE_2M, thp_disabled,
 	  "PR_SET_THP_DISABLE for one of them" },
 	{ "sharing/two-files", EVERY_SHAPE, two_files,
 	  "two files at one address are not confused" },
-	{ "sharing/again", EVERY_SHAPE, again,
-	  "all unmap and map again, three times" },
+	{ "sharing/again", EVERY_SHAPE, again, "all unmap and map again, three times" },
 	{ "sharing/creator-left", EVERY_SHAPE, join_after_creator_left,
 	  "a table outlives the process that created it, and takes new users" },
 	{ "sharing/misaligned-extents", SHARED_2M | PRIVATE_2M, misaligned_extents,
@@ -591,5 +586,5 @@ const struct semantic_case sharing_cases[] = {
 	  "MAP_SYNC mappings share with each other only" },
 	{ "sharing/remap-file-pages", SHARED_ALL, remap_file_pages_moves,
 	  "remap_file_pages of one unit" },
-	{ 0 }
+	{ 0 },
 };

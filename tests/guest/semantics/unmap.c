@@ -261,7 +261,8 @@ const struct semantic_case unmap_cases[] = {
 	{ "unmap/middle-unit", EVERY_SHAPE, middle_unit, "munmap of 2 MiB in the middle" },
 	{ "unmap/middle-page", EVERY_SHAPE, middle_page, "munmap of 4 KiB in the middle" },
 	{ "unmap/across-tables", EVERY_SHAPE, across_tables, "munmap over the boundary of two" },
-	{ "unmap/several-ranges", EVERY_SHAPE, several_ranges, "two processes cut different holes" },
+	{ "unmap/several-ranges", EVERY_SHAPE, several_ranges,
+	  "two processes cut different holes" },
 	{ "unmap/nothing-there", EVERY_SHAPE, nothing_there, "munmap beside the vma, and refused" },
 	{ "unmap/fixed-page", EVERY_SHAPE, fixed_page, "MAP_FIXED anonymous over a page" },
 	{ "unmap/fixed-unit", EVERY_SHAPE, fixed_unit, "MAP_FIXED anonymous over a unit" },
@@ -278,5 +279,5 @@ const struct semantic_case unmap_cases[] = {
 	{ "unmap/halves-merge-late", SHARED_2M | SHARED_4K | PRIVATE_2M, halves_merge_late,
 	  "a half is touched before the merge: its tables stay its own" },
 	{ "unmap/file-removed", EVERY_SHAPE, file_removed, "an unlinked file stays mapped" },
-	{ 0 }
+	{ 0 },
 };

@@ -148,8 +148,9 @@ static void syncfs_second(void)
 /* Writes back and returns at once: what fsync does besides may disturb the spinner. */
 static int flush_range(int fd)
 {
-	return sync_file_range(fd, UNIT, PAGE, SYNC_FILE_RANGE_WAIT_BEFORE |
-			       SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+	return sync_file_range(fd, UNIT, PAGE,
+			       SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+				       SYNC_FILE_RANGE_WAIT_AFTER);
 }
 
 static void flush_range_first(void)
@@ -631,8 +632,8 @@ static void protect_read_unit(void)
 static void remap_moves(void)
 {
 	spin_in_thread();
-	expect_call(a, ELSEWHERE, SYS_mremap, HOME, 2 * GIB, 2 * GIB,
-		    MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE);
+	expect_call(a, ELSEWHERE, SYS_mremap, HOME, 2 * GIB, 2 * GIB, MREMAP_MAYMOVE | MREMAP_FIXED,
+		    ELSEWHERE);
 	expect_ends(SIGSEGV);
 	expect_contents(a, f, ELSEWHERE + GIB, GIB, GIB);
 }
@@ -743,7 +744,8 @@ const struct semantic_case warm_cases[] = {
 	{ "warm/fsync-reader", SHARED_ALL, fsync_reader, "a loading spinner sees every store" },
 	{ "warm/freeze-first", SHARED_2M | SHARED_4K, freeze_first, "no store while frozen" },
 	{ "warm/freeze-second", SHARED_2M | SHARED_4K, freeze_second, "no store while frozen" },
-	{ "warm/punch-unit-first", EVERY_SHAPE, punch_unit_first, "zeros after a hole, clean file" },
+	{ "warm/punch-unit-first", EVERY_SHAPE, punch_unit_first,
+	  "zeros after a hole, clean file" },
 	{ "warm/punch-unit-second", EVERY_SHAPE, punch_unit_second,
 	  "zeros after a hole, clean file" },
 	{ "warm/punch-page-first", EVERY_SHAPE, punch_page_first, "zeros after a hole of 4 KiB" },
@@ -798,8 +800,7 @@ const struct semantic_case warm_cases[] = {
 	{ "warm/mapped-over", EVERY_SHAPE, mapped_over, "a thread meets another file" },
 	{ "warm/copied", PRIVATE_ALL, copied, "a thread sees its process's new copy" },
 	{ "warm/copy-race", PRIVATE_ALL, copy_race, "a thread faults while a copy is made" },
-	{ "warm/lazy-processor", EVERY_SHAPE, lazy_processor,
-	  "a thread that slept meets munmap" },
+	{ "warm/lazy-processor", EVERY_SHAPE, lazy_processor, "a thread that slept meets munmap" },
 	{ "warm/others-leave", EVERY_SHAPE, others_leave, "other sharers come and go" },
-	{ 0 }
+	{ 0 },
 };

@@ -19,15 +19,27 @@
 
 enum state { IDLE, POSTED, DONE };
 enum operation {
-	OP_CALL, OP_CALL_GUARDED, OP_REPEAT, OP_LOAD, OP_STORE, OP_RUN, OP_FIND_OTHER,
-	OP_SPIN_LOAD, OP_SPIN_STORE, OP_FORK, OP_THREAD, OP_PKRU, OP_EXEC, OP_EXIT,
+	OP_CALL,
+	OP_CALL_GUARDED,
+	OP_REPEAT,
+	OP_LOAD,
+	OP_STORE,
+	OP_RUN,
+	OP_FIND_OTHER,
+	OP_SPIN_LOAD,
+	OP_SPIN_STORE,
+	OP_FORK,
+	OP_THREAD,
+	OP_PKRU,
+	OP_EXEC,
+	OP_EXIT,
 };
 
 struct mailbox {
 	_Atomic uint32_t state;
-	_Atomic uint32_t stop;			/* ends a spin */
-	_Atomic uint64_t turns, latest;		/* of a spin */
-	uint32_t delay;				/* behind the gate */
+	_Atomic uint32_t stop;		/* ends a spin */
+	_Atomic uint64_t turns, latest; /* of a spin */
+	uint32_t delay;			/* behind the gate */
 	enum operation operation;
 	long number;
 	uint64_t argument[6];

@@ -7,25 +7,26 @@
 
 #include <sys/types.h>
 
-#define TRACE		12	/* operations remembered for a report */
-#define MAX_OPERATIONS	48
+#define TRACE	       12 /* operations remembered for a report */
+#define MAX_OPERATIONS 48
 
-struct post {			/* of one actor, in shared memory */
+struct post { /* of one actor, in shared memory */
 	pid_t pid;
 	uint64_t seed;
-	_Atomic uint64_t done;			/* operations */
+	_Atomic uint64_t done; /* operations */
 	char trace[TRACE][72];
 };
 
-struct arena {			/* shared by all processes */
+struct arena { /* shared by all processes */
 	struct truth truth;
-	const char *raw_device;	/* or NULL */
+	const char *raw_device; /* or NULL */
 	_Atomic int stop;
-	_Atomic int failed;	/* the first failure wins */
+	_Atomic int failed; /* the first failure wins */
 	char failure[1024];
 	_Atomic uint64_t counts[MAX_OPERATIONS];
-	_Atomic uint64_t touches;	/* loads and stores by threads */
-	_Atomic uint64_t lingered, lingered_ms;	/* zeroes that went away, see truth.h; the longest */
+	_Atomic uint64_t touches; /* loads and stores by threads */
+	_Atomic uint64_t lingered,
+		lingered_ms; /* zeroes that went away, see truth.h; the longest */
 	struct post posts[MAX_PROCESSES];
 };
 
@@ -35,7 +36,7 @@ extern struct arena *arena;
 void act(int process, uint64_t seed) __attribute__((noreturn));
 /* Reports and ends the whole run. */
 void fail(int process, const char *format, ...) __attribute__((format(printf, 2, 3)));
-const char *operation_name(int index);	/* NULL behind the last */
+const char *operation_name(int index); /* NULL behind the last */
 int64_t now_ms(void);
 
 #endif

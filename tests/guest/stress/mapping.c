@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LINGER_MS	20000	/* no page fault of another process takes longer */
+#define LINGER_MS 20000 /* no page fault of another process takes longer */
 
 uint64_t draw(uint64_t *random, uint64_t limit)
 {
@@ -55,9 +55,16 @@ bool spot_in(int spot, struct range range)
 struct range draw_range(uint64_t *random)
 {
 	static const struct range ranges[] = {
-		{ 0, FILE_BYTES }, { 0, FILE_BYTES }, { 0, GIB }, { GIB, GIB },
-		{ GIB / 2, GIB }, { UNIT, FILE_BYTES - UNIT }, { GIB - UNIT, 2 * UNIT },
-		{ 0, UNIT }, { UNIT, 2 * UNIT }, { 510 * UNIT, 4 * UNIT },
+		{ 0, FILE_BYTES },
+		{ 0, FILE_BYTES },
+		{ 0, GIB },
+		{ GIB, GIB },
+		{ GIB / 2, GIB },
+		{ UNIT, FILE_BYTES - UNIT },
+		{ GIB - UNIT, 2 * UNIT },
+		{ 0, UNIT },
+		{ UNIT, 2 * UNIT },
+		{ 510 * UNIT, 4 * UNIT },
 	};
 	int spot;
 
@@ -114,8 +121,8 @@ __attribute__((noinline)) int try_store(uint64_t address, uint64_t word)
 }
 
 /* The signal an access has to meet; -1 when truncation makes either right. */
-static int due(const struct file_truth *f, int spot, struct expectation before,
-	       enum access access, enum access needed)
+static int due(const struct file_truth *f, int spot, struct expectation before, enum access access,
+	       enum access needed)
 {
 	if (access < needed)
 		return SIGSEGV;
@@ -130,16 +137,15 @@ static bool undisturbed(const struct actor *a, uint32_t changes)
 }
 
 static const char *judge_private(struct actor *a, struct mapping *m, int spot,
-				 const struct view *view, uint64_t word,
-				 struct expectation before, uint32_t *seen)
+				 const struct view *view, uint64_t word, struct expectation before,
+				 uint32_t *seen)
 {
 	const struct file_truth *f = &arena->truth.file[m->file];
 
 	if (!is_private_word_of(word, a->process, spot)) {
 		if (view->copy && calm_still(f, view->copied))
 			return "a private copy is gone";
-		return judge(&arena->truth, m->file, spot, word, before, BY_INSTRUCTION,
-			     seen);
+		return judge(&arena->truth, m->file, spot, word, before, BY_INSTRUCTION, seen);
 	}
 	if (!view->copy)
 		return "a private copy that was given up";
@@ -167,13 +173,11 @@ static const char *circumstances(const struct file_truth *f, int spot, uint64_t 
 	return text;
 }
 
-static const char *judge_load(struct actor *a, struct mapping *m, int spot,
-			      const struct view *view, uint64_t word, struct expectation before,
-			      uint32_t *seen)
+static const char *judge_load(struct actor *a, struct mapping *m, int spot, const struct view *view,
+			      uint64_t word, struct expectation before, uint32_t *seen)
 {
-	return m->private ?
-		judge_private(a, m, spot, view, word, before, seen) :
-		judge(&arena->truth, m->file, spot, word, before, BY_INSTRUCTION, seen);
+	return m->private ? judge_private(a, m, spot, view, word, before, seen) :
+			    judge(&arena->truth, m->file, spot, word, before, BY_INSTRUCTION, seen);
 }
 
 /*
@@ -229,12 +233,13 @@ void load_spot(struct actor *a, struct mapping *m, int spot, uint32_t seen[MAX_F
 			return;
 	}
 	if (wrong && undisturbed(a, changes))
-		fail(a->process, "%s (signal %d, due %d, word %#llx, copy %#llx), file %d spot %d "
+		fail(a->process,
+		     "%s (signal %d, due %d, word %#llx, copy %#llx), file %d spot %d "
 		     "%s mapping at %#llx, access %d, published %#llx, reserved %u, calm %d %u, "
-		     "destructions now %u; %s", wrong, number, right, (unsigned long long)word,
-		     (unsigned long long)view.copy, m->file, spot,
-		     m->private ? "private" : "shared", (unsigned long long)address, view.access,
-		     (unsigned long long)before.published, f->spots[spot].reserved,
+		     "destructions now %u; %s",
+		     wrong, number, right, (unsigned long long)word, (unsigned long long)view.copy,
+		     m->file, spot, m->private ? "private" : "shared", (unsigned long long)address,
+		     view.access, (unsigned long long)before.published, f->spots[spot].reserved,
 		     before.calm.calm, before.calm.destructions, calm_now(f).destructions,
 		     circumstances(f, spot, address));
 }

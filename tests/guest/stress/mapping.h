@@ -14,27 +14,27 @@
 
 #include <sys/types.h>
 
-#define KINDS		3	/* two shared mappings and a private one of every file */
-#define MAX_MAPPINGS	(MAX_FILES * KINDS)
+#define KINDS	     3 /* two shared mappings and a private one of every file */
+#define MAX_MAPPINGS (MAX_FILES * KINDS)
 
 enum access { NOTHING, NO_ACCESS, LOADS, STORES };
 
-struct view {			/* of a spot, through a mapping */
+struct view { /* of a spot, through a mapping */
 	enum access access;
-	int place;		/* 0 or 1 */
-	uint64_t copy;		/* the private word last stored, or 0 */
-	struct calm copied;	/* when */
+	int place;	    /* 0 or 1 */
+	uint64_t copy;	    /* the private word last stored, or 0 */
+	struct calm copied; /* when */
 };
 
 struct mapping {
 	int file;
 	bool private;
-	uint64_t address[2];	/* where offset 0 would be */
+	uint64_t address[2]; /* where offset 0 would be */
 	struct view views[SPOTS];
 };
 
 struct range {
-	uint64_t start, length;	/* of the file */
+	uint64_t start, length; /* of the file */
 };
 
 struct actor {
@@ -44,11 +44,11 @@ struct actor {
 	struct mapping mappings[MAX_MAPPINGS];
 	uint32_t seen[MAX_FILES][SPOTS];
 	uint32_t private_sequence;
-	_Atomic uint32_t changes;	/* odd while a mapping is being changed */
-	int raw_fd;			/* or -1 */
+	_Atomic uint32_t changes; /* odd while a mapping is being changed */
+	int raw_fd;		  /* or -1 */
 };
 
-uint64_t draw(uint64_t *random, uint64_t limit);	/* 0 .. limit - 1 */
+uint64_t draw(uint64_t *random, uint64_t limit); /* 0 .. limit - 1 */
 
 void mappings_prepare(struct actor *a);
 void change_begins(struct actor *a);

@@ -158,7 +158,7 @@ static void op_shrink(struct actor *a)
 static void op_advise(struct actor *a)
 {
 	static const int advices[] = {
-		MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED, MADV_COLD,
+		MADV_NORMAL,  MADV_RANDOM,   MADV_SEQUENTIAL, MADV_WILLNEED, MADV_COLD,
 		MADV_PAGEOUT, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_DONTDUMP, MADV_DODUMP,
 	};
 	struct range range = draw_range(&a->random);
@@ -322,7 +322,7 @@ static struct mapping *own_view(struct actor *a, int *spot)
 	return NULL;
 }
 
-static uint64_t target;		/* of the store under way */
+static uint64_t target; /* of the store under way */
 
 static bool by_proc_mem(struct actor *a, int file, int spot, uint64_t word)
 {
@@ -457,8 +457,8 @@ static void op_flush(struct actor *a)
 		fsync(fd);
 		break;
 	case 1:
-		sync_file_range(fd, 0, FILE_BYTES, SYNC_FILE_RANGE_WRITE |
-				SYNC_FILE_RANGE_WAIT_AFTER);
+		sync_file_range(fd, 0, FILE_BYTES,
+				SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
 		break;
 	case 2:
 		msync(at(draw_mapping(a), draw(&a->random, 2), range), UNIT, MS_SYNC);
@@ -515,8 +515,9 @@ static void op_fork(struct actor *a)
 static void op_proc(struct actor *a)
 {
 	static const char *const files[] = {
-		"/proc/self/smaps", "/proc/self/smaps_rollup", "/proc/self/numa_maps",
-		"/proc/self/maps", "/proc/vmstat", "/proc/meminfo",
+		"/proc/self/smaps",	"/proc/self/smaps_rollup",
+		"/proc/self/numa_maps", "/proc/self/maps",
+		"/proc/vmstat",		"/proc/meminfo",
 	};
 	struct mapping *m = draw_mapping(a);
 	int spot = draw(&a->random, SPOTS);
@@ -570,7 +571,7 @@ static const struct operation {
 	{ "fork", 8, op_fork },
 	{ "proc", 8, op_proc },
 };
-#define OPERATIONS	((int)(sizeof(operations) / sizeof(*operations)))
+#define OPERATIONS ((int)(sizeof(operations) / sizeof(*operations)))
 
 const char *operation_name(int index)
 {

@@ -21,9 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SWITCH		"/proc/sys/vm/dax_share_page_tables"
-#define STUCK_S		120	/* without one operation by anybody */
-#define LEAK_KB		8192	/* MemFree varies by as much after the first round */
+#define SWITCH	"/proc/sys/vm/dax_share_page_tables"
+#define STUCK_S 120  /* without one operation by anybody */
+#define LEAK_KB 8192 /* MemFree varies by as much after the first round */
 
 static const char *directory = "/mnt/dax", *raw_device;
 static int seconds = 60, processes = 8, files = 2, rounds = 4;
@@ -190,8 +190,8 @@ static void run_round(int round, int64_t end)
 			int victim = (random >> 16) % processes;
 
 			actor_kill(victim);
-			actor_start(victim, mix(seed, ++restarts << 32 | round * 1000000ULL |
-						victim));
+			actor_start(victim,
+				    mix(seed, ++restarts << 32 | round * 1000000ULL | victim));
 		}
 		if (toggle && !(random >> 4 & 3))
 			write_text(SWITCH, random >> 12 & 1 ? "1" : "0");
@@ -314,7 +314,7 @@ static void parse(int argc, char **argv)
 		{ "beside", no_argument, NULL, 'b' },
 		{ "only", required_argument, NULL, 'o' },
 		{ "help", no_argument, NULL, 'h' },
-		{ 0 }
+		{ 0 },
 	};
 	int option;
 
@@ -352,7 +352,8 @@ static void parse(int argc, char **argv)
 			break;
 		case 'o':
 			if (!operate_only(optarg)) {
-				fprintf(stderr, "stress: there is no operation %s; there are", optarg);
+				fprintf(stderr, "stress: there is no operation %s; there are",
+					optarg);
 				for (int i = 0; operation_name(i); i++)
 					fprintf(stderr, " %s", operation_name(i));
 				fputs("\n", stderr);
@@ -429,7 +430,10 @@ int main(int argc, char **argv)
 	start = balance_now();
 	printf("stress: %d s, seed %llu, %d processes, %d files, %d rounds; sharing %s\n", seconds,
 	       (unsigned long long)seed, processes, files, rounds,
-	       toggle ? "toggled" : was_on ? "on" : sharing_known() ? "off" : "unknown here");
+	       toggle	       ? "toggled" :
+	       was_on	       ? "on" :
+	       sharing_known() ? "off" :
+				 "unknown here");
 	began = now_ms();
 	for (int round = 0; round < rounds && good; round++) {
 		files_create();
@@ -448,8 +452,8 @@ int main(int argc, char **argv)
 		last_free = end.free_kb;
 		if (!round)
 			first_free = last_free;
-		printf("round %d: MemFree %ld kB, shared tables created %ld, attached %ld\n",
-		       round, last_free, end.tables.create - start.tables.create,
+		printf("round %d: MemFree %ld kB, shared tables created %ld, attached %ld\n", round,
+		       last_free, end.tables.create - start.tables.create,
 		       end.tables.attach - start.tables.attach);
 	}
 	if (toggle)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #include "truth.h"
 
-#define SHARED_MAGIC	0x5AULL
-#define PRIVATE_MAGIC	0xA5ULL
+#define SHARED_MAGIC  0x5AULL
+#define PRIVATE_MAGIC 0xA5ULL
 
 uint64_t spot_offset(int spot)
 {
 	/* The ends of tables, their middle, and the boundary between the two. */
-	static const uint16_t units[SPOTS / SPOTS_PER_UNIT] = { 0, 1, 2, 255, 256, 510, 511, 512, 513, 1023 };
+	static const uint16_t units[SPOTS / SPOTS_PER_UNIT] = { 0,   1,	  2,   255, 256,
+								510, 511, 512, 513, 1023 };
 	static const uint16_t pages[SPOTS_PER_UNIT] = { 0, 3, 511 };
 
 	return units[spot / SPOTS_PER_UNIT] * UNIT + pages[spot % SPOTS_PER_UNIT] * PAGE;

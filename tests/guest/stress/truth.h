@@ -38,33 +38,33 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PAGE		4096ULL
-#define UNIT		(2ULL << 20)
-#define GIB		(1ULL << 30)
-#define FILE_BYTES	(2 * GIB)
+#define PAGE	   4096ULL
+#define UNIT	   (2ULL << 20)
+#define GIB	   (1ULL << 30)
+#define FILE_BYTES (2 * GIB)
 
-#define MAX_FILES	8
-#define MAX_PROCESSES	64
-#define SPOTS		30
-#define SPOTS_PER_UNIT	3
+#define MAX_FILES      8
+#define MAX_PROCESSES  64
+#define SPOTS	       30
+#define SPOTS_PER_UNIT 3
 
 /* One page of every file that is loaded from and stored to. */
 uint64_t spot_offset(int spot);
 
 /* All of it lives in memory shared by all processes. */
 struct spot {
-	_Atomic uint64_t published;	/* sequence << 32 | destructions, of the last sure store */
-	_Atomic uint32_t reserved;	/* last sequence number given out */
-	_Atomic uint32_t busy;		/* a thread of the owner is storing */
-	_Atomic uint32_t copies;	/* stores by the kernel: begun plus ended */
-	_Atomic uint32_t written;	/* last sequence number stored by write(2) */
+	_Atomic uint64_t published; /* sequence << 32 | destructions, of the last sure store */
+	_Atomic uint32_t reserved;  /* last sequence number given out */
+	_Atomic uint32_t busy;	    /* a thread of the owner is storing */
+	_Atomic uint32_t copies;    /* stores by the kernel: begun plus ended */
+	_Atomic uint32_t written;   /* last sequence number stored by write(2) */
 };
 
 struct file_truth {
 	int fd;
-	_Atomic uint64_t size;			/* changed while destruction is under way */
-	_Atomic int resizing;			/* process + 1 that may change the size */
-	_Atomic uint32_t destructions[MAX_PROCESSES];	/* begun plus ended, by each */
+	_Atomic uint64_t size;			      /* changed while destruction is under way */
+	_Atomic int resizing;			      /* process + 1 that may change the size */
+	_Atomic uint32_t destructions[MAX_PROCESSES]; /* begun plus ended, by each */
 	struct spot spots[SPOTS];
 };
 
@@ -78,24 +78,24 @@ int spot_owner(const struct truth *truth, int file, int spot);
 uint64_t shared_word(int file, int spot, uint32_t sequence);
 uint64_t private_word(int process, int spot, uint32_t sequence);
 uint32_t word_sequence(uint64_t word);
-bool belongs_there(int file, int spot, uint64_t word);	/* it is zero or names this place */
+bool belongs_there(int file, int spot, uint64_t word); /* it is zero or names this place */
 bool is_private_word_of(uint64_t word, int process, int spot);
 
 /* A moment at which nothing was being destroyed, or none. */
 struct calm {
 	bool calm;
-	uint32_t destructions;	/* begun plus ended, so far, by all */
+	uint32_t destructions; /* begun plus ended, so far, by all */
 };
 
 struct calm calm_now(const struct file_truth *file);
 bool calm_still(const struct file_truth *file, struct calm since);
 void destruction_begins(struct file_truth *file, int process);
-void destruction_ends(struct file_truth *file, int process);	/* or has ended before */
+void destruction_ends(struct file_truth *file, int process); /* or has ended before */
 
 /* The owner's side of a store: reserve, store, publish. */
 uint32_t store_reserve(struct spot *spot);
 void copy_begins(struct spot *spot);
-void copy_ends(struct spot *spot);			/* likewise */
+void copy_ends(struct spot *spot); /* likewise */
 void store_publish(struct file_truth *file, int spot, uint32_t sequence, struct calm before);
 
 /* What must be known before a load to judge its word afterwards. */
@@ -104,9 +104,9 @@ struct expectation {
 	uint64_t published;
 	uint64_t size;
 	uint32_t reserved, busy;
-	uint32_t copies;	/* of all spots in the same 2 MiB */
+	uint32_t copies; /* of all spots in the same 2 MiB */
 	bool copying;
-	bool written;		/* what was published last, by write(2) */
+	bool written; /* what was published last, by write(2) */
 };
 
 enum loaded { BY_INSTRUCTION, BY_COPY };
