@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * dax-probe FILE: is this file really mapped by DAX, in entries of 2 MiB?
+ * dax-probe: is this file really mapped by DAX, in entries of 2 MiB?
  *
  * Mounting with -o dax=always succeeds on devices that cannot do DAX, and a DAX file whose extents
- * are not aligned is mapped by 4 KiB entries without a word. So ask thrice: the mount options, the
+ * are not aligned is silently mapped by 4 KiB entries. So check three things: the mount options, the
  * inode (STATX_ATTR_DAX), and the page tables: reading every 2 MiB of the file once must take
  * exactly that many faults and leave exactly that many huge entries, none of them the zero page
  * that stands in for extents not yet written. The file does not change.
@@ -49,7 +49,7 @@ static void check_inode(const char *path)
 	if (statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &file))
 		trial_fail("dax-probe: statx of %s: %s", path, strerror(errno));
 	if (!(file.stx_attributes_mask & STATX_ATTR_DAX))
-		trial_fail("dax-probe: the file system of %s knows nothing of DAX", path);
+		trial_fail("dax-probe: the file system of %s does not support DAX", path);
 	if (!(file.stx_attributes & STATX_ATTR_DAX))
 		trial_fail("dax-probe: DAX is off for %s: the device does not support it "
 			   "(a namespace that is not fsdax) or the mount turned it off",

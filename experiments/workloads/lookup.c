@@ -2,15 +2,15 @@
 /*
  * lookup: does finding a page table to share cost more than making one?
  *
- * Many mappings of one GiB of a file exist, of a kind that a search for a table has to look at;
- * the only one that has the table looked for was mapped last, so that a walk of the file's
- * mappings comes to it last. Then a process maps the GiB, accesses one byte of it and unmaps it,
- * again and again. Kinds of mappings in the way:
+ * Many mappings of one GiB of a file exist, of a kind that a search for a table has to look at. The
+ * only one that has the table was mapped last, so that a walk of the file's mappings reaches it
+ * last. Then a process maps the GiB, accesses one byte of it and unmaps it, many times. Kinds of
+ * mappings in the way:
  *
  *	matching	the same range in the same way, but never touched: no table there
  *	offset		at an address that disagrees with the offset modulo 1 GiB: cannot share
  *	protection	read-only, and sharing a table of their own
- *	mixed		the three by turns
+ *	mixed		the three in turn
  *
  * Phases, and the values reported in them:
  *
@@ -29,7 +29,7 @@ enum { CROWD, SEEKER, PROCESSES };
 
 enum { STEP_CROWD, STEP_ATTACH, STEP_FILL };
 
-/* MIXED: the ones before it by turns. */
+/* MIXED: the ones before it in turn. */
 enum kind { MATCHING, OFFSET, PROTECTION, MIXED };
 
 static const struct option_choice kinds[] = {
@@ -56,7 +56,7 @@ struct options {
 	struct cost_set map, access, unmap;
 };
 
-/* Map something for the search to look at and turn away from. */
+/* Map something that the search has to look at and to pass. */
 static void obstruct(const struct options *options, size_t index)
 {
 	enum kind kind = options->kind == MIXED ? index % MIXED : options->kind;
@@ -104,7 +104,7 @@ static struct worker_report work(size_t index, int step, const void *context)
 	case STEP_CROWD:
 		for (size_t i = 0; i + 1 < options.vmas; i++)
 			obstruct(&options, i);
-		/* The one that has what is looked for, behind all others in the walk. */
+		/* The one that has the table, behind all others in the walk. */
 		at = map_here(&options);
 		window_touch(at, GIB, HUGE_ENTRY, true);
 		break;

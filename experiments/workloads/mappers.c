@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * mappers: what does a process save that maps a range others have mapped before it?
+ * mappers: what does a process save by mapping a range that others have mapped before?
  *
  * Processes map the same range of a file and touch all of it, once per entry, one process after
  * the other; all of them stay. Phases:
@@ -68,7 +68,7 @@ static struct worker_report work(size_t index, int step, const void *context)
 	case STEP_MAP:
 		cost_prefault(&options.samples);
 		cost_prefault_code();
-		/* Or a kernel thread that has something to do would do it in the middle. */
+		/* Or a kernel thread might run in the middle. */
 		cost_run_fifo();
 		/* The first of its writes sets the file's time stamps, and so does everybody's. */
 		cost_wait_tick();

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * mmap-placement: where does a program's mapping come to lie that does not ask for an address?
+ * mmap-placement: where does the kernel put a mapping for which no address is requested?
  *
- * A program is started many times over, each time with an address space laid out anew. It maps a
- * part of a file wherever the kernel likes, touches one byte per gigabyte of it, says where it is,
- * and exits. Phases are `before` and `landed`; the values in the latter:
+ * A program is started many times, each time with a new layout of its address space. It maps a part
+ * of a file where the kernel chooses, touches one byte per gigabyte of it, reports the address, and
+ * exits. Phases are `before` and `landed`; the values in the latter:
  *
  *	starts		how often it was started
  *	aligned		how often address and file offset agreed modulo 1 GiB, without which no
@@ -54,7 +54,7 @@ static uintptr_t start(char **argv)
 	}
 	close(ends[1]);
 	if (read(ends[0], &at, sizeof(at)) != sizeof(at))
-		trial_fail("a program did not say where its mapping is");
+		trial_fail("a program did not report its address");
 	close(ends[0]);
 	trial_wait(pid, "a program");
 	return at;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * ordinary: what do the things cost that processes do all day with memory nobody can share?
+ * ordinary: what do everyday operations cost on memory whose page tables cannot be shared?
  *
  * A mapping is made, filled by faults, protected, inherited by fork, and unmapped or left to exit;
  * each step many times, in new processes. Kinds of memory:
@@ -118,7 +118,7 @@ static _Noreturn void act(struct options *options, size_t round, bool unmap)
 
 static void measure(struct options *options)
 {
-	/* Two rounds that do not count: what the file system does on the first use of a file. */
+	/* Two rounds are not measured: the file system works more on the first use of a file. */
 	for (int round = -2; round < ROUNDS; round++) {
 		for (int unmap = 1; unmap >= 0; unmap--) {
 			pid_t pid = fork();
@@ -143,7 +143,8 @@ static void parse(int argc, char **argv, struct options *options)
 			    "a new file for page-cache, a DAX file for dax-2M and dax-4K"),
 	};
 
-	options_parse(argc, argv, "The steps of a mapping's life where nothing can be shared.",
+	options_parse(argc, argv,
+		      "Cost of mmap, fault, fork and so on where no page table can be shared.",
 		      rows, ARRAY_SIZE(rows));
 	if (options->memory == ANONYMOUS && options->file)
 		options_refuse("--memory anonymous has no --file");

@@ -3,8 +3,8 @@
  * rmap-cost: what does it cost to change a file under those who map it?
  *
  * Some processes map one GiB of a file and write to it once per 2 MiB. Another one, which does not
- * map it, then does what has to reach all of their page tables. Phases, each announced when it is
- * over:
+ * map it, then changes the file in ways that must reach all of their page tables. Phases, each
+ * announced when it is over:
  *
  *	before		nothing is mapped
  *	mapped		all have mapped and touched the range
@@ -134,7 +134,7 @@ int main(int argc, char **argv)
 	failed = ftruncate(options.fd, 0);
 	phase_of_call("truncate", &workers, failed, cost_since(began));
 
-	/* The range is still mapped by all, and nobody may touch it any more. */
+	/* All still map the range; touching it would raise SIGBUS. */
 	workers_stop(&workers);
 	return 0;
 }

@@ -3,8 +3,8 @@
  * unshare: what does it cost a process to do something to a mapping that others share with it?
  *
  * Some processes map one GiB of a file, touch it once per 2 MiB, and stay. Then another one, new
- * for each round, does the same, does one thing to its mapping (or to itself), and touches what it
- * still has of it. Each thing is a phase, announced when its rounds are over:
+ * for each round, does the same, applies one operation to its mapping (or to itself), and touches
+ * what is left of it. Each operation is a phase, announced when its rounds are over:
  *
  *	munmap-part	unmap 2 MiB in the middle
  *	munmap		unmap all of it
@@ -257,7 +257,7 @@ static void run_round(struct options *options, size_t round, enum operation oper
 	trial_wait(pid, names[operation]);
 	ended = moment_now();
 	if (operation == EXEC && read(options->landed[0], &ended, sizeof(ended)) != sizeof(ended))
-		trial_fail("the new program did not say when it began");
+		trial_fail("the new program did not report when it began");
 	if (operation == EXEC || operation == EXIT)
 		options->call.values[round] = moments_between(*options->began, ended);
 }
@@ -292,7 +292,7 @@ static void parse(int argc, char **argv, struct options *options)
 	options_parse(argc, argv, "Change a mapping that others share.", rows, ARRAY_SIZE(rows));
 }
 
-/* What do_exec() has started says when it began, and nothing else. */
+/* The program that do_exec() started reports when it began, and nothing else. */
 static int land(const char *descriptor, struct moment began)
 {
 	return write(atoi(descriptor), &began, sizeof(began)) != sizeof(began);

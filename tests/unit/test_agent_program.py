@@ -242,7 +242,7 @@ time.sleep(10)
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"argv": ["/no/such/program"]}, "starting /no/such/program: No such file or directory"),
+        ({"argv": ["/no/such/program"]}, "cannot start /no/such/program: No such file"),
         ({"argv": ["true"], "setup": [Write("/no/such/sysctl", "1")]}, "/no/such/sysctl"),
         ({"argv": ["/etc/passwd"]}, "Permission denied"),
     ],
@@ -265,7 +265,7 @@ def test_what_cannot_be_done_is_an_error_with_its_reason(
         ('say("greeting"); hear()', {}, "unknown message `greeting`"),
         ('say("value v"); hear()', {}, "malformed value"),
         ('say("value v unit many"); hear()', {}, "malformed value"),
-        ('say("phase " + "p" * 500); hear()', {}, "overlong"),
+        ('say("phase " + "p" * 500); hear()', {}, "empty or too long"),
     ],
 )
 def test_a_job_that_cannot_be_sampled_is_ended_with_the_reason(
@@ -286,8 +286,8 @@ def test_a_job_that_cannot_be_sampled_is_ended_with_the_reason(
         ("job 2\narg true\nend\n", "expected `job 1`"),
         ("job 1\ndance\narg true\nend\n", "unknown line `dance`"),
         ("job 1\nend\n", "no command"),
-        ("job 1\nwrite /path\narg true\nend\n", "lacks a word"),
-        ("job 1\narg a b\nend\n", "a word too many"),
+        ("job 1\nwrite /path\narg true\nend\n", "needs another word"),
+        ("job 1\narg a b\nend\n", "has too many words"),
         ("job 1\narg %4\nend\n", "malformed escape"),
         ("job 1\narg %00\nend\n", "malformed escape"),
         ("job 1\nworker-limit many\narg true\nend\n", "is not a count"),

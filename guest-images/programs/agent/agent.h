@@ -90,10 +90,10 @@ int read_job(int channel, struct job *job);
 void forget_input(void);
 __attribute__((format(printf, 2, 3))) void refuse(struct job *job, const char *format, ...);
 
-/* bell.c */
-int open_bell(void);
-bool read_first_job(int bell, struct job *job);
-int read_next_job(int channel, int bell, struct job *job, bool *last);
+/* trigger.c */
+int open_trigger(void);
+bool read_first_job(int trigger, struct job *job);
+int read_next_job(int channel, int trigger, struct job *job, bool *last);
 _Noreturn void halt_machine(void);
 
 /* freeze.c */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * How a guest whose instructions are counted becomes a template: it has itself stopped.
+ * How a guest whose instructions are counted becomes a template: a device stops it.
  *
- * Stopped by the host it would stand at a moment that depends on how busy the host is, and two
- * templates of one recipe would differ. Nor can it write to a device that stops it at once, because
- * QEMU does so a little later, in another thread, and guest time may leap to the next timer until
- * then. A watchdog, told to pause, is a timer of guest time like any other: it expires while the
- * guest sleeps, in the thread that then stops it, before anything else can happen.
+ * The host would stop it at a moment that depends on how busy the host is, and two templates of one
+ * recipe would differ. Nor can the guest write to a device that stops it at once: QEMU does so a
+ * little later, in another thread, and until then guest time may leap to the next timer. A watchdog
+ * whose action is "pause" is a timer of guest time like any other: it expires while the guest
+ * sleeps, in the thread that then stops it, before anything else can happen.
  *
  * The device is QEMU's i6300esb, after Intel's 6300ESB I/O controller hub, whose datasheet (order
  * number 300641, chapter 16) has its registers. No driver of the kernel's knows it here.

@@ -93,7 +93,7 @@ static char *next_word(struct job *job, char **rest, const char *keyword)
 	char *word = strsep(rest, " ");
 
 	if (!word)
-		refuse(job, "`%s` lacks a word", keyword);
+		refuse(job, "`%s` needs another word", keyword);
 	else if (!unescape(word))
 		refuse(job, "`%s` holds a malformed escape", keyword);
 	else
@@ -177,7 +177,7 @@ static void take_line(struct job *job, char *line)
 	else
 		refuse(job, "unknown line `%s`", escape(keyword, shown, sizeof(shown)));
 	if (rest)
-		refuse(job, "`%s` has a word too many", escape(keyword, shown, sizeof(shown)));
+		refuse(job, "`%s` has too many words", escape(keyword, shown, sizeof(shown)));
 }
 
 /*

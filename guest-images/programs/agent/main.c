@@ -44,14 +44,14 @@ int main(int argc, char **argv)
 	static struct job job;
 	struct timespec now;
 	bool is_port = true, last;
-	int channel, bell = -1;
+	int channel, trigger = -1;
 
 	if (argc == 3 && !strcmp(argv[1], "--channel")) {
 		is_port = false;
 		channel = open_channel(argv[2]);
 	} else if (argc == 1) {
 		channel = open_port(PORT_NAME);
-		bell = open_bell();
+		trigger = open_trigger();
 	} else {
 		give_up("usage: agent [--channel DESCRIPTOR | --channel PATH]");
 	}
@@ -64,12 +64,12 @@ int main(int argc, char **argv)
 
 	announce(channel);
 	/* A template in the making: it will be stopped while it waits for the next one. */
-	if (read_first_job(bell, &job)) {
+	if (read_first_job(trigger, &job)) {
 		run_job(channel, &job);
 		freeze_machine();
 	}
 	for (;; announce(channel)) {
-		while (read_next_job(channel, bell, &job, &last) == JOB_READ) {
+		while (read_next_job(channel, trigger, &job, &last) == JOB_READ) {
 			run_job(channel, &job);
 			if (last)
 				halt_machine();

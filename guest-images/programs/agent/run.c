@@ -43,7 +43,7 @@ static bool start_child(struct job *job, struct child *child)
 
 	if (pipe2(output, O_CLOEXEC) ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, messages)) {
-		refuse(job, "connecting the job: %s", strerror(errno));
+		refuse(job, "cannot connect the job: %s", strerror(errno));
 		return false;
 	}
 	sigemptyset(&none);
@@ -68,7 +68,7 @@ static bool start_child(struct job *job, struct child *child)
 	if (error) {
 		close(output[0]);
 		close(messages[0]);
-		refuse(job, "starting %s: %s", job->argv[0], strerror(error));
+		refuse(job, "cannot start %s: %s", job->argv[0], strerror(error));
 		return false;
 	}
 	child->output = output[0];
@@ -77,13 +77,13 @@ static bool start_child(struct job *job, struct child *child)
 	/* Nobody else reaps our children, so the number cannot have been reused. */
 	child->pidfd = pidfd_open(child->pid, 0);
 	if (child->pidfd < 0 || fcntl(child->output, F_SETFL, O_NONBLOCK))
-		refuse(job, "watching the job: %s", strerror(errno));
+		refuse(job, "cannot watch the job: %s", strerror(errno));
 	return !job->reason[0];
 }
 
 /*
  * Forward what the job has printed so far; true when all its writers have closed. The turns are
- * enough for what a pipe can hold, and limited lest a chatterbox keep its messages from being heard.
+ * enough for what a pipe can hold, and limited so that a job's output cannot hold up its messages.
  */
 static bool forward_output(int channel, struct child *child)
 {
@@ -122,7 +122,7 @@ static void take_phase(int channel, struct job *job, struct child *child, char *
 	unsigned long index = 0;
 
 	if (!*name || strlen(name) >= sizeof(child->phase)) {
-		refuse(job, "the job announced a phase without a name, or with an overlong one");
+		refuse(job, "the job announced a phase whose name is empty or too long");
 		return;
 	}
 	strcpy(child->phase, name);

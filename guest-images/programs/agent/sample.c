@@ -93,7 +93,7 @@ bool make_writes(struct job *job, const struct file_write *writes, size_t count)
 			close(fd);
 		/* A sysctl takes its text in one write or not at all. */
 		if (done != (ssize_t)strlen(content)) {
-			refuse(job, "writing \"%s\" to %s: %s", content, writes[i].path,
+			refuse(job, "cannot write \"%s\" to %s: %s", content, writes[i].path,
 			       strerror(error));
 			return false;
 		}
@@ -128,7 +128,7 @@ bool sample_system(int channel, struct job *job, const char *phase, uint64_t tim
 		ssize_t length = read_source(job->sources[i]);
 
 		if (length < 0) {
-			refuse(job, "reading the source %s: %s", job->sources[i],
+			refuse(job, "cannot read the source %s: %s", job->sources[i],
 			       strerror(-(int)length));
 			return false;
 		}
@@ -156,7 +156,7 @@ bool sample_worker(int channel, struct job *job, const char *phase, uint64_t tim
 		pool_used = 0;
 		length = read_file(path);
 		if (length < 0) {
-			refuse(job, "reading the source %s: %s", path, strerror(-(int)length));
+			refuse(job, "cannot read the source %s: %s", path, strerror(-(int)length));
 			return false;
 		}
 		send_sample(channel, phase, job->worker_sources[i], process, time_ns, pool, length);

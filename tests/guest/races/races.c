@@ -201,7 +201,7 @@ static bool report(bool other_writes, int rounds)
 		unlink(path);
 	}
 	printf("%s: %d of %d loads right after it gave zero, for %lld us, at most %lld us\n",
-	       other_writes ? "a store beside a write(2)" : "a write(2) beside a page fault",
+	       other_writes ? "a store during a write(2)" : "a write(2) during a page fault",
 	       stale.zero, stale.loads,
 	       stale.zero ? (long long)stale.total_ns / stale.zero / 1000 : 0,
 	       (long long)stale.longest_ns / 1000);

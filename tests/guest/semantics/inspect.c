@@ -515,7 +515,7 @@ static void lookup_by_walk(void)
 	far = worker_start("far");
 	part = worker_start("part");
 	copier = worker_start("copier");
-	/* The walk comes to these before it comes to A: none of them has A's table. */
+	/* The walk reaches these before A: none of them has A's table. */
 	map_at(odd, f->fd, HOME + UNIT, 2 * GIB, 0, PROT_READ | PROT_WRITE, shape_flag());
 	map_at(reader, f->fd, HOME, 2 * GIB, 0, PROT_READ, shape_flag());
 	map_at(copier, f->fd, HOME, 2 * GIB, 0, PROT_READ | PROT_WRITE,

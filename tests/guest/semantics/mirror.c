@@ -201,8 +201,8 @@ static void punch_page(void)
 }
 
 /*
- * A write to a page of a hole takes the whole huge zero page away. A store beside it then has nothing
- * to take away any more: devices must have been told of all of it.
+ * A write to a page of a hole takes the whole huge zero page away. A store next to it then has
+ * nothing left to take away: devices must have been notified of all of it.
  */
 static void hole_written(void)
 {

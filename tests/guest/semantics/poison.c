@@ -2,9 +2,9 @@
 /*
  * A page of the device fails: memory_failure(), asked for by MADV_HWPOISON.
  *
- * Whoever asks is sent SIGBUS, and the page is taken out of every mapping; those
- * who wish to be told early are sent SIGBUS as well.  The failure is pretended,
- * so the page goes on holding what it held, for whoever touches it next.
+ * A process that touches it gets SIGBUS, and the page is taken out of every
+ * mapping; processes with early kill get SIGBUS as well.  The failure is
+ * simulated: the page keeps its data, for the next process that touches it.
  *
  * Unlike truncation, this is one walk over the mappings and nothing before it.
  */
@@ -102,7 +102,7 @@ static void then_file_changes(void)
 }
 
 /*
- * All who have the page are told, at their own addresses; who maps another part
+ * All who have the page are notified, at their own addresses; who maps another part
  * of the file is not.
  */
 static void early_kill(void)
@@ -123,7 +123,7 @@ static void early_kill(void)
 	fails(a, HOME + UNIT);
 	expect_told(b, worker_touch_end(b), BUS_MCEERR_AO, HOME + UNIT);
 	expect_told(c, worker_touch_end(c), BUS_MCEERR_AO, ELSEWHERE + UNIT);
-	expect(spin_turn(d), "D is told of a page that it does not map");
+	expect(spin_turn(d), "D is notified of a page that it does not map");
 	spin_stop(d);
 	write_text(EARLY_KILL, "0");
 	expect_contents(a, f, HOME, 0, 2 * GIB);
@@ -145,7 +145,7 @@ static void copies_stay(void)
 	expect_contents(a, f, HOME + GIB, GIB, GIB);
 }
 
-/* One who left, whether in part or as a whole, is not told, and not hit. */
+/* One who left, in part or as a whole, is neither notified nor hit. */
 static void after_leaving(void)
 {
 	mappers();
@@ -161,10 +161,10 @@ static void after_leaving(void)
 }
 
 const struct semantic_case poison_cases[] = {
-	{ "poison/one-page", EVERY_SHAPE, one_page, "a page fails, everybody has to fault anew" },
+	{ "poison/one-page", EVERY_SHAPE, one_page, "a page fails, everybody has to fault again" },
 	{ "poison/then-file-changes", EVERY_SHAPE, then_file_changes,
 	  "a page that failed is written and punched" },
-	{ "poison/early-kill", EVERY_SHAPE, early_kill, "all who have the page are told" },
+	{ "poison/early-kill", EVERY_SHAPE, early_kill, "all who have the page are notified" },
 	{ "poison/copies-stay", PRIVATE_ALL, copies_stay, "copies are other pages" },
 	{ "poison/after-leaving", EVERY_SHAPE, after_leaving,
 	  "others have left the table, or some of its range" },

@@ -81,7 +81,7 @@ static void touch_holes(struct worker *const w[MOST])
 
 /*
  * The huge zero page is given back when nobody has a use for it any more, and
- * then has to be allocated anew.
+ * then has to be allocated again.
  */
 static long zero_pages_allocated(void)
 {
@@ -125,7 +125,7 @@ static void first_touch(void)
 	}
 }
 
-/* Different holes in one table: each brings the huge zero page in, whoever is first. */
+/* Different holes in one table: each brings the huge zero page in, no matter which is first. */
 static void first_zero_page(void)
 {
 	struct worker *w[MOST];
@@ -159,7 +159,7 @@ static void first_zero_page(void)
 	}
 }
 
-/* Threads of one process do so: the gigabyte gets one table, whoever comes first. */
+/* Threads of one process do so: the gigabyte gets one table, no matter who is first. */
 static void first_touch_by_threads(void)
 {
 	struct worker *w[MOST];
@@ -249,7 +249,7 @@ static void attach_beside_flush(void)
 		expect(tables_now().attach - before.attach >= turns, "A was not alone at first");
 }
 
-/* ---- Letting go beside GUP-fast ---------------------------------------- */
+/* ---- Unmapping during GUP-fast ----------------------------------------- */
 
 static void protect_twice(void)
 {
@@ -305,7 +305,7 @@ static void pin_beside_detach(void)
 	expect_contents(a, f, HOME, 0, 2 * GIB);
 }
 
-/* ---- mprotect beside a fault ------------------------------------------- */
+/* ---- mprotect during a fault ------------------------------------------- */
 
 /*
  * A thread that stores all the time faults at the very moment in which its

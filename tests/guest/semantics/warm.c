@@ -292,7 +292,7 @@ static void punch_neighbour_before_second(void)
 
 /*
  * Stores go on while the hole is punched: they must land in the blocks the
- * file gets there anew, not in those it has given back.
+ * file gets there, not in those it has given back.
  */
 static void punch_storer(bool spinner_first)
 {
@@ -638,7 +638,7 @@ static void remap_moves(void)
 	expect_contents(a, f, ELSEWHERE + GIB, GIB, GIB);
 }
 
-/* Another file comes to lie where the spinner loads: it must load that. */
+/* Another file is mapped where the spinner loads: it must load that. */
 static void mapped_over(void)
 {
 	struct file *g;
@@ -669,7 +669,7 @@ static void copied(void)
 
 /*
  * A store makes a copy while a thread faults on another page of the same
- * table: whoever comes first, one has the copy and the other the file.
+ * table: no matter who is first, one has the copy and the other the file.
  */
 static void copy_race(void)
 {
@@ -751,9 +751,9 @@ const struct semantic_case warm_cases[] = {
 	{ "warm/punch-page-first", EVERY_SHAPE, punch_page_first, "zeros after a hole of 4 KiB" },
 	{ "warm/punch-page-second", EVERY_SHAPE, punch_page_second, "zeros after a hole of 4 KiB" },
 	{ "warm/punch-neighbour-first", SHARED_ALL, punch_neighbour_first,
-	  "a hole beside the spinner's page" },
+	  "a hole next to the spinner's page" },
 	{ "warm/punch-neighbour-second", SHARED_ALL, punch_neighbour_second,
-	  "a hole beside the spinner's page" },
+	  "a hole next to the spinner's page" },
 	{ "warm/punch-neighbour-before-first", SHARED_ALL, punch_neighbour_before_first,
 	  "a hole before the spinner's page" },
 	{ "warm/punch-neighbour-before-second", SHARED_ALL, punch_neighbour_before_second,

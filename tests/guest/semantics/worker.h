@@ -53,13 +53,13 @@ long worker_call_end(struct worker *w);
 struct touch worker_call_guarded(struct worker *w, long number, const uint64_t arguments[6]);
 #define call_guarded(w, number, ...) \
 	worker_call_guarded(w, number, (const uint64_t[6]){ __VA_ARGS__ })
-/* The same again and again, until it is told to end or fails; then its last result. */
+/* The same repeatedly, until repeat_end() or a failure; then its last result. */
 void worker_repeat(struct worker *w, long number, const uint64_t arguments[6]);
 #define repeat_begin(w, number, ...) worker_repeat(w, number, (const uint64_t[6]){ __VA_ARGS__ })
 long repeat_end(struct worker *w);
 
 /*
- * While the gate is closed workers begin nothing they are told to do, but wait
+ * While the gate is closed workers begin nothing they are asked to do, but wait
  * in user mode, each on its processor.  When @count have arrived it opens, and
  * they go ahead at the same moment.
  */
@@ -87,7 +87,7 @@ struct touch worker_find_other(struct worker *w, uint64_t address, uint64_t byte
 
 /*
  * A spinner loads or stores one word for ever and never enters the kernel, so
- * its processor's TLB stays as warm as it gets.  It ends when told to, or with
+ * its processor's TLB stays as warm as it gets.  It ends on spin_stop(), or with
  * the signal it meets.
  */
 void spin_load(struct worker *w, uint64_t address);

@@ -62,7 +62,7 @@ static void *touch_for_ever(void *seed)
 				store_spot(&self, m, spot);
 		}
 		atomic_fetch_add(&arena->touches, turns);
-		/* Beside whatever the main thread does to the mapping at this moment. */
+		/* While the main thread does anything to the mapping. */
 		if (self.raw_fd >= 0 && !draw(&random, 4))
 			pin_spot(&self, m, spot, place, seen);
 		usleep(draw(&random, 5000));

@@ -32,7 +32,7 @@ struct arena { /* shared by all processes */
 
 extern struct arena *arena;
 
-/* Never returns: acts until told to stop, then exits with 0. */
+/* Never returns: acts until it is stopped, then exits with 0. */
 void act(int process, uint64_t seed) __attribute__((noreturn));
 /* Reports and ends the whole run. */
 void fail(int process, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -29,7 +29,7 @@ static const char *directory = "/mnt/dax", *raw_device;
 static int seconds = 60, processes = 8, files = 2, rounds = 4;
 static uint64_t seed = 1;
 static long kept_kb;
-static bool toggle, beside;
+static bool toggle, leaks_ignored;
 
 static void pause_ms(int milliseconds)
 {
@@ -284,20 +284,20 @@ static bool no_leak(const struct balance *before, const struct balance *after)
 static const char usage[] =
 	"usage: stress [--seconds N] [--seed S] [--processes P] [--files F] [--rounds R]\n"
 	"              [--directory DIR] [--raw-device DEV] [--toggle]\n"
-	"              [--kept-kb KB] [--beside] [--only OPERATION]...\n"
-	"  --seconds N       how long (60)\n"
-	"  --seed S          draws the operations (1)\n"
+	"              [--kept-kb KB] [--no-leak-check] [--only OPERATION]...\n"
+	"  --seconds N       run time (60)\n"
+	"  --seed S          of the random choice of operations (1)\n"
 	"  --processes P     1 to 64, each with up to two threads (8)\n"
 	"  --files F         1 to 8, of 2 GiB, the first of them preallocated (2)\n"
-	"  --rounds R        the files are made anew and leaks looked for so often (4)\n"
+	"  --rounds R        how often to make the files again and check for leaks (4)\n"
 	"  --directory DIR   on a file system mounted with DAX (/mnt/dax)\n"
 	"  --raw-device DEV  a pmem device to write to, for O_DIRECT with pinned pages\n"
-	"  --toggle          turn page-table sharing off and on all the while\n"
-	"  --kept-kb KB      of what is freed, the kernel may keep as much back, as KASAN\n"
-	"                    does: MemFree may fall by this and 8 MiB (0)\n"
-	"  --beside          others are at work, too: look for no leaks\n"
-	"  --only OPERATION  of those it would count at the end; repeat for more (all)\n"
-	"  Ends with 1 if anything was wrong: data, signals, hangs or leaks.\n";
+	"  --toggle          keep turning page-table sharing off and on\n"
+	"  --kept-kb KB      freed memory that the kernel may hold back, as KASAN does:\n"
+	"                    MemFree may fall by this and 8 MiB (0)\n"
+	"  --no-leak-check   for a guest in which other programs allocate memory too\n"
+	"  --only OPERATION  one of those counted at the end; may be repeated (all)\n"
+	"  Exits with 1 if anything was wrong: data, signals, hangs or leaks.\n";
 
 static void parse(int argc, char **argv)
 {
@@ -311,7 +311,7 @@ static void parse(int argc, char **argv)
 		{ "raw-device", required_argument, NULL, 'w' },
 		{ "toggle", no_argument, NULL, 't' },
 		{ "kept-kb", required_argument, NULL, 'k' },
-		{ "beside", no_argument, NULL, 'b' },
+		{ "no-leak-check", no_argument, NULL, 'b' },
 		{ "only", required_argument, NULL, 'o' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -348,7 +348,7 @@ static void parse(int argc, char **argv)
 			kept_kb = atol(optarg);
 			break;
 		case 'b':
-			beside = true;
+			leaks_ignored = true;
 			break;
 		case 'o':
 			if (!operate_only(optarg)) {
@@ -385,7 +385,7 @@ static void report_failure(int round)
 		snprintf(head, sizeof(head), "actor %d:", i);
 		printf("actor %d: seed %#llx, %llu operations, the last of them:\n", i,
 		       (unsigned long long)post->seed, (unsigned long long)post->done);
-		/* All seeds are told; what was done last only by the one that complained. */
+		/* All seeds are printed; the last operations only of the process that complained. */
 		if (strncmp(arena->failure, head, strlen(head)))
 			continue;
 		for (int k = 0; k < TRACE; k++)
@@ -442,7 +442,7 @@ int main(int argc, char **argv)
 		good = !arena->failed;
 		if (!good)
 			report_failure(round);
-		if (beside) {
+		if (leaks_ignored) {
 			end = balance_now();
 		} else {
 			settle();
@@ -462,7 +462,7 @@ int main(int argc, char **argv)
 		puts("no table was shared although sharing is on");
 		good = false;
 	}
-	if (!beside && first_free - last_free > LEAK_KB + kept_kb) {
+	if (!leaks_ignored && first_free - last_free > LEAK_KB + kept_kb) {
 		printf("leak: MemFree fell from %ld to %ld kB\n", first_free, last_free);
 		good = false;
 	}

@@ -71,7 +71,8 @@ def script(stressor: str, seconds: int) -> str:
         cd /mnt/dax && chmod 1777 .
         echo 'nobody:x:65534:65534::/:/bin/sh' >> /etc/passwd
         (echo -1000 > /proc/self/oom_score_adj
-         exec stress --beside --seconds {seconds} --files 1 --processes 4) > stress.txt 2>&1 &
+         exec stress --no-leak-check --seconds {seconds} --files 1 --processes 4) \\
+             > stress.txt 2>&1 &
         beside=$!
         {command} --{stressor} 2 {STRESSORS[stressor]} \\
             --temp-path /mnt/dax --timeout {seconds}s --verify --metrics-brief --oomable 2>&1

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The bell: how a guest whose instructions are counted is given its job.
+ * The start trigger: how a guest whose instructions are counted is given its job.
  *
  * Bytes that come through virtio while the guest runs arrive at an instruction that depends on how
  * the host schedules QEMU, and none come while it is stopped. So the host puts the job into QEMU's
@@ -21,24 +21,24 @@
 #include "agent.h"
 
 #define JOB_FILE "/sys/firmware/qemu_fw_cfg/by_name/opt/driver/job/raw"
-#define BELL	 "/dev/ttyS1"
+#define TRIGGER	 "/dev/ttyS1"
 
-/* The bell's descriptor, or -1 on a machine without one. */
-int open_bell(void)
+/* Open the trigger; returns its descriptor, or -1 on a machine without one. */
+int open_trigger(void)
 {
 	struct termios raw;
-	int bell;
+	int trigger;
 
 	if (access(JOB_FILE, R_OK))
 		return -1;
-	bell = open(BELL, O_RDWR | O_CLOEXEC | O_NOCTTY);
-	if (bell < 0 || tcgetattr(bell, &raw))
-		give_up(BELL ": %s", strerror(errno));
+	trigger = open(TRIGGER, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	if (trigger < 0 || tcgetattr(trigger, &raw))
+		give_up(TRIGGER ": %s", strerror(errno));
 	cfmakeraw(&raw);
 	raw.c_cflag |= CLOCAL;
-	if (tcsetattr(bell, TCSANOW, &raw))
-		give_up(BELL ": %s", strerror(errno));
-	return bell;
+	if (tcsetattr(trigger, TCSANOW, &raw))
+		give_up(TRIGGER ": %s", strerror(errno));
+	return trigger;
 }
 
 /* Read the job in the job file, which padding follows. */
@@ -58,12 +58,12 @@ static int read_job_file(struct job *job)
  * The job that prepares a template is there when the machine starts, so that it begins at the same
  * instruction whenever and wherever that is. Without one the file holds zeros.
  */
-bool read_first_job(int bell, struct job *job)
+bool read_first_job(int trigger, struct job *job)
 {
 	char first = 0;
 	int file;
 
-	if (bell < 0)
+	if (trigger < 0)
 		return false;
 	file = open(JOB_FILE, O_RDONLY | O_CLOEXEC);
 	if (file < 0 || read(file, &first, 1) != 1)
@@ -73,19 +73,19 @@ bool read_first_job(int bell, struct job *job)
 }
 
 /*
- * Sleep until there is a job and read it. While the bell has not rung, jobs come through the channel
- * as on any machine; the job of the bell is the last one, which `last` tells.
+ * Sleep until there is a job and read it. Until the trigger fires, jobs come through the channel as
+ * on any machine. The trigger starts the last job, and sets `last`.
  */
-int read_next_job(int channel, int bell, struct job *job, bool *last)
+int read_next_job(int channel, int trigger, struct job *job, bool *last)
 {
 	struct pollfd ready[] = {
 		{ .fd = channel, .events = POLLIN },
-		{ .fd = bell, .events = POLLIN },
+		{ .fd = trigger, .events = POLLIN },
 	};
-	char ring;
+	char byte;
 
 	*last = false;
-	if (bell < 0)
+	if (trigger < 0)
 		return read_job(channel, job);
 	while (poll(ready, 2, -1) < 0) {
 		if (errno != EINTR)
@@ -93,15 +93,15 @@ int read_next_job(int channel, int bell, struct job *job, bool *last)
 	}
 	if (!(ready[1].revents & POLLIN))
 		return read_job(channel, job);
-	if (read(bell, &ring, 1) != 1)
-		give_up(BELL ": %s", strerror(errno));
+	if (read(trigger, &byte, 1) != 1)
+		give_up(TRIGGER ": %s", strerror(errno));
 	*last = true;
 	return read_job_file(job);
 }
 
 /*
- * Stop the machine where it stands. What a guest does after its job (write back, tidy up) it does
- * for as long as the host takes to notice the job's end, which differs from run to run.
+ * Stop the machine at once. Otherwise it would write back and tidy up until the host has noticed
+ * the job's end, which takes a different time in each run.
  */
 _Noreturn void halt_machine(void)
 {
