@@ -144,8 +144,8 @@ static void parse(int argc, char **argv, struct options *options)
 int main(int argc, char **argv)
 {
 	struct options options = { 0 };
-	const struct worker_report *report;
 	struct workers workers;
+	const long *filled;
 
 	parse(argc, argv, &options);
 	options.fd = window_open(options.file, GIB, true);
@@ -159,10 +159,10 @@ int main(int argc, char **argv)
 	workers_start(&workers, PROCESSES, work, &options);
 	trial_phase("before", workers.pids, PROCESSES);
 
-	workers_step(&workers, CROWD, CROWD + 1, STEP_CROWD);
+	workers_step_one(&workers, CROWD, STEP_CROWD);
 	trial_phase("crowded", workers.pids, PROCESSES);
 
-	workers_step(&workers, SEEKER, SEEKER + 1, STEP_ATTACH);
+	workers_step_one(&workers, SEEKER, STEP_ATTACH);
 	trial_phase("attached", workers.pids, PROCESSES);
 	trial_value("rounds", "count", ROUNDS + 1);
 	trial_value("samples", "count", ROUNDS);
@@ -170,11 +170,10 @@ int main(int argc, char **argv)
 	cost_report(&options.access, ROUNDS, "first-access");
 	cost_report(&options.unmap, ROUNDS, "unmap");
 
-	workers_step(&workers, SEEKER, SEEKER + 1, STEP_FILL);
-	report = &workers.slots[SEEKER].report;
+	filled = workers_step_one(&workers, SEEKER, STEP_FILL);
 	trial_phase("filled", workers.pids, PROCESSES);
-	cost_value("fill", report->numbers[0]);
-	trial_value("minor-faults", "count", report->numbers[1]);
+	cost_value("fill", filled[0]);
+	trial_value("minor-faults", "count", filled[1]);
 
 	workers_stop(&workers);
 	return 0;

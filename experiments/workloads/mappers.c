@@ -96,9 +96,9 @@ static struct worker_report work(size_t index, int step, const void *context)
 	return report;
 }
 
-static void check_entries(const struct workers *workers, size_t who, const struct options *options)
+static void check_entries(struct workers *workers, size_t who, const struct options *options)
 {
-	const long *found = workers->slots[who].report.numbers;
+	const long *found = workers_step_one(workers, who, STEP_CHECK);
 	long expected = options->samples.room;
 	bool huge = options->entry == HUGE_ENTRY;
 
@@ -107,11 +107,6 @@ static void check_entries(const struct workers *workers, size_t who, const struc
 			   "for the zero page; expected %ld of %s",
 			   phases[who], found[0], found[1], found[2], expected,
 			   huge ? "2 MiB" : "4 KiB");
-}
-
-static void step(struct workers *workers, size_t who, int what)
-{
-	workers_step(workers, who, who + 1, what);
 }
 
 /* Let one process do everything, and report what it cost it. */
@@ -125,13 +120,12 @@ static void measure(struct workers *workers, size_t who, struct options *options
 
 	for (size_t round = 0; round < rounds; round++) {
 		if (round)
-			step(workers, who, STEP_UNMAP);
-		step(workers, who, STEP_MAP);
-		step(workers, who, STEP_TOUCH);
+			workers_step_one(workers, who, STEP_UNMAP);
+		workers_step_one(workers, who, STEP_MAP);
+		faults = workers_step_one(workers, who, STEP_TOUCH)[0];
 		sums[round] = cost_sum(samples, samples->room);
 		firsts[round] = samples->values[0];
 	}
-	faults = workers->slots[who].report.numbers[0];
 	cost_sort(sums, rounds);
 	cost_sort(firsts, rounds);
 	trial_phase(phases[who], workers->pids + who, 1);
@@ -142,10 +136,8 @@ static void measure(struct workers *workers, size_t who, struct options *options
 	cost_value("first-access", firsts[rounds / 2]);
 	cost_report(samples, samples->room, "access");
 
-	step(workers, who, STEP_CHECK);
 	check_entries(workers, who, options);
-	step(workers, who, STEP_AGAIN);
-	faults = workers->slots[who].report.numbers[0];
+	faults = workers_step_one(workers, who, STEP_AGAIN)[0];
 	if (faults)
 		trial_fail("the %s process took %ld faults for what it had touched before",
 			   phases[who], faults);
@@ -184,7 +176,7 @@ int main(int argc, char **argv)
 	trial_phase("before", workers.pids, MAPPERS);
 
 	measure(&workers, WARMER, &options);
-	step(&workers, WARMER, STEP_UNMAP);
+	workers_step_one(&workers, WARMER, STEP_UNMAP);
 	for (size_t who = FIRST; who < MAPPERS; who++)
 		measure(&workers, who, &options);
 	workers_step(&workers, FIRST, MAPPERS, STEP_UNMAP);

@@ -58,10 +58,8 @@ static long step_all(struct workers *workers, int step)
 {
 	long faults = 0;
 
-	for (size_t i = 0; i < workers->size; i++) {
-		workers_step(workers, i, i + 1, step);
-		faults += workers->slots[i].report.numbers[0];
-	}
+	for (size_t i = 0; i < workers->size; i++)
+		faults += workers_step_one(workers, i, step)[0];
 	return faults;
 }
 

@@ -76,16 +76,9 @@ static struct worker_report work(size_t index, int step, const void *context)
 	return report;
 }
 
-/* Let one process take a step; returns its report. */
-static const long *act(struct workers *workers, size_t who, int step)
-{
-	workers_step(workers, who, who + 1, step);
-	return workers->slots[who].report.numbers;
-}
-
 static void report_entries(struct workers *workers, size_t who, const char *name)
 {
-	const long *found = act(workers, who, STEP_ENTRIES);
+	const long *found = workers_step_one(workers, who, STEP_ENTRIES);
 	char value[64];
 
 	snprintf(value, sizeof(value), "%s-huge-entries", name);
@@ -96,7 +89,7 @@ static void report_entries(struct workers *workers, size_t who, const char *name
 
 static void expect_mark(struct workers *workers, size_t who, long expected, const char *when)
 {
-	long seen = act(workers, who, STEP_LOOK)[1];
+	long seen = workers_step_one(workers, who, STEP_LOOK)[1];
 
 	if (seen != expected)
 		trial_fail("%s: the %s process sees %ld, not %ld, at the mark", when,
@@ -146,19 +139,19 @@ int main(int argc, char **argv)
 	workers_start(&workers, 2, work, &options);
 	trial_phase("start", workers.pids, 2);
 
-	faults = act(&workers, FIRST, STEP_MAP)[0];
+	faults = workers_step_one(&workers, FIRST, STEP_MAP)[0];
 	trial_phase("new", workers.pids, 2);
 	trial_value("minor-faults", "count", faults);
 	report_entries(&workers, FIRST, "first");
 
-	faults = act(&workers, SECOND, STEP_MAP)[0];
+	faults = workers_step_one(&workers, SECOND, STEP_MAP)[0];
 	trial_phase("share", workers.pids, 2);
 	trial_value("minor-faults", "count", faults);
 	report_entries(&workers, FIRST, "first");
 	report_entries(&workers, SECOND, "second");
 
 	if (is_private) {
-		faults = act(&workers, SECOND, STEP_WRITE)[0];
+		faults = workers_step_one(&workers, SECOND, STEP_WRITE)[0];
 		trial_phase("private-write", workers.pids, 2);
 		trial_value("minor-faults", "count", faults);
 		report_entries(&workers, FIRST, "first");
@@ -168,21 +161,21 @@ int main(int argc, char **argv)
 		if (mark_in_file(options.fd) != original)
 			trial_fail("a private write reached the file");
 	} else {
-		act(&workers, SECOND, STEP_WRITE);
+		workers_step_one(&workers, SECOND, STEP_WRITE);
 		expect_mark(&workers, FIRST, 'A' + SECOND, "after a shared write by the other");
 	}
 
-	act(&workers, SECOND, STEP_UNMAP);
+	workers_step_one(&workers, SECOND, STEP_UNMAP);
 	trial_phase("unmap-shared", workers.pids, 2);
 	report_entries(&workers, FIRST, "first");
-	faults = act(&workers, FIRST, STEP_LOOK)[0];
+	faults = workers_step_one(&workers, FIRST, STEP_LOOK)[0];
 	trial_value("minor-faults", "count", faults);
 	if (faults)
 		trial_fail("the first process took %ld faults because the second unmapped", faults);
 	expect_mark(&workers, FIRST, is_private ? original : 'A' + SECOND,
 		    "after the other unmapped");
 
-	act(&workers, FIRST, STEP_UNMAP);
+	workers_step_one(&workers, FIRST, STEP_UNMAP);
 	trial_phase("unmap-last", workers.pids, 2);
 	if (!is_private && mark_in_file(options.fd) != 'A' + SECOND)
 		trial_fail("a shared write did not reach the file");

@@ -126,6 +126,12 @@ void workers_step(struct workers *workers, size_t first, size_t end, int step)
 	wait_for_reports(workers, end - first);
 }
 
+const long *workers_step_one(struct workers *workers, size_t index, int step)
+{
+	workers_step(workers, index, index + 1, step);
+	return workers->slots[index].report.numbers;
+}
+
 void workers_stop(struct workers *workers)
 {
 	begin_step(workers, 0, workers->size, STEP_EXIT);

@@ -42,6 +42,9 @@ void workers_start(struct workers *workers, size_t size, worker_step_fn run, con
 /* Have workers first..end-1 take a step together; then their reports are in their slots. */
 void workers_step(struct workers *workers, size_t first, size_t end, int step);
 
+/* Have one worker take a step; returns the numbers of its report. */
+const long *workers_step_one(struct workers *workers, size_t index, int step);
+
 /* Have all workers exit, with whatever they have mapped, and wait until they have. */
 void workers_stop(struct workers *workers);
 
