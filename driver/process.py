@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one door to subprocesses.
+"""Running programs.
 
 A failed command is reported with the exact line to paste into a shell, the last lines it
 printed, and where its whole output went. A missing program is the user's to install, and the
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from driver.errors import HostError
+from driver.text import last_lines
 
 # Debian package that ships each program the driver calls (`dpkg -S $(which PROGRAM)`).
 DEBIAN_PACKAGE = {
@@ -33,13 +34,17 @@ DEBIAN_PACKAGE = {
     "flex": "flex",
     "gcc": "gcc",
     "git": "git",
+    "ld": "binutils",
     "make": "make",
     "mmdebstrap": "mmdebstrap",
     "musl-gcc": "musl-tools",
     "nm": "binutils",
+    "objcopy": "binutils",
+    "perl": "perl",
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
     "readelf": "binutils",
+    "setpriv": "util-linux",
     "tar": "tar",
     "xz": "xz-utils",
 }
@@ -52,7 +57,7 @@ class CommandFailed(HostError):
 
     def __init__(self, command: str, status: int, output: str, log: Path | None) -> None:
         super().__init__(
-            f"`{command}` {_describe(status)}",
+            f"`{command}` {describe_status(status)}",
             excerpt=output.strip() or None,
             log=log,
             hint="Paste the command into a shell to see it fail by itself.",
@@ -111,7 +116,9 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise HostError(f"`{command}` did not finish within {timeout:.0f} s") from error
     if check and done.returncode != 0:
-        raise CommandFailed(command, done.returncode, _tail(done.stdout + done.stderr), None)
+        raise CommandFailed(
+            command, done.returncode, last_lines(done.stdout + done.stderr, _TAIL_LINES), None
+        )
     return Completed(command, done.returncode, done.stdout, done.stderr)
 
 
@@ -180,21 +187,32 @@ def _environment(changes: Mapping[str, str | None] | None) -> dict[str, str]:
 
 
 def _missing(argv: Sequence[str | Path], cwd: Path | None) -> HostError:
-    program = str(argv[0])
     if cwd is not None and not cwd.is_dir():
         return HostError(f"the directory {cwd} does not exist")
-    package = DEBIAN_PACKAGE.get(Path(program).name)
-    return HostError(
-        f"the program `{program}` was not found",
-        hint=f"Install it: sudo apt-get install {package}" if package else "Install it.",
+    return missing_program(str(argv[0]))
+
+
+def missing_program(program: str) -> HostError:
+    """The error for a program that is not on PATH; the hint names its Debian package."""
+    return HostError(f"the program `{program}` was not found", hint=install_hint(program))
+
+
+def install_hint(*programs: str) -> str:
+    """How to install programs, as far as :data:`DEBIAN_PACKAGE` knows their packages."""
+    them = "it" if len(programs) == 1 else "them"
+    packages = {DEBIAN_PACKAGE.get(Path(program).name) for program in programs}
+    known = sorted(package for package in packages if package)
+    return (
+        f"Install {them}: sudo apt-get install {' '.join(known)}" if known else f"Install {them}."
     )
 
 
-def _describe(status: int) -> str:
-    if status < 0:
-        return f"was killed by {signal.Signals(-status).name}"
-    return f"exited with status {status}"
+def describe_status(status: int) -> str:
+    """An exit status in words; a negative one is the number of the signal that killed the process.
 
-
-def _tail(text: str) -> str:
-    return "\n".join(text.splitlines()[-_TAIL_LINES:])
+    Real-time signals have no names, and are given by number.
+    """
+    if status >= 0:
+        return f"exited with status {status}"
+    known = {number.value: number.name for number in signal.Signals}
+    return f"was killed by {known.get(-status, f'signal {-status}')}"

@@ -35,3 +35,8 @@ def counted(number: int, noun: str) -> str:
     """``1 trial``, ``2 trials``, ``3 patches``."""
     ending = "" if number == 1 else "es" if noun.endswith(("ch", "s", "x")) else "s"
     return f"{number:,} {noun}{ending}"
+
+
+def last_lines(text: str, count: int) -> str:
+    """The last ``count`` lines of a text, without the end of the last one."""
+    return "\n".join(text.splitlines()[-count:])

@@ -11,8 +11,10 @@ from driver.counters.source import UnreadableSource
 from driver.errors import GuestError, WorkloadFailed
 from driver.experiment.plan import Trial
 from driver.guest.job import JobResult
+from driver.process import describe_status
 from driver.results.record import Attempt, canonical
 from driver.results.schema import OK
+from driver.text import last_lines
 
 _EXCERPT_LINES = 20
 
@@ -58,7 +60,7 @@ def failure(error: GuestError | UnreadableSource, traces: Traces, seconds: float
         verdict=error.verdict,
         exit_status=error.exit_status,
         message=error.message,
-        excerpt=error.excerpt or _tail(traces.console),
+        excerpt=error.excerpt or last_lines(traces.console.strip(), _EXCERPT_LINES),
         host_seconds=seconds,
     )
     return TrialOutcome(attempt, kept)
@@ -81,7 +83,10 @@ def demand_success(trial: Trial, result: JobResult) -> None:
     A workload that skipped a phase measured something else than it was asked to.
     """
     if result.status != 0:
-        raise WorkloadFailed(_describe(trial, result), excerpt=_tail(result.output))
+        raise WorkloadFailed(
+            f"`{trial.job.argv[0]}` {describe_status(result.status)}",
+            excerpt=last_lines(result.output.strip(), _EXCERPT_LINES),
+        )
     if not trial.job.sources:
         return
     seen = list(dict.fromkeys(sample.phase for sample in result.samples))
@@ -90,14 +95,3 @@ def demand_success(trial: Trial, result: JobResult) -> None:
             f"trial {trial.id} announced the phases {', '.join(seen) or '(none)'}; "
             f"expected {', '.join(trial.phases)}"
         )
-
-
-def _describe(trial: Trial, result: JobResult) -> str:
-    program = trial.job.argv[0]
-    if result.status < 0:
-        return f"`{program}` was killed by signal {-result.status}"
-    return f"`{program}` exited with status {result.status}"
-
-
-def _tail(text: str) -> str:
-    return "\n".join(text.strip().splitlines()[-_EXCERPT_LINES:])

@@ -16,6 +16,7 @@ from pexpect import fdpexpect
 from driver.deadline import Deadline
 from driver.errors import GuestLost, GuestTimeout
 from driver.guest.splat_classifier import Classifier, Splat
+from driver.text import last_lines
 
 _TAIL_LINES = 25
 # The most an ordinary user may ask of a pipe (/proc/sys/fs/pipe-max-size); a boot prints 20 kB.
@@ -67,7 +68,7 @@ class ConsoleLog:
 
     def tail(self, lines: int = _TAIL_LINES) -> str:
         """The last lines, for a message."""
-        return "\n".join(self.text().splitlines()[-lines:])
+        return last_lines(self.text(), lines)
 
 
 class Console:

@@ -17,6 +17,7 @@ from pathlib import Path
 from driver.deadline import Deadline
 from driver.errors import DriverError, HostError
 from driver.guest.job import Job, Write
+from driver.guest.qemu_args import escape
 from driver.guest.session import Guest
 
 # A kernel that panics would reset, and QEMU would end with everything there is to see: make it
@@ -47,13 +48,13 @@ def open_debug_sockets(guest: Guest) -> Iterator[DebugSockets]:
     """
     with tempfile.TemporaryDirectory(prefix="driver-kept-") as folder:
         found = DebugSockets(Path(folder) / "console", Path(folder) / "gdb")
-        log = _escape(guest.console.path)
+        log = escape(guest.console.path)
         _ask(
             guest,
-            f"chardev-change console socket,path={_escape(found.console)},server=on,wait=off,"
+            f"chardev-change console socket,path={escape(found.console)},server=on,wait=off,"
             f"logfile={log},logappend=on",
         )
-        _ask(guest, f"gdbserver unix:{_escape(found.debugger)},server=on,wait=off")
+        _ask(guest, f"gdbserver unix:{escape(found.debugger)},server=on,wait=off")
         yield found
 
 
@@ -69,11 +70,6 @@ def offer_shell(guest: Guest) -> None:
             guest.run(job, Deadline.after(ONE_WEEK, "the shell"))
 
     threading.Thread(target=serve, name="kept-shell", daemon=True).start()
-
-
-def _escape(path: Path) -> str:
-    """A path inside an option list: QEMU reads a doubled comma as one that does not separate."""
-    return str(path).replace(",", ",,")
 
 
 def _ask(guest: Guest, line: str) -> None:

@@ -25,8 +25,9 @@ from driver.errors import (
     HostError,
 )
 from driver.guest.console import ConsoleLog
-from driver.guest.qemu_process import QemuProcess, describe
+from driver.guest.qemu_process import QemuProcess
 from driver.guest.splat_classifier import Splat
+from driver.process import describe_status
 
 # Once a splat began, its last line is awaited for so long before the guest is given up, so that
 # the verdict comes within a second of the line and the excerpt is whole all the same.
@@ -136,7 +137,7 @@ class Diagnosis:
             ) from error
         words = self._qemu.messages().strip()
         raise GuestLost(
-            f"QEMU {describe(status)} {when}",
+            f"QEMU {describe_status(status)} {when}",
             hint=None if words or status else "The guest has powered itself off.",
             excerpt=words or self._console.tail() or None,
             log=self._console.path,

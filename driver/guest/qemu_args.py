@@ -95,7 +95,7 @@ def argv(
         *(["-S"] if held or incoming else []),
         # Wait until told where the state is.
         *(["-incoming", "defer"] if incoming else []),
-        *(["-gdb", f"unix:{_escape(ports.gdb)},server=on,wait=off"] if ports.gdb else []),
+        *(["-gdb", f"unix:{escape(ports.gdb)},server=on,wait=off"] if ports.gdb else []),
     ]  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def _backend(name: str, mib: int, path: Path | None, files: Files) -> str:
     if path is None:
         return f"memory-backend-ram,id={name},size={mib}M"
     share = _on(files.shared)
-    return f"memory-backend-file,id={name},size={mib}M,mem-path={_escape(path)},share={share}"
+    return f"memory-backend-file,id={name},size={mib}M,mem-path={escape(path)},share={share}"
 
 
 def _kernel(machine: Machine, files: Files) -> list[str]:
@@ -191,7 +191,7 @@ def _kernel(machine: Machine, files: Files) -> list[str]:
 
 
 def _ports(machine: Machine, files: Files, ports: Ports) -> list[str]:
-    log = _escape(files.console_log)
+    log = escape(files.console_log)
     # QEMU writes the log itself, so it is complete whether or not somebody reads the console.
     console = (
         f"file,id=console,path={log}"
@@ -250,6 +250,6 @@ def _on(flag: bool) -> str:
     return "on" if flag else "off"
 
 
-def _escape(path: Path) -> str:
+def escape(path: Path) -> str:
     """A path inside an option list: QEMU reads a doubled comma as one that does not separate."""
     return str(path).replace(",", ",,")

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import threading
@@ -15,8 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
-from driver.errors import HostError
-from driver.process import DEBIAN_PACKAGE, quote
+from driver.process import describe_status, missing_program, quote
 
 # How the process ended: by itself, when asked over the monitor, by SIGTERM, by SIGKILL.
 Ending = Literal["exited", "asked", "terminated", "killed"]
@@ -79,7 +77,7 @@ class Exit:
     status: int
 
     def __str__(self) -> str:
-        return f"{self.ending}: {describe(self.status)}"
+        return f"{self.ending}: {describe_status(self.status)}"
 
 
 class QemuProcess:
@@ -92,7 +90,7 @@ class QemuProcess:
         self, argv: Sequence[str], inherit: Sequence[int], *, path: str | None = None
     ) -> None:
         if shutil.which(argv[0], path=path) is None:
-            raise _missing(argv[0])
+            raise missing_program(argv[0])
         self.command = quote(list(argv))
         self._exit: Exit | None = None
         self._lock = threading.Lock()
@@ -102,7 +100,7 @@ class QemuProcess:
             self._child = _spawner.popen(argv, self._stderr.fileno(), inherit)
         except FileNotFoundError as error:
             self._stderr.close()
-            raise _missing(str(error.filename)) from error
+            raise missing_program(str(error.filename)) from error
         except BaseException:
             self._stderr.close()
             raise
@@ -176,18 +174,3 @@ class QemuProcess:
         self._child.kill()
         self._child.wait()
         return "killed"
-
-
-def describe(status: int) -> str:
-    """A process's exit status in words."""
-    if status < 0:
-        return f"was killed by {signal.Signals(-status).name}"
-    return f"exited with status {status}"
-
-
-def _missing(program: str) -> HostError:
-    package = DEBIAN_PACKAGE.get(program, {"setpriv": "util-linux"}.get(program))
-    return HostError(
-        f"the program `{program}` was not found",
-        hint=f"Install it: sudo apt-get install {package}" if package else "Install it.",
-    )

@@ -23,12 +23,15 @@ from driver.guest.session import Guest
 from driver.guest.ssh_keys import Keys
 from driver.guest.timeouts import load_factor, timeout_scale
 from driver.store import file_digest
+from driver.text import last_lines
 
 # Seconds that saving or restoring a state gets, many times the 0.4 s it takes.
 SAVE_SECONDS = 60.0
 # After provisioning the guest is left alone for so long, so that its agent sleeps in its read and
 # deferred work of the kernel is over when it is saved.
 _SETTLE_SECONDS = 0.3
+# What is shown of the output of a provisioning that failed.
+_EXCERPT_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -147,9 +150,9 @@ def _time_for(job: Job, slow: float) -> Deadline:
 def _demand_success(job: Job, result: JobResult) -> None:
     if result.status != 0:
         raise WorkloadFailed(
-            f"provisioning with `{' '.join(job.argv)}` failed with status {result.status}",
-            excerpt="\n".join(result.output.splitlines()[-20:]) or None,
-            hint="The guest was not saved; mend the command and run again.",
+            f"provisioning failed: `{' '.join(job.argv)}` {process.describe_status(result.status)}",
+            excerpt=last_lines(result.output, _EXCERPT_LINES) or None,
+            hint="No template was saved; correct the command and run again.",
         )
 
 

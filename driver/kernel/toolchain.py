@@ -6,11 +6,10 @@ from __future__ import annotations
 import shutil
 
 from driver.errors import HostError
-from driver.process import DEBIAN_PACKAGE, run
+from driver.process import install_hint, run
 
 # Called by kbuild or by us. `cmp`, `sed`, `awk` and the like are Essential in Debian.
 _PROGRAMS = ("make", "gcc", "ld", "objcopy", "readelf", "flex", "bison", "bc", "git", "perl")
-_PACKAGE = {**DEBIAN_PACKAGE, **dict.fromkeys(("ld", "objcopy", "readelf"), "binutils")}
 
 
 def identify() -> dict[str, str]:
@@ -20,11 +19,9 @@ def identify() -> dict[str, str]:
     """
     missing = [program for program in _PROGRAMS if shutil.which(program) is None]
     if missing:
-        packages = sorted({_PACKAGE.get(program, program) for program in missing})
         raise HostError(
             f"building a kernel needs programs that are not installed: {', '.join(missing)}",
-            hint=f"Install them: sudo apt-get install {' '.join(packages)} "
-            "(`driver doctor` has the command for Fedora and Arch).",
+            hint=f"{install_hint(*missing)} (`driver doctor` has the command for Fedora and Arch).",
         )
     return {
         name: run([name, "--version"], env={"LC_ALL": "C"}).stdout.partition("\n")[0]

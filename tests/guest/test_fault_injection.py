@@ -172,7 +172,7 @@ class Failing:
     [
         Failing("panic", 4, ["splat"], "sysrq triggered crash"),
         Failing("spin", 6, ["timeout", "timeout"], "did not finish within"),
-        Failing("signal", 7, ["workload"], "was killed by signal 11"),
+        Failing("signal", 7, ["workload"], "was killed by SIGSEGV"),
         Failing("status", 7, ["workload"], "exited with status 3"),
     ],
     ids=lambda case: case.way,

@@ -145,7 +145,7 @@ def test_a_template_whose_provisioning_fails_is_not_kept(
     store: Store, plain: KernelArtifact, image: ImageArtifact
 ) -> None:
     job = Job(argv=["sh", "-c", "echo no room >&2; exit 9"])
-    with pytest.raises(WorkloadFailed, match="failed with status 9") as caught:
+    with pytest.raises(WorkloadFailed, match="provisioning failed") as caught:
         Templates(store).get(SMALL, plain, image, job)
     assert caught.value.excerpt == "no room"
     assert not list((store.root / "tmp").glob(f"template-*.{os.getpid()}"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The door to subprocesses: what a failure says, and that nothing is left running."""
+"""Running programs: what a failure says, and that nothing is left running."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from driver.errors import HostError
-from driver.process import CommandFailed, end_group, quote, run, stream
+from driver.process import (
+    CommandFailed,
+    describe_status,
+    end_group,
+    install_hint,
+    quote,
+    run,
+    stream,
+)
 
 
 def test_output_and_status() -> None:
@@ -35,6 +43,19 @@ _SCRIPT = "echo 'it broke' >&2; exit 7"
 def test_signal_is_named() -> None:
     with pytest.raises(CommandFailed, match="was killed by SIGKILL"):
         run(["sh", "-c", "kill -9 $$"])
+
+
+def test_exit_statuses_in_words() -> None:
+    assert describe_status(0) == "exited with status 0"
+    assert describe_status(-15) == "was killed by SIGTERM"
+    assert describe_status(-35) == "was killed by signal 35"  # a real-time signal
+
+
+def test_one_line_installs_several_programs() -> None:
+    assert install_hint("ld", "flex", "readelf") == (
+        "Install them: sudo apt-get install binutils flex"
+    )
+    assert install_hint("/usr/bin/nobody-ships-this") == "Install it."
 
 
 def test_missing_program_names_its_debian_package(monkeypatch: pytest.MonkeyPatch) -> None:
