@@ -137,6 +137,8 @@ def _record(request: GuestRequest, template: Template) -> GuestRecord:
         qemu={
             "version": inputs["qemu"],
             "argv": inputs["argv"],
+            # ... and this one runs, on this host and for as long as the cache has the files.
+            "command": template.standalone_command(),
             "template": template.artifact.digest,
             # What the template holds, where that is the same whenever and wherever it is made.
             "template_digests": template.facts["digests"],

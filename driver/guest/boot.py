@@ -58,8 +58,8 @@ def boot(
 def start(config: GuestConfig, deadline: Deadline) -> Guest:
     """Start a guest from cold and wait for its agent; on failure nothing is left.
 
-    One with a job of its own is held until there is somebody who listens. One that the emulator
-    broke is started again: nothing but booting has happened yet.
+    One with a job of its own starts paused, until the driver listens. One that the emulator broke
+    is started again: nothing but booting has happened yet.
     """
     for _ in range(_BOOTS - 1):
         with contextlib.suppress(EmulatorFault):
@@ -69,7 +69,7 @@ def start(config: GuestConfig, deadline: Deadline) -> Guest:
 
 
 def _start(config: GuestConfig, deadline: Deadline) -> Guest:
-    guest = Guest(config, held=config.job is not None)
+    guest = Guest(config, paused=config.job is not None)
     return ready(guest, lambda guest: guest.wait_ready(deadline))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What connects the driver to one QEMU: nameless sockets and memory files.
+"""The channels between the driver and one QEMU: unnamed sockets and memory files.
 
 A name in the file system would have to fit 107 bytes, would be open to whoever can reach it,
 would collide, and would stay behind when the driver is killed. Descriptors do none of that.
@@ -20,16 +20,12 @@ from pathlib import Path
 from driver.deadline import Deadline
 from driver.errors import UserError
 from driver.guest.machine import Machine
-from driver.guest.qemu_args import Ports
-
-# Size of an exact guest's job file: what the agent takes at most. Fixed, because the guest's
-# kernel learns the size when it boots, and the template booted with another job.
-JOB_BYTES = 65536
+from driver.guest.qemu_args import JOB_BYTES, Ports
 
 # sun_path of unix(7), less its final NUL.
 _LONGEST_ADDRESS = 107
 
-# How often the output of an exact guest is looked at, in seconds.
+# Seconds between two looks at the output of a deterministic guest.
 _LOOK_EVERY = 0.002
 
 
@@ -111,7 +107,7 @@ class Channels:
 
 
 class _Follower:
-    """Copies a growing file into a socket, so that whoever reads it can wait as for any other."""
+    """Copies a growing file into a socket, so that its reader can wait as for any other."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = os.dup(descriptor)

@@ -26,6 +26,7 @@ from driver.errors import UserError
 from driver.guest.config import GuestConfig
 from driver.guest.job import Job, JobResult
 from driver.guest.session import Guest
+from driver.guest.standalone import standalone_command
 
 # For the manifest of a run: what repeats, and where that ends.
 REPEATABILITY: dict[str, str] = {
@@ -85,6 +86,11 @@ class DeterministicFork:
         if self._killed:
             self._guest.kill()
         return self._guest.run(job, deadline)
+
+    @property
+    def standalone_command(self) -> str:
+        """A line of shell that boots the same machine without the driver, and without the job."""
+        return standalone_command(self.machine, self._config.files)
 
     def console_text(self) -> str:
         """Everything the guest's console has said so far."""

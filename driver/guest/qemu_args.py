@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from driver.guest.machine import LABEL_MIB, Machine
 
@@ -19,11 +20,15 @@ PROGRAM = "qemu-system-x86_64"
 # The virtio-serial port the guest agent looks for.
 AGENT_PORT = "driver.agent"
 
-# Where an exact guest finds its job: /sys/firmware/qemu_fw_cfg/by_name/<this>/raw. QEMU asks that
-# names given on its command line start with "opt/".
+# Where a guest under icount finds its job: /sys/firmware/qemu_fw_cfg/by_name/<this>/raw. QEMU asks
+# that names given on its command line start with "opt/".
 JOB_FILE = "opt/driver/job"
 
-# Exact guests boot at this moment, on every host and in every year.
+# Size of that file: the most that the agent reads. Fixed, because the guest's kernel learns the
+# size when it boots, and the template booted with another job.
+JOB_BYTES = 65536
+
+# Guests under icount boot at this moment, on every host and in every year.
 _EPOCH = "2020-01-01T00:00:00"
 
 # Room in the physical address space above RAM and NVDIMM. With maxmem QEMU places the hotplug
@@ -48,22 +53,29 @@ class Files:
     shared: bool = False
 
 
+# QEMU's end of a channel: a descriptor that it inherits, or the path of a Unix socket on which it
+# listens (of a file, for what is a file).
+Port = int | Path
+
+
 @dataclass(frozen=True)
 class Ports:
-    """Descriptors QEMU inherits: nothing has a name, so nothing is left behind.
+    """QEMU's ends of the channels to the driver.
 
-    ``monitor`` and ``agent`` are sockets. ``output`` is a file that replaces the agent's
-    socket in a deterministic fork. ``job`` is a file with a deterministic guest's job and
-    ``start_trigger`` the socket that starts it. ``console`` is a socket for a person at the serial
-    console. ``gdb`` is the path of a Unix socket on which QEMU waits for a debugger.
+    The driver passes descriptors: nothing has a name, so nothing is left behind. A command line
+    for people has paths. ``monitor`` and ``agent`` are sockets. ``output`` is a file that replaces
+    the agent's socket in a deterministic fork. ``job`` is a file with a deterministic guest's job
+    and ``start_trigger`` the socket that starts it. ``console`` is a socket for a person at the
+    serial console, or the terminal that QEMU is started from. ``gdb`` is the path of a Unix socket
+    on which QEMU waits for a debugger.
     """
 
-    monitor: int
-    agent: int | None = None
-    output: int | None = None
-    console: int | None = None
-    job: int | None = None
-    start_trigger: int | None = None
+    monitor: Port
+    agent: Port | None = None
+    output: Port | None = None
+    console: Port | Literal["stdio"] | None = None
+    job: Port | None = None
+    start_trigger: Port | None = None
     gdb: Path | None = None
 
 
@@ -72,11 +84,11 @@ def argv(
     files: Files,
     ports: Ports,
     *,
-    held: bool = False,
+    paused: bool = False,
     incoming: bool = False,
 ) -> list[str]:
-    """The command line of a guest. One that is ``held`` does nothing before it is told to go on;
-    one that is ``incoming`` waits for the state of a template, and then is held as well.
+    """The command line of a guest. With ``paused`` it does nothing before QMP's ``cont``; with
+    ``incoming`` it waits for the state of a template, and then for ``cont`` as well.
     """
     return [
         PROGRAM,
@@ -92,7 +104,7 @@ def argv(
         *_network(machine),
         # A guest that resets (a panic, with panic=-1) has ended: QEMU exits and we notice.
         "-no-reboot",
-        *(["-S"] if held or incoming else []),
+        *(["-S"] if paused or incoming else []),
         # Wait until told where the state is.
         *(["-incoming", "defer"] if incoming else []),
         *(["-gdb", f"unix:{escape(ports.gdb)},server=on,wait=off"] if ports.gdb else []),
@@ -191,27 +203,19 @@ def _kernel(machine: Machine, files: Files) -> list[str]:
 
 
 def _ports(machine: Machine, files: Files, ports: Ports) -> list[str]:
-    log = escape(files.console_log)
-    # QEMU writes the log itself, so it is complete whether or not somebody reads the console.
-    console = (
-        f"file,id=console,path={log}"
-        if ports.console is None
-        else f"socket,id=console,fd={ports.console},logfile={log}"
-    )
-    # A socket that nobody empties would make an exact fork wait for the host; a file never does.
-    agent = (
-        f"socket,id=agent,fd={ports.agent}"
-        if ports.output is None
-        else f"file,id=agent,path=/proc/self/fd/{ports.output}"
-    )
+    # A socket that nobody empties would make a deterministic fork wait for the host; a file never
+    # does.
+    if ports.output is not None:
+        agent = f"file,id=agent,path={_file(ports.output)}"
+    else:
+        assert ports.agent is not None
+        agent = _socket("agent", ports.agent)
     # ioeventfd hands the guest's notifications to another thread of QEMU, which takes them up when
-    # the host lets it: an exact guest's are handled by the instruction that makes them.
+    # the host lets it: under icount they are handled by the instruction that makes them.
     arguments = [
-        "-chardev", f"socket,id=monitor,fd={ports.monitor}",
+        "-chardev", _socket("monitor", ports.monitor),
         "-mon", "chardev=monitor,mode=control",
-        # ttyS0: the kernel's log and nothing else.
-        "-chardev", console,
-        "-serial", "chardev:console",
+        *_console(files, ports),
         # The agent's own channel, so that results never mix with the log.
         "-chardev", agent,
         "-device", f"virtio-serial-pci,max_ports=2,ioeventfd={_on(not machine.deterministic)}",
@@ -220,11 +224,11 @@ def _ports(machine: Machine, files: Files, ports: Ports) -> list[str]:
     if ports.start_trigger is not None and ports.job is not None:
         arguments += [
             # Bytes that come through virtio while the guest runs reach it at an instruction that
-            # the host's scheduler chooses, and QEMU delivers none while it is stopped. So an
-            # exact guest reads its job from fw_cfg, where the processor fetches it itself, when
-            # a byte on ttyS1 says so: the FIFO of a 16550 takes it before the guest goes on.
-            "-fw_cfg", f"name={JOB_FILE},file=/proc/self/fd/{ports.job}",
-            "-chardev", f"socket,id=start_trigger,fd={ports.start_trigger}",
+            # the host's scheduler chooses, and QEMU delivers none while it is stopped. So a
+            # deterministic guest reads its job from fw_cfg, where the processor fetches it itself,
+            # when a byte on ttyS1 says so: the FIFO of a 16550 takes it before the guest goes on.
+            "-fw_cfg", f"name={JOB_FILE},file={_file(ports.job)}",
+            "-chardev", _socket("start_trigger", ports.start_trigger),
             "-serial", "chardev:start_trigger",
             # And one that becomes a template has itself stopped at a moment of guest time, by a
             # watchdog that nobody feeds (see freeze.c of the agent).
@@ -232,6 +236,33 @@ def _ports(machine: Machine, files: Files, ports: Ports) -> list[str]:
             "-action", "watchdog=pause",
         ]  # fmt: skip
     return arguments
+
+
+def _console(files: Files, ports: Ports) -> list[str]:
+    """ttyS0: the kernel's log and nothing else. QEMU writes the log to a file itself, so that it is
+    complete whether or not anybody reads the console.
+    """
+    log = f"logfile={escape(files.console_log)}"
+    if ports.console is None:
+        chardev = f"file,id=console,path={escape(files.console_log)}"
+    elif ports.console == "stdio":
+        # Ctrl-C belongs to the guest. Ctrl-A X ends QEMU, Ctrl-A C is its monitor.
+        chardev = f"stdio,id=console,mux=on,signal=off,{log}"
+    else:
+        chardev = f"{_socket('console', ports.console)},{log}"
+    human = ["-mon", "chardev=console,mode=readline"] if ports.console == "stdio" else []
+    return ["-chardev", chardev, *human, "-serial", "chardev:console"]
+
+
+def _socket(name: str, port: Port) -> str:
+    """A ``-chardev`` that is a socket; QEMU does not wait for anybody to connect to one by path."""
+    if isinstance(port, int):
+        return f"socket,id={name},fd={port}"
+    return f"socket,id={name},path={escape(port)},server=on,wait=off"
+
+
+def _file(port: Port) -> str:
+    return f"/proc/self/fd/{port}" if isinstance(port, int) else escape(port)
 
 
 def _network(machine: Machine) -> list[str]:

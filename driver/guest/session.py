@@ -28,6 +28,7 @@ from driver.guest.qemu_args import argv
 from driver.guest.qemu_process import Exit, QemuProcess
 from driver.guest.qmp import Monitor
 from driver.guest.ssh import Ssh
+from driver.guest.standalone import standalone_command
 from driver.store import Store
 
 # Seconds a guest gets to boot, many times what it needs on an idle host (2 to 3 s under TCG), for
@@ -48,11 +49,13 @@ class Guest:
     Made by :func:`boot` or by a template, not directly.
     """
 
-    def __init__(self, config: GuestConfig, *, held: bool = False, incoming: bool = False) -> None:
+    def __init__(
+        self, config: GuestConfig, *, paused: bool = False, incoming: bool = False
+    ) -> None:
         self.machine = config.machine
         self.release = ""
         self._config = config
-        self._held = held
+        self._paused = paused
         self._undo = contextlib.ExitStack()
         job = encode(config.job) if config.job is not None else None
         self._channels = Channels(config.machine, console=config.console, job=job, gdb=config.gdb)
@@ -67,7 +70,7 @@ class Guest:
             self._agent = self._undo.enter_context(AgentChannel(self._channels.agent))
             ports = self._channels.ports
             self._qemu = QemuProcess(
-                argv(config.machine, config.files, ports, held=held, incoming=incoming),
+                argv(config.machine, config.files, ports, paused=paused, incoming=incoming),
                 self._channels.inherit,
             )
             self._diagnosis = Diagnosis(self._qemu, self.console, config.tolerate)
@@ -91,6 +94,11 @@ class Guest:
     def command(self) -> str:
         """The QEMU command line, quoted for a shell. Descriptor numbers in it were inherited."""
         return self._qemu.command
+
+    @property
+    def standalone_command(self) -> str:
+        """A line of shell that boots the same machine without the driver."""
+        return standalone_command(self.machine, self._config.files)
 
     @property
     def pid(self) -> int:
@@ -119,7 +127,7 @@ class Guest:
     def wait_ready(self, deadline: Deadline) -> str:
         """Wait for the agent of a booting guest; returns ``uname -r``."""
         with self._diagnosis.explaining("while booting"):
-            if self._held:
+            if self._paused:
                 self.resume()
             self.release = self._agent.wait_ready(deadline, check_alive=self._diagnosis.check_alive)
         return self.release

@@ -30,6 +30,7 @@ from driver.guest.machine import Machine
 from driver.guest.qemu_args import Files
 from driver.guest.session import BOOT_SECONDS, Guest, console_kept
 from driver.guest.ssh_keys import Login
+from driver.guest.standalone import standalone_command
 from driver.guest.template_recipe import SAVE_SECONDS, TemplateRecipe, files_of, make, provision
 from driver.guest.timeouts import timeout_scale
 from driver.store import Artifact, Store
@@ -90,6 +91,14 @@ class Template:
     @property
     def facts(self) -> Mapping[str, Any]:
         return self.artifact.facts
+
+    def standalone_command(self) -> str:
+        """A line of shell that boots this template's machine, with its NVDIMM, without the driver.
+
+        The guest boots from cold and finds the NVDIMM as provisioning left it.
+        """
+        files = files_of(self.recipe, self.path, Path("console.log"), shared=False)
+        return standalone_command(self.recipe.machine, files)
 
     def timeout_scale(self, jobs: int = 1) -> float:
         """By what deadlines must be multiplied for its forks, ``jobs`` at a time, just now."""
