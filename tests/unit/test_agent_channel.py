@@ -19,7 +19,8 @@ from driver.errors import (
     UserError,
     WorkloadFailed,
 )
-from driver.guest.agent import AgentChannel, Frame, FrameParser
+from driver.guest.agent import AgentChannel
+from driver.guest.agent_protocol import Frame, FrameParser
 from driver.guest.job import Job, Sample, Value, Write, encode, escape
 
 READY = b"ready 0 protocol=1 release=6.12.117\n"

@@ -18,7 +18,8 @@ import pytest
 
 from driver.deadline import Deadline
 from driver.errors import GuestLost, WorkloadFailed
-from driver.guest.agent import AgentChannel, Frame, FrameParser
+from driver.guest.agent import AgentChannel
+from driver.guest.agent_protocol import Frame, FrameParser
 from driver.guest.job import Job, JobResult, Write, escape
 from driver.image.programs import compile_programs
 
