@@ -32,8 +32,11 @@ def boot(
     console: bool = False,
     gdb: Path | None = None,
     tolerate: frozenset[str] = NO_KINDS,
+    agent: bool = True,
 ) -> Guest:
     """Boot a guest from cold and wait for its agent.
+
+    An image without our ``agent`` is not waited for: :meth:`Guest.log_in` does, on the console.
 
     ``directory`` receives ``console.log`` and, for a guest with SSH, its initramfs with keys. The
     NVDIMM is new and goes with the guest. The rest as in :class:`GuestConfig`.
@@ -52,6 +55,8 @@ def boot(
         gdb=gdb,
         tolerate=tolerate,
     )
+    if not agent:
+        return Guest(config)
     return start(config, deadline or Deadline.after(BOOT_SECONDS, "booting the guest"))
 
 

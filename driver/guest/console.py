@@ -1,82 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The serial console: the log that QEMU keeps of it, and a person's or a test's hands on it."""
+"""The live serial console of a guest: what it prints is waited for, and lines are typed."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
+import re
 import socket
 import threading
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pexpect
 from pexpect import fdpexpect
 
 from driver.deadline import Deadline
 from driver.errors import GuestLost, GuestTimeout
-from driver.guest.splat_classifier import Classifier, Splat
-from driver.text import last_lines
 
-_TAIL_LINES = 25
 # The most an ordinary user may ask of a pipe (/proc/sys/fs/pipe-max-size); a boot prints 20 kB.
 _PIPE_BYTES = 1 << 20
+# So much of what was printed instead is shown when something is waited for in vain.
+_EXCERPT = 1000
 
 
-class ConsoleLog:
-    """A guest's console log, classified as it grows."""
+@dataclass(frozen=True)
+class Seen:
+    """A pattern that the console has shown: what came ``before`` it, and the match itself."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._classifier = Classifier()
-        self._read = 0
-
-    @property
-    def splats(self) -> list[Splat]:
-        """What the kernel has complained about so far, in order."""
-        return self._classifier.splats
-
-    @property
-    def collecting(self) -> bool:
-        """Whether the latest splat is still being printed."""
-        return self._classifier.collecting
-
-    def poll(self) -> bool:
-        """Look at what has been printed since the last call; whether there was anything."""
-        try:
-            with self.path.open("rb") as log:
-                log.seek(self._read)
-                new = log.read()
-        except FileNotFoundError:  # QEMU has not got that far
-            return False
-        self._read += len(new)
-        self._classifier.feed(new.decode("utf-8", "replace"))
-        return bool(new)
-
-    def finish(self) -> None:
-        """The guest is gone: judge the rest, complete or not."""
-        self.poll()
-        self._classifier.finish()
-
-    def text(self) -> str:
-        """Everything printed so far, with Unix line ends."""
-        try:
-            raw = self.path.read_bytes()
-        except FileNotFoundError:
-            return ""
-        return raw.decode("utf-8", "replace").replace("\r", "")
-
-    def tail(self, lines: int = _TAIL_LINES) -> str:
-        """The last lines, for a message."""
-        return last_lines(self.text(), lines)
+    before: str
+    match: re.Match[str]
 
 
 class Console:
     """The live serial console of a guest started with one: waits for text, types lines.
 
-    QEMU makes the guest wait when nobody reads its console, and a guest prints before there is
-    anybody to read: a thread moves what it prints into a pipe that holds a whole boot. The log on
-    disk is complete in any case. It owns the socket.
+    QEMU makes the guest wait when nobody reads its console, and a guest prints before anybody
+    reads: a thread moves what it prints into a pipe that holds a whole boot. The log on disk is
+    complete in any case. It owns the socket.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -84,7 +45,7 @@ class Console:
         self._socket = sock
         self._printed, printing = os.pipe()
         fcntl.fcntl(printing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        threading.Thread(target=_pump, args=(sock, printing), daemon=True).start()
+        threading.Thread(target=_pump, args=(sock, printing), name="console", daemon=True).start()
         self._spawn = fdpexpect.fdspawn(self._printed, encoding="utf-8", codec_errors="replace")
 
     def fileno(self) -> int:
@@ -108,16 +69,35 @@ class Console:
 
         Raises :class:`GuestTimeout` at the deadline and :class:`GuestLost` when QEMU goes away.
         """
-        try:
-            self._spawn.expect(pattern, timeout=deadline.remaining())
-        except pexpect.TIMEOUT as error:
+        seen = self.look_for([re.compile(pattern)], deadline.remaining())
+        if seen is None:
             raise GuestTimeout(
                 f"the console did not show /{pattern}/ within {deadline.seconds:.0f} s",
-                excerpt=str(self._spawn.before)[-1000:],
-            ) from error
+                excerpt=self.unmatched(),
+            )
+        return seen.before + seen.match[0]
+
+    def look_for(self, patterns: Sequence[re.Pattern[str]], seconds: float) -> Seen | None:
+        """The earliest match of any of the patterns, waited for; None if ``seconds`` pass without.
+
+        What comes up to the end of a match is not looked at again. Raises :class:`GuestLost` when
+        QEMU goes away.
+        """
+        try:
+            # -1 as a timeout means pexpect's default to it.
+            self._spawn.expect_list(list(patterns), timeout=max(0.0, seconds))
+        except pexpect.TIMEOUT:
+            return None
         except pexpect.EOF as error:
-            raise GuestLost(f"the console closed while waiting for /{pattern}/") from error
-        return str(self._spawn.before) + str(self._spawn.after)
+            looked_for = "/ or /".join(pattern.pattern for pattern in patterns)
+            raise GuestLost(f"the console closed while waiting for /{looked_for}/") from error
+        match = self._spawn.match
+        assert isinstance(match, re.Match)
+        return Seen(self._spawn.before or "", match)
+
+    def unmatched(self) -> str:
+        """The end of what has been printed since the last match."""
+        return (self._spawn.buffer or "")[-_EXCERPT:]
 
     def close(self) -> None:
         """Let go of the guest; the thread ends with the connection."""

@@ -24,7 +24,7 @@ from driver.errors import (
     GuestTimeout,
     HostError,
 )
-from driver.guest.console import ConsoleLog
+from driver.guest.console_log import ConsoleLog
 from driver.guest.qemu_process import QemuProcess
 from driver.guest.splat_classifier import Splat
 from driver.process import describe_status

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from driver.deadline import Deadline
 from driver.errors import GuestError, HostError, UserError
@@ -20,16 +21,21 @@ from driver.guest import migration
 from driver.guest.agent import AgentChannel
 from driver.guest.channels import Channels
 from driver.guest.config import GuestConfig
-from driver.guest.console import Console, ConsoleLog
+from driver.guest.console_log import ConsoleLog
 from driver.guest.cow_digest import image_digest
 from driver.guest.diagnosis import Diagnosis
 from driver.guest.job import Job, JobResult, encode
 from driver.guest.qemu_args import argv
 from driver.guest.qemu_process import Exit, QemuProcess
 from driver.guest.qmp import Monitor
-from driver.guest.ssh import Ssh
+from driver.guest.ssh_keys import Login
 from driver.guest.standalone import standalone_command
 from driver.store import Store
+
+if TYPE_CHECKING:
+    from driver.guest.console import Console
+    from driver.guest.console_login import ConsoleSession
+    from driver.guest.ssh import Ssh
 
 # Seconds a guest gets to boot, many times what it needs on an idle host (2 to 3 s under TCG), for
 # hosts that are busy. :mod:`driver.guest.accel` scales it to what it measured.
@@ -62,9 +68,7 @@ class Guest:
         self._undo.callback(self._channels.close)
         try:
             self.console = ConsoleLog(config.files.console_log)
-            self.live_console = Console(self._channels.console) if self._channels.console else None
-            if self.live_console is not None:
-                self._undo.callback(self.live_console.close)
+            self.live_console = self._live_console()
             self._monitor = Monitor(self._channels.monitor)
             self._undo.callback(self._monitor.close)
             self._agent = self._undo.enter_context(AgentChannel(self._channels.agent))
@@ -164,18 +168,36 @@ class Guest:
         """Raise :class:`GuestSplat` if the kernel has complained."""
         self._diagnosis.check()
 
-    def ssh(self, deadline: Deadline | None = None) -> Ssh:
-        """Connect to the guest's SSH server; close it when done."""
-        if self._config.login is None:
+    def log_in(
+        self, user: str = "root", password: str | None = None, deadline: Deadline | None = None
+    ) -> ConsoleSession:
+        """A shell on the serial console of a guest that was started with a live one.
+
+        For guests without our agent, and before they have a network; :class:`ConsoleSession` has
+        the errors.
+        """
+        from driver.guest.console_login import ConsoleSession  # noqa: PLC0415  (pexpect)
+
+        if self.live_console is None:
+            raise UserError("this guest has no live console", hint="Start it with console=True.")
+        deadline = deadline or Deadline.after(BOOT_SECONDS, "logging in on the console")
+        return ConsoleSession.log_in(
+            self.live_console, deadline, user=user, password=password, diagnosis=self._diagnosis
+        )
+
+    def ssh(self, deadline: Deadline | None = None, *, login: Login | None = None) -> Ssh:
+        """Connect to the guest's SSH server; close it when done.
+
+        ``login`` is for a guest that did not get its keys from the driver.
+        """
+        from driver.guest.ssh import Ssh  # noqa: PLC0415  (paramiko)
+
+        login = login or self._config.login
+        if login is None:
             raise UserError("this guest has no SSH server", hint="Start it with ssh=True.")
         deadline = deadline or Deadline.after(BOOT_SECONDS, "the SSH server of the guest")
         with self._diagnosis.explaining("while waiting for its SSH server"):
-            return Ssh(
-                self.ssh_port(),
-                self._config.login,
-                deadline,
-                check_alive=self._diagnosis.check_alive,
-            )
+            return Ssh(self.ssh_port(), login, deadline, check_alive=self._diagnosis.check_alive)
 
     def ssh_port(self) -> int:
         """The port on 127.0.0.1 behind which the guest's SSH server is."""
@@ -226,6 +248,15 @@ class Guest:
         finally:
             self._undo.close()
         return ended
+
+    def _live_console(self) -> Console | None:
+        if self._channels.console is None:
+            return None
+        from driver.guest.console import Console  # noqa: PLC0415  (pexpect)
+
+        console = Console(self._channels.console)
+        self._undo.callback(console.close)
+        return console
 
     def _start_job(self, job: Job, deadline: Deadline) -> None:
         if job != self._config.job:

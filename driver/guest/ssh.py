@@ -24,20 +24,19 @@ from driver.guest import terminal
 from driver.guest.ssh_keys import Login
 
 HOST = "127.0.0.1"
-USER = "root"
 
 _CHUNK = 1 << 16
 
 # Seconds that the server gets to say who it is, twice as many with each connection. QEMU accepts a
-# connection whether or not the guest's network is up; if it is not, QEMU knocks there again only
-# after 6 s, so that it is quicker to connect anew.
+# connection whether or not the guest's network is up; if it is not, QEMU tries again only after
+# 6 s, so that it is quicker to open another connection.
 _FIRST_PATIENCE = 0.5
 
 
 @dataclass(frozen=True)
 class RemoteResult:
-    """A command that ran in the guest: minus the signal's number does not exist over SSH, so a
-    killed command shows as 128 plus the number, as its shell reports it.
+    """A command that ran in the guest. SSH has no status for a signal: a command that was killed
+    has 128 plus the signal's number, as its shell reports it.
     """
 
     status: int
@@ -67,7 +66,9 @@ class Ssh:
         while True:
             check_alive()
             try:
-                self._transport = _connect(port, host_key, user_key, deadline, patience)
+                self._transport = _connect(
+                    port, login.user, user_key, host_key, deadline, patience=patience
+                )
             except (OSError, EOFError, paramiko.SSHException) as error:
                 if deadline.expired:
                     raise GuestTimeout(
@@ -201,9 +202,11 @@ def _pump(
 
 def _connect(
     port: int,
-    host_key: paramiko.PKey,
+    user: str,
     user_key: paramiko.PKey,
+    host_key: paramiko.PKey,
     deadline: Deadline,
+    *,
     patience: float,
 ) -> paramiko.Transport:
     seconds = max(0.1, deadline.remaining())
@@ -213,7 +216,7 @@ def _connect(
     try:
         transport.start_client()
         _recognise(transport, host_key)
-        transport.auth_publickey(USER, user_key)
+        transport.auth_publickey(user, user_key)
     except BaseException:
         transport.close()
         raise

@@ -24,7 +24,7 @@ _TYPE = b"ssh-ed25519"
 
 @dataclass(frozen=True)
 class Keys:
-    """A pair for the user and one for the host, made anew for every template.
+    """A pair for the user and one for the host; every template has new ones.
 
     ``login`` is the user's private key in OpenSSH's format; ``host_key`` the host's public key,
     base64 as in a known_hosts file.
@@ -61,16 +61,17 @@ class Keys:
         )
 
     def as_text(self) -> str:
-        """What a client needs, for a file beside the template."""
+        """What a client needs, for a file of the template's."""
         return f"{self.host_key}\n{self.login}"
 
 
 @dataclass(frozen=True)
 class Login:
-    """What a client needs: the private key and the host key to expect."""
+    """What a client needs: the private key, the host key to expect, and the user's name."""
 
     key: str
     host_key: str
+    user: str = "root"
 
     @classmethod
     def from_text(cls, text: str) -> Login:

@@ -13,8 +13,9 @@ from helpers.descriptors import descriptors, opened_since
 
 from driver.deadline import Deadline
 from driver.errors import GuestTimeout, UserError
-from driver.guest.channels import JOB_BYTES, Channels
+from driver.guest.channels import Channels
 from driver.guest.machine import Machine
+from driver.guest.qemu_args import JOB_BYTES
 
 
 def read_exactly(sock: object, count: int) -> bytes:
@@ -43,16 +44,16 @@ def test_the_death_of_the_far_end_shows() -> None:
     channels.close()
 
 
-def test_an_exact_guest_finds_its_job_padded_to_a_fixed_size() -> None:
+def test_a_deterministic_guest_finds_its_job_padded_to_a_fixed_size() -> None:
     channels = Channels(Machine(accel="icount"), job=b"job 1\nend\n")
-    assert channels.ports.job is not None
+    assert isinstance(channels.ports.job, int)
     content = os.pread(channels.ports.job, JOB_BYTES + 1, 0)
     assert len(content) == JOB_BYTES
     assert content.rstrip(b"\0") == b"job 1\nend\n"
     channels.close()
 
 
-def test_what_an_exact_guest_writes_arrives_whole() -> None:
+def test_what_a_deterministic_guest_writes_arrives_whole() -> None:
     """More than a socket holds, while nobody reads: QEMU must never wait for us."""
     channels = Channels(Machine(accel="icount"), job=b"")
     output = os.open(f"/proc/self/fd/{channels.ports.output}", os.O_WRONLY)
@@ -80,16 +81,16 @@ def test_closing_does_not_wait_for_output_nobody_reads() -> None:
     os.close(output)
 
 
-def test_the_bell_waits_until_it_was_heard() -> None:
+def test_the_start_trigger_waits_until_the_guest_has_it() -> None:
     channels = Channels(Machine(accel="icount"))
-    assert channels.ports.start_trigger is not None
+    theirs = channels.ports.start_trigger
+    assert isinstance(theirs, int)
     with pytest.raises(GuestTimeout):
         channels.trigger_start(Deadline.after(0.05, "the start trigger"))
 
     def hear() -> None:
         time.sleep(0.1)
-        assert channels.ports.start_trigger is not None
-        os.read(channels.ports.start_trigger, 16)
+        os.read(theirs, 16)
 
     listener = threading.Thread(target=hear)
     listener.start()

@@ -11,7 +11,8 @@ import pytest
 
 from driver.deadline import Deadline
 from driver.errors import GuestLost, GuestTimeout
-from driver.guest.console import Console, ConsoleLog
+from driver.guest.console import Console
+from driver.guest.console_log import ConsoleLog
 
 SPLAT = b"[    2.000000] BUG: Bad rss-counter state mm:00000000deadbeef type:MM_ANONPAGES val:1\r\n"
 

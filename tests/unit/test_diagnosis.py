@@ -11,7 +11,7 @@ from driver.deadline import Deadline
 from driver.errors import EmulatorFault, GuestLost, GuestSplat
 from driver.guest import boot
 from driver.guest.config import NO_KINDS, GuestConfig
-from driver.guest.console import ConsoleLog
+from driver.guest.console_log import ConsoleLog
 from driver.guest.diagnosis import Diagnosis
 from driver.guest.machine import Machine
 from driver.guest.qemu_args import Files
