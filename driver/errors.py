@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong, told apart by who can mend it.
+"""What can go wrong, by who can fix it.
 
 The class decides the exit status of the ``driver`` command, so that a script can tell a typo
 from a broken machine from a kernel that crashed. None of these ever shows a traceback unless
@@ -17,7 +17,7 @@ status  class                   meaning
 6       :class:`GuestTimeout`   a phase outlived its deadline
 7       :class:`WorkloadFailed` the workload itself exited with an error
 130     KeyboardInterrupt       interrupted; finished trials are kept
-143     the same, by SIGTERM    (129 by SIGHUP) told to stop; finished trials are kept
+143     the same, by SIGTERM    (129 by SIGHUP) asked to stop; finished trials are kept
 ======  ======================  ==================================================
 """
 
@@ -33,8 +33,8 @@ class DriverError(Exception):
     """Base of every error the driver raises on purpose.
 
     ``hint`` is one imperative sentence saying what to do next; ``excerpt`` is evidence (a
-    compiler error, the last console lines) shown verbatim under the message; ``log`` is where
-    the whole story was written.
+    compiler error, the last console lines) shown verbatim under the message; ``log`` is the file
+    with the whole output.
     """
 
     exit_status = 3
@@ -61,7 +61,7 @@ class CheckFailed(DriverError):
 
 
 class UserError(DriverError):
-    """The request is wrong as written; the person who wrote it can mend it."""
+    """The request is wrong as written; the person who wrote it can correct it."""
 
     exit_status = 2
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running programs.
 
-A failed command is reported with the exact line to paste into a shell, the last lines it
-printed, and where its whole output went. A missing program is the user's to install, and the
-message names the Debian package.
+A failed command is reported with the line to paste into a shell, the last lines it printed, and
+the file with its whole output. For a missing program the message names the Debian package.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ class CommandFailed(HostError):
             f"`{command}` {describe_status(status)}",
             excerpt=output.strip() or None,
             log=log,
-            hint="Paste the command into a shell to see it fail by itself.",
+            hint="Paste the command into a shell to reproduce the failure.",
         )
         self.status = status
         self.output = output

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this machine lacks before it can do all the driver does, and how to get it."""
+"""What the driver needs of this machine, and how to install what is missing."""
 
 from driver.doctor.examination import examine
 from driver.doctor.finding import CheckStatus, Finding

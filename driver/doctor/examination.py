@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything the doctor looks at, in the order in which a person would mend it."""
+"""Everything the doctor checks, in the order in which a person would fix it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from driver.store import Store
 
 
 def examine(store: Store, reporter: Reporter) -> list[Finding]:
-    """Look at this machine; never raises for what it finds."""
-    reporter.step("looking for tools")
+    """Check this machine; never raises for what it finds."""
+    reporter.step("Check the tools")
     findings = examine_tools()
-    reporter.step("looking at disk, memory, cache and KVM")
+    reporter.step("Check disk, memory, cache and KVM")
     return [*findings, *examine_host(store, reporter)]
 
 
 def one_command(findings: Iterable[Finding], system: System, verdict: CheckStatus) -> str | None:
-    """One line that installs all tools that were found lacking; None if there are none."""
+    """One line that installs all tools of this verdict; None if there are none."""
     absent = {found.name for found in findings if (found.area, found.verdict) == ("tools", verdict)}
     packages = [tool.package(system) for tool in TOOLS if tool.name in absent]
     return install_command(system, packages) if packages else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One thing that was looked at, and what came of it."""
+"""One check and its result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from driver.doctor.systems import System
 
 
 class CheckStatus(enum.StrEnum):
-    """``missing`` is something the driver's own work needs; ``note`` is worth knowing, no more."""
+    """``missing``: the driver needs it; ``note``: worth knowing."""
 
     OK = "ok"
     NOTE = "note"
@@ -21,10 +21,10 @@ class CheckStatus(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """``found`` says what there is; ``purpose`` says what it is for, where that is not plain.
+    """``found`` says what there is, and ``purpose`` what it is for, unless that is obvious.
 
-    ``remedy`` is the exact command for each system that mends it; the same one for all where the
-    system does not matter.
+    ``remedy`` is the command that fixes it on each system; the same one for all where the system
+    does not matter.
     """
 
     area: str

@@ -10,9 +10,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.doctor.finding import CheckStatus, Finding, everywhere
 from driver.doctor.systems import System
 from driver.errors import DriverError, HostError
+from driver.guest import accel
 from driver.kernel.sources import cache
 from driver.kernel.sources.package import newest_known
 from driver.kernel.sources.source import DEFAULT_BASE
@@ -54,10 +56,10 @@ def _cache(store: Store) -> list[Finding]:
         with tempfile.TemporaryFile(dir=root):
             pass
     except OSError as error:
-        told = f"no: {error.strerror}"
+        reason = f"no: {error.strerror}"
         return [
             *findings,
-            Finding("cache", "writable", CheckStatus.MISSING, told, remedy=elsewhere),
+            Finding("cache", "writable", CheckStatus.MISSING, reason, remedy=elsewhere),
         ]
     sizes = _sizes(root)
     large = ", ".join(f"{name} {_gib(size)}" for name, size in sizes.items() if size > GIB // 10)
@@ -66,7 +68,7 @@ def _cache(store: Store) -> list[Finding]:
         *findings,
         Finding("cache", "writable", CheckStatus.OK, "yes"),
         Finding(
-            "cache", "size", CheckStatus.OK, total, "may be deleted; it is made again when needed"
+            "cache", "size", CheckStatus.OK, total, "may be deleted; the driver fills it again"
         ),
     ]
 
@@ -74,18 +76,18 @@ def _cache(store: Store) -> list[Finding]:
 def _sizes(root: Path) -> dict[str, int]:
     """Bytes on disk below each folder: holes cost nothing, a file with two names is counted once.
 
-    By ``du``, which is through a million files of kernel trees in half the time that Python takes.
+    By ``du``, which takes half as long as Python for the million files of some kernel trees.
     """
     folders = sorted(path for path in root.iterdir() if path.is_dir())
-    # It complains of what goes while it looks: another driver is at work.
+    # It complains of files that another driver removes meanwhile.
     command: list[str | Path] = ["du", "--summarize", "--block-size=1", "--", *folders]
-    if not folders:  # it would look at the current directory
+    if not folders:  # du would take the current directory
         return {}
     try:
-        told = run(command, check=False).stdout
-    except HostError:  # the size is nothing that anybody needs
+        printed = run(command, check=False).stdout
+    except HostError:  # no du: the driver works without
         return {}
-    lines = (line.split("\t", 1) for line in told.splitlines() if "\t" in line)
+    lines = (line.split("\t", 1) for line in printed.splitlines() if "\t" in line)
     return {Path(path).name: int(size) for size, path in lines}
 
 
@@ -109,7 +111,7 @@ def _memory() -> Finding:
     purpose = f"the largest guest of the experiments needs {_gib(_MEMORY_NEEDED)}"
     if available >= _MEMORY_NEEDED:
         return Finding("memory", "available", CheckStatus.OK, found, purpose)
-    remedy = everywhere("ps -eo rss,comm --sort=-rss | head  # and end what is not needed")
+    remedy = everywhere("ps -eo rss,comm --sort=-rss | head  # then end what is not needed")
     return Finding("memory", "available", CheckStatus.MISSING, found, purpose, remedy)
 
 
@@ -120,8 +122,10 @@ def _kernel_source(store: Store) -> Finding:
         return Finding("source", package, CheckStatus.OK, f"in the cache: {', '.join(cached)}")
     try:
         known = newest_known(store, package)
-    except OSError:  # the answer is kept in the cache, which may not be written to
-        return Finding("source", package, CheckStatus.NOTE, "not looked for, for want of a cache")
+    except OSError:  # the answer is stored in the cache
+        return Finding(
+            "source", package, CheckStatus.NOTE, "not checked: the cache cannot be written"
+        )
     if known is not None:
         return Finding("source", package, CheckStatus.OK, f"apt knows {known}")
     remedy = everywhere("driver build --source 'https://URL/OF/linux-6.12.N.tar.xz#sha256=HEX'")
@@ -133,19 +137,20 @@ def _kernel_source(store: Store) -> Finding:
 
 def _kvm(store: Store, reporter: Reporter) -> Finding:
     """By proof (:mod:`driver.guest.accel`), which takes a built kernel; none is built for it."""
-    from driver.artifacts import ImageArtifact, KernelArtifact  # noqa: PLC0415
-    from driver.guest.accel import DEVICE, choose  # noqa: PLC0415  (pexpect, paramiko: 0.3 s)
-
-    purpose = "time as a result; counts need no KVM"
+    purpose = "measuring time; counts need no KVM"
     kernels, images = _made(store, "kernel"), _made(store, "image")
-    if not DEVICE.exists():
-        return Finding("kvm", "proof", CheckStatus.NOTE, f"this host has no {DEVICE}", purpose)
-    if not os.access(DEVICE, os.R_OK | os.W_OK):
-        found = f"{DEVICE} may not be opened by this user"
+    if not accel.DEVICE.exists():
+        return Finding(
+            "kvm", "proof", CheckStatus.NOTE, f"this host has no {accel.DEVICE}", purpose
+        )
+    if not os.access(accel.DEVICE, os.R_OK | os.W_OK):
+        found = f"this user may not open {accel.DEVICE}"
         remedy = everywhere("sudo usermod -aG kvm $USER  # then log in again")
         return Finding("kvm", "proof", CheckStatus.NOTE, found, purpose, remedy)
     if not kernels or not images:
-        found = f"{DEVICE} is there; not proven, as no kernel and image have been built yet"
+        found = (
+            f"{accel.DEVICE} exists; not proven, because no kernel and image have been built yet"
+        )
         return Finding("kvm", "proof", CheckStatus.NOTE, found, purpose, everywhere("driver build"))
     # A kernel without patches, if there is one: it is the least likely to be broken.
     made = min(kernels, key=lambda artifact: (len(artifact.inputs["patches"]), artifact.digest))
@@ -153,7 +158,7 @@ def _kvm(store: Store, reporter: Reporter) -> Finding:
     kernel = KernelArtifact.stored(made, {})
     booted = ImageArtifact(image.digest, "", next(image.path.glob("initramfs*")), {})
     try:
-        choice = choose("auto", store, kernel, booted, notify=reporter.note)
+        choice = accel.choose("auto", store, kernel, booted, notify=reporter.note)
     except DriverError as error:
         return Finding(
             "kvm", "proof", CheckStatus.NOTE, f"no guest boots: {error.message}", purpose

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The systems whose package managers the doctor speaks."""
+"""The systems whose package managers the doctor knows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _INSTALL = {
     System.FEDORA: "sudo dnf install",
     System.ARCH: "sudo pacman -S --needed",
 }
-# Arch builds these from its user repository; there is one command for each.
+# On Arch these are built from the user repository, with one command each.
 _BUILT_BY_USERS = frozenset({"mmdebstrap"})
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The programs, headers and data files the driver needs, and the packages that bring them.
+"""The programs, headers and data files the driver needs, and the packages that ship them.
 
-The table is held against ``debian-packages.txt`` by a test: a package that is added there and
-not here, or the other way round, fails it.
+A test compares the table with ``debian-packages.txt``: a package that is in one of them only fails
+it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from driver.doctor.systems import System, install_command
 from driver.errors import HostError
 from driver.process import run
 
-# A program that does not say its version within this many seconds is broken.
+# A program that does not print its version within this many seconds is broken.
 _PATIENCE = 10.0
 _VERSION = re.compile(r"\d+(?:\.\d+)+[\w.+~-]*")
 
@@ -29,8 +29,8 @@ class Tool:
 
     Exactly one of ``program`` (looked for on PATH), ``header`` (looked for by the C compiler),
     ``library`` (looked for by the linker) and ``file`` is set. ``version`` are the words that make
-    a program tell its version, and ``least`` is the oldest that will do, where one is known not to.
-    ``needed`` is false for what only some users miss.
+    a program print its version, and ``least`` is the oldest that works, where an older one is known
+    not to. ``needed`` is false for what only some users need.
     """
 
     debian: str
@@ -74,7 +74,7 @@ def _same(
 _KERNEL = "building kernels"
 _IMAGE = "building guest images"
 # The least versions for building kernels are those of Documentation/process/changes.rst of Linux
-# 6.12; the others are named beside them.
+# 6.12; where another one comes from stands behind it.
 TOOLS: tuple[Tool, ...] = (
     _same("make", _KERNEL, least="4.0"),
     Tool("build-essential", "gcc", "gcc", _KERNEL, program="gcc", least="5.1"),
@@ -137,13 +137,13 @@ def _examine(tool: Tool) -> Finding:
         found = _library(tool.library)
     if found is not None and not _older(found, tool.least):
         return Finding("tools", tool.name, CheckStatus.OK, found, tool.purpose)
-    told = "not found" if found is None else f"{found}, too old: {tool.least} or newer is needed"
+    reason = "not found" if found is None else f"{found}, too old: {tool.least} or newer is needed"
     verdict = CheckStatus.MISSING if tool.needed else CheckStatus.NOTE
-    return Finding("tools", tool.name, verdict, told, tool.purpose, tool.remedy())
+    return Finding("tools", tool.name, verdict, reason, tool.purpose, tool.remedy())
 
 
 def _older(version: str, least: str) -> bool:
-    """Whether a version is known to be older; what tells none is not."""
+    """Whether a version is known to be older; an unknown one is not."""
     return bool(least) and _numbers(version) < _numbers(least) and _numbers(version) != []
 
 
@@ -154,18 +154,18 @@ def _numbers(version: str) -> list[int]:
 
 
 def _program(tool: Tool) -> str | None:
-    """Its version, or its path if it says none; None if it is not there or does not run."""
-    # Debian keeps some tools of root's where a user's PATH does not lead.
+    """Its version, or its path if it prints none; None if it is missing or does not run."""
+    # Debian keeps some tools outside the PATH of ordinary users.
     path = shutil.which(tool.program) or shutil.which(tool.program, path="/usr/sbin:/sbin")
     if path is None:
         return None
     try:
-        told = run([path, *tool.version], check=False, timeout=_PATIENCE, env={"LC_ALL": "C"})
+        done = run([path, *tool.version], check=False, timeout=_PATIENCE, env={"LC_ALL": "C"})
     except (HostError, OSError):
         return None
-    if told.status != 0 and tool.version != ("--version",):
+    if done.status != 0 and tool.version != ("--version",):
         return None
-    version = _VERSION.search(told.stdout + told.stderr)
+    version = _VERSION.search(done.stdout + done.stderr)
     return version[0] if version else path
 
 
@@ -180,8 +180,8 @@ def _header(name: str) -> str | None:
 
 def _library(name: str) -> str | None:
     try:
-        told = run(["gcc", f"-print-file-name={name}"], check=False).stdout.strip()
+        printed = run(["gcc", f"-print-file-name={name}"], check=False).stdout.strip()
     except HostError:
         return None
     # gcc repeats the bare name of a file it does not find.
-    return str(Path(told).resolve()) if Path(told).is_absolute() else None
+    return str(Path(printed).resolve()) if Path(printed).is_absolute() else None

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QEMU guests: start, talk to, watch, fork, end."""
+"""QEMU guests: boot, save as templates, fork, give jobs, diagnose, end."""

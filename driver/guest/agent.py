@@ -37,7 +37,7 @@ class AgentChannel:
         self.close()
 
     def close(self) -> None:
-        """Close the socket; the agent forgets a job it was still reading and waits anew."""
+        """Close the socket; the agent forgets a job it was still reading and waits for the next."""
         self._socket.close()
 
     def wait_ready(
@@ -134,7 +134,7 @@ class _Collector:
             case "ready":
                 # The agent announces itself again to every host that connects; a fork's does.
                 if self._started:
-                    raise GuestLost("the guest agent started anew in the middle of a job")
+                    raise GuestLost("the guest agent restarted in the middle of a job")
                 _check_ready(frame)
                 return
             case "output":

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guest that failed and stays, for a person to look at: doors to its console and its kernel.
+"""Unix sockets of a guest that failed and is kept: its serial console and QEMU's gdbserver.
 
-The doors are made when they are needed, so that a guest that may be kept is started like any
-other, and what it measures is not moved by anybody who might come.
+They are opened when they are needed, so that a guest that may be kept starts like any other, and
+what it measures does not depend on that.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HANG_ON_PANIC = Write("/proc/sys/kernel/panic", "0")
 # setsid by the leader of a process group, which a job is, forks and returns at once.
 SERIAL_SHELL = "busybox setsid busybox cttyhack sh -l <>/dev/ttyS0 >&0 2>&0; exit $?"
 
-# A person may stay as long as they like; one week is the agent's way of saying so.
+# Long enough for any session; a job needs a limit.
 ONE_WEEK = 7 * 24 * 3600.0
 
 
@@ -42,11 +42,11 @@ class DebugSockets:
 
 @contextlib.contextmanager
 def open_debug_sockets(guest: Guest) -> Iterator[DebugSockets]:
-    """Open the doors of a running guest; they are gone with the context.
+    """Open the sockets of a running guest; they are gone with the context.
 
     Raises :class:`HostError` or :class:`GuestError` if QEMU cannot, or is no longer there.
     """
-    with tempfile.TemporaryDirectory(prefix="driver-kept-") as folder:
+    with tempfile.TemporaryDirectory(prefix="driver-debug-") as folder:
         found = DebugSockets(Path(folder) / "console", Path(folder) / "gdb")
         log = escape(guest.console.path)
         _ask(
@@ -69,7 +69,7 @@ def offer_shell(guest: Guest) -> None:
         with contextlib.suppress(DriverError):
             guest.run(job, Deadline.after(ONE_WEEK, "the shell"))
 
-    threading.Thread(target=serve, name="kept-shell", daemon=True).start()
+    threading.Thread(target=serve, name="console-shell", daemon=True).start()
 
 
 def _ask(guest: Guest, line: str) -> None:

@@ -5,7 +5,7 @@ What it takes, all measured on QEMU 7.2 with 1, 2 and 4 processors, on idle and 
 
 - guest time counts instructions and the calendar follows it (``-icount``, ``-rtc clock=vm``);
 - the job is in place before the guest goes on from the template, where the processor fetches it,
-  and what starts it waits in a UART (see :mod:`driver.guest.qemu_args`);
+  and what starts it is already in a UART (see :mod:`driver.guest.qemu_args`);
 - no device is served by another thread of QEMU than the one that executes (``ioeventfd=off``),
   and no timer on the host's clock runs (the announcement after a migration);
 - what the guest sends goes to a file, which never makes it wait;
@@ -30,10 +30,10 @@ from driver.guest.standalone import standalone_command
 
 # For the manifest of a run: what repeats, and where that ends.
 REPEATABILITY: dict[str, str] = {
-    "repeats": "console log, result and NVDIMM of every trial, to the byte: whenever it is run, "
-    "beside whatever else, on any host, with 1 to 8 processors",
-    "repeats but for": "a race in QEMU, on a busy host, that moves a trial's clock on by some "
-    "hundred instructions, once: rounds that disagree are run again, up to three times, until they "
+    "repeats": "console log, result and NVDIMM of every trial, to the byte: at any time, on any "
+    "host, under any load, with 1 to 8 processors",
+    "repeats but for": "a race in QEMU, on a busy host, that advances a trial's clock once, by "
+    "some hundred instructions: rounds that disagree are run again, up to three times, until they "
     "agree",
     "repeats until": "another build of QEMU, kernel or image, another machine, provisioning or "
     "job: an instruction more in any of them moves everything after it",
@@ -73,14 +73,15 @@ class DeterministicFork:
     def guest(self) -> Guest:
         """The guest itself, once it runs."""
         if self._guest is None:
-            raise UserError("an exact fork starts with its job", hint="Call run() first.")
+            raise UserError("a deterministic fork starts with its job", hint="Call run() first.")
         return self._guest
 
     def run(self, job: Job, deadline: Deadline) -> JobResult:
         """Start with a job, do it, halt. Once per fork."""
         if self._guest is not None:
             raise UserError(
-                "an exact fork does one job", hint="Fork the template again for the next one."
+                "a deterministic fork does one job",
+                hint="Fork the template again for the next one.",
             )
         self._guest = self._restore(replace(self._config, job=job))
         if self._killed:

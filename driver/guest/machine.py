@@ -34,8 +34,8 @@ class Machine:
 
     ``memory_mib`` is its RAM and ``nvdimm_mib`` the persistent memory it sees (a multiple of
     16 MiB, 0 for none), both in MiB. ``kernel_args`` are words added to the kernel command line.
-    ``ssh`` gives it a network card and an SSH server; ``la57`` five-level page tables. In an
-    machine under icount one instruction takes 2**``icount_shift`` ns of guest time.
+    ``ssh`` gives it a network card and an SSH server; ``la57`` five-level page tables. Under icount
+    one instruction takes 2**``icount_shift`` ns of guest time.
 
     Raises :class:`UserError` for a machine that cannot be built.
     """

@@ -41,7 +41,7 @@ def load(monitor: Monitor, path: Path, deadline: Deadline) -> None:
     """
     _ignore_shared_memory(monitor, deadline)
     # QEMU would announce the guest to the network from timers that run on the host's clock, and
-    # each of them cuts short the turn of a processor of an exact guest.
+    # each of them ends a vCPU's time slice early under icount.
     monitor.execute("migrate-set-parameters", {"announce-rounds": 0}, deadline=deadline)
     uri = f"exec:cat {shlex.quote(str(path))}"
     monitor.execute("migrate-incoming", {"uri": uri}, deadline=deadline)

@@ -209,7 +209,7 @@ class Guest:
         return int(match[1])
 
     def human(self, line: str) -> str:
-        """A command of QEMU's human monitor, for people and tests."""
+        """A command of QEMU's human monitor (HMP)."""
         return self._monitor.human(line, deadline=Deadline.after(10, f"QEMU's `{line}`"))
 
     def pause(self) -> None:
@@ -225,7 +225,7 @@ class Guest:
         migration.save(self._monitor, path, deadline)
 
     def load_state(self, path: Path, deadline: Deadline) -> None:
-        """Take over the state of a template and stay paused. The guest was started incoming."""
+        """Take over the state of a template and stay paused; for a guest started ``incoming``."""
         with self._diagnosis.explaining("while restoring the template"):
             migration.load(self._monitor, path, deadline)
 
@@ -260,7 +260,7 @@ class Guest:
 
     def _start_job(self, job: Job, deadline: Deadline) -> None:
         if job != self._config.job:
-            raise UserError("an exact fork does the job it was started with")
+            raise UserError("a deterministic fork does the job it was started with")
         self._channels.trigger_start(deadline)
         self.resume()
 

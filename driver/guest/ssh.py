@@ -181,7 +181,7 @@ def _pump(
             channel.shutdown_write()
             closed = True
         elif stdin and channel.send_ready():
-            stdin = stdin[channel.send(bytes(stdin[:_CHUNK])) :]
+            stdin = _send(channel, stdin)
             idle = False
         if channel.recv_ready():
             collected.out(channel.recv(_CHUNK))
@@ -198,6 +198,16 @@ def _pump(
             select.select([channel], [], [], 0.02)
             if channel.eof_received:  # the channel stays readable from then on
                 time.sleep(0.005)
+
+
+def _send(channel: paramiko.Channel, data: memoryview) -> memoryview:
+    """Send what fits and return the rest: nothing, if the command has ended and reads no more."""
+    try:
+        return data[channel.send(bytes(data[:_CHUNK])) :]
+    except OSError:
+        if not channel.closed:
+            raise
+        return data[:0]
 
 
 def _connect(

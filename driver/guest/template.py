@@ -8,8 +8,8 @@ every other fork, and unable to change what the next one starts from.
 
 Identical means identical, on purpose: forks share the clock (guest time goes on from the moment
 the template was saved; the calendar too), the state of the random number generator (a trial that
-wants other addresses than its neighbour's must ask for them) and the SSH keys, which are made
-anew for each template.
+wants other addresses than its neighbour's must ask for them) and the SSH keys, of which every
+template has new ones.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Template:
 
     def timeout_scale(self, jobs: int = 1) -> float:
         """By what deadlines must be multiplied for its forks, ``jobs`` at a time, just now."""
-        alone = self.facts["boot_seconds"] / self.facts.get("crowd", 1.0)
+        alone = self.facts["boot_seconds"] / self.facts.get("load_factor", 1.0)
         return timeout_scale(self.recipe.machine, alone, jobs)
 
     def fork(
@@ -115,8 +115,8 @@ class Template:
     ) -> Guest | DeterministicFork:
         """A new guest that continues from the template; ``directory`` receives its console log.
 
-        An exact fork starts with its job. Any other runs when this returns; should QEMU refuse
-        the state after all, it is booted and provisioned from cold instead, and says so.
+        A deterministic fork starts with its job. Any other runs when this returns; if QEMU refuses
+        the state, it is booted and provisioned from cold instead, and ``notify`` says so.
         """
         directory.mkdir(parents=True, exist_ok=True)
         config = GuestConfig(
@@ -136,7 +136,7 @@ class Template:
             return self._cold(config)
 
     def restore(self, config: GuestConfig) -> Guest:
-        """Start QEMU and take over the state; only an exact guest is left paused."""
+        """Start QEMU and take over the state; only a deterministic guest stays paused."""
         deadline = Deadline.after(SAVE_SECONDS, "restoring the template")
 
         def take_over(guest: Guest) -> None:

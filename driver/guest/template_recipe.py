@@ -50,10 +50,11 @@ class TemplateRecipe:
         counts, with the files in it replaced by the digests of what they hold.
         """
         files = Files(Path("KERNEL"), Path("IMAGE"), Path("LOG"), Path("RAM"), Path("NVDIMM"), True)
-        exact = self.machine.deterministic
-        ports = Ports(0, output=0, job=0, start_trigger=0) if exact else Ports(0, agent=0)
+        ports = Ports(monitor=0, agent=0)
+        if self.machine.deterministic:
+            ports = Ports(monitor=0, output=0, job=0, start_trigger=0)
         return {
-            "format": 2,
+            "format": 3,
             "qemu": qemu_version(),
             "argv": argv(self.machine, files, ports),
             "kernel": self.kernel.digest,
@@ -68,7 +69,7 @@ def make(recipe: TemplateRecipe, folder: Path, boot_seconds: float) -> dict[str,
 
     ``boot_seconds`` is how long it may take to boot.
     """
-    began, others = time.monotonic(), load_factor()
+    began, load = time.monotonic(), load_factor()
     machine = recipe.machine
     blank(folder / "ram", machine.memory_mib)
     blank_nvdimm(machine, folder)
@@ -83,16 +84,16 @@ def make(recipe: TemplateRecipe, folder: Path, boot_seconds: float) -> dict[str,
     )
     deadline = Deadline.after(boot_seconds, "booting the guest of a template")
     with start(config, deadline) as guest:
-        booted, others = time.monotonic(), max(others, load_factor())
-        _fill(guest, recipe, timeout_scale(machine, (booted - began) / others))
+        booted, load = time.monotonic(), max(load, load_factor())
+        _fill(guest, recipe, timeout_scale(machine, (booted - began) / load))
         provisioned = time.monotonic()
         guest.save_state(folder / "state", Deadline.after(SAVE_SECONDS, "saving a template"))
         saved = time.monotonic()
     return {
         "release": guest.release,
         "boot_seconds": round(booted - began, 3),
-        # Who divides by it knows what the boot would have taken on this host were it idle.
-        "crowd": round(others, 2),
+        # `boot_seconds` divided by it is what the boot would take on this host were it idle.
+        "load_factor": round(load, 2),
         "provision_seconds": round(provisioned - booted, 3),
         "save_seconds": round(saved - provisioned, 3),
         "state_bytes": (folder / "state").stat().st_size,
@@ -113,7 +114,7 @@ def _fill(guest: Guest, recipe: TemplateRecipe, slow: float) -> None:
 
 
 def _digests(recipe: TemplateRecipe, folder: Path) -> dict[str, str]:
-    """What every template of an exact recipe agrees in; nothing for any other recipe.
+    """What every template of a deterministic recipe agrees in; nothing for any other recipe.
 
     Its memory is no part of it, although no guest can tell one from another: QEMU 7.2 copies some
     uninitialised bytes of its own into the first pages.
@@ -125,7 +126,7 @@ def _digests(recipe: TemplateRecipe, folder: Path) -> dict[str, str]:
 
 
 def _first_job(recipe: TemplateRecipe) -> Job:
-    """What an exact guest does before it becomes a template; there must be something."""
+    """What a deterministic guest does before it becomes a template; there must be something."""
     return recipe.provision or Job(argv=["true"])
 
 

@@ -3,7 +3,7 @@
 
 The deadlines in an experiment are for emulation (``tcg``) on two idle processors. Two things make
 a healthy guest slower, and both can be measured: the host and its accelerator, by how long the
-template of these guests took to boot; and the crowd on the host, by its load.
+template of these guests took to boot; and what else the host runs, by its load average.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _MOST = 40.0
 def timeout_scale(machine: Machine, boot_seconds: float, jobs: int = 1) -> float:
     """By what a deadline must be multiplied for a guest of this machine, at this moment.
 
-    ``boot_seconds`` is what its template took to boot here, or would have taken had nobody been in
-    its way; ``jobs`` guests run at a time. At least 1: a host that is faster needs no haste.
+    ``boot_seconds`` is what its template took, or would have taken, to boot on this host were it
+    idle; ``jobs`` guests run at a time. At least 1: a host that is faster needs no haste.
     """
     # While a guest boots one of its processors works, so that the boot says nothing about this:
-    # an exact guest has one host thread for all of them.
+    # a deterministic guest has one host thread for all of them.
     turns = machine.vcpus if machine.deterministic else 1
     speed = turns * boot_seconds / REFERENCE_BOOT_SECONDS
     planned = jobs * (1 if machine.deterministic else machine.vcpus) / _processors()

@@ -85,7 +85,7 @@ def build_image(
 def check_image(project: Project, name: str) -> Recipe:
     """The recipe, its folders of C sources known to exist.
 
-    Takes no time: mistakes are told before packages are fetched, or a kernel is compiled.
+    Takes no time: mistakes are reported before packages are fetched or a kernel is compiled.
     """
     wanted = recipe.load(project, name)
     for folder in _folders(project, wanted):
@@ -141,7 +141,7 @@ def _tree(root: Path) -> dict[str, cpio.Entry]:
         if path.is_symlink():
             entries[name] = cpio.Link(str(path.readlink()))
         elif path.is_file():
-            # Only the executable bit: the others are the umask of whoever made the checkout.
+            # Only the executable bit: the others depend on the umask of the checkout.
             entries[name] = cpio.File(path, 0o755 if path.stat().st_mode & 0o100 else 0o644)
     return entries
 
@@ -150,8 +150,8 @@ def _add_links(entries: dict[str, cpio.Entry], wanted: Recipe) -> None:
     for target, names in wanted.links.items():
         if target not in entries:
             raise UserError(
-                f"recipe.toml links to {target}, which the image does not hold",
-                hint="Keep the file under [packages], or mend the path (it lies below /usr).",
+                f"recipe.toml links to {target}, which the image does not contain",
+                hint="List the file under [packages], or correct the path (it lies below /usr).",
             )
         place = PurePosixPath(target)
         for name in names:

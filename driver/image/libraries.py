@@ -33,8 +33,8 @@ def closure(root: Path, files: Iterable[str]) -> list[str]:
             continue
         if locate(root, path) is None:
             raise UserError(
-                f"the packages of the image hold no {path}",
-                hint="Mend the path in recipe.toml (`dpkg -L PACKAGE` lists them).",
+                f"no package of the image contains {path}",
+                hint="Correct the path in recipe.toml (`dpkg -L PACKAGE` lists its files).",
             )
         found.add(path)
         pending += _needs(root, path)
@@ -72,7 +72,7 @@ def _needs(root: Path, path: str) -> list[str]:
         library = next((one for one in candidates if locate(root, one) is not None), None)
         if library is None:
             raise UserError(
-                f"{path} needs {name}, which no package of the image holds",
+                f"{path} needs {name}, which no package of the image contains",
                 hint="Add the package that ships it to recipe.toml.",
             )
         needed.append(library)

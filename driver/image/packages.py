@@ -18,7 +18,7 @@ from driver import process
 from driver.errors import HostError
 from driver.store import digest_of
 
-# Third-party archives on the host are none of the image's business.
+# Third-party archives of the host are left out.
 _TARGETS = (
     "--format",
     "deb $(REPO_URI) $(RELEASE) $(COMPONENT)",
@@ -35,7 +35,7 @@ STATE = (Path("/var/lib/apt/lists"), Path("/etc/apt"))
 
 
 def state_digest() -> str:
-    """Changes when apt on this host has learnt something new (dates and sizes of its files)."""
+    """Changes with what apt on this host knows (by dates and sizes of its files)."""
     files = sorted(path for root in STATE for path in root.rglob("*") if path.is_file())
     return digest_of([[str(path), path.stat().st_mtime_ns, path.stat().st_size] for path in files])
 
@@ -74,7 +74,7 @@ def unpack(suite: str, packages: Iterable[str], into: Path, log: Path) -> dict[s
     """Unpack packages and all they depend on below the new directory ``into``.
 
     Returns the version of every package that came. Raises :class:`HostError` with mmdebstrap's
-    words when a package cannot be had; the whole story is in ``log``.
+    words when a package cannot be fetched; the whole story is in ``log``.
     """
     lines = sources(suite)
     with TemporaryDirectory(prefix="packages-") as folder:
@@ -99,7 +99,7 @@ def unpack(suite: str, packages: Iterable[str], into: Path, log: Path) -> dict[s
             )
         except process.CommandFailed as error:
             raise HostError(
-                f"the packages of the image could not be had: {', '.join(sorted(packages))}",
+                f"cannot fetch the image's packages: {', '.join(sorted(packages))}",
                 hint="Check the network, /etc/apt/sources.list* and the names in recipe.toml.",
                 excerpt=error.excerpt,
                 log=log,

@@ -21,7 +21,7 @@ class Recipe(BaseModel):
     kept programs need follow by themselves. ``programs`` are folders, relative to the project, of
     C sources that become static programs in ``/usr/bin`` (see :mod:`driver.image.programs`).
     ``links`` maps a program to further names for it, in the directory it lies in. The folder
-    ``overlay/`` beside the recipe is laid over the result.
+    ``overlay/`` next to the recipe is copied over the result.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -69,5 +69,5 @@ def names(project: Project) -> list[str]:
 
 
 def overlay(project: Project, name: str) -> Path:
-    """The folder laid over the image; it need not exist."""
+    """The folder copied over the image; it need not exist."""
     return project.images / name / "overlay"

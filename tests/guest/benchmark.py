@@ -194,10 +194,10 @@ def main(turns: int) -> None:
     image = build_image(store, project, "dax", reporter)
     with tempfile.TemporaryDirectory(prefix="figures-") as folder:
         figures: list[Figure] = []
-        plain, exact = (
+        plain, counted = (
             Guests(accel, kernel, image, Path(folder, accel)) for accel in (TCG, ICOUNT)
         )
-        for guests in (plain, exact):
+        for guests in (plain, counted):
             guests.scratch.mkdir()
             template, made = guests.templates()
             figures += [*made, guests.fork(template, turns)]

@@ -13,7 +13,7 @@ import pytest
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
-from driver.errors import GuestSplat, GuestTimeout, UserError
+from driver.errors import GuestSplat, GuestTimeout, HostError, UserError
 from driver.guest.boot import boot
 from driver.guest.machine import Machine
 from driver.guest.session import Guest
@@ -22,6 +22,7 @@ from driver.image import cpio
 
 # PID 1 of a guest as others make it: no agent, a network, an SSH server with keys of its own.
 INIT = """#!/bin/sh
+mkdir -p /proc /sys /dev /tmp
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
@@ -87,7 +88,7 @@ def test_a_password_then_commands_then_files_over_ssh(
         with pytest.raises(UserError, match="refused the password of root"):
             guest.log_in(password="wrong horse", deadline=soon())
         session = guest.log_in(password=PASSWORD, deadline=soon())
-        assert session.run("id -un; tty; uname -r; exit 5", soon()).output.split() == [
+        assert session.run("id -un; tty <&1; uname -r", soon()).output.split() == [
             "root",
             "/dev/ttyS0",
             plain.release,
@@ -102,7 +103,9 @@ def test_a_password_then_commands_then_files_over_ssh(
         data = os.urandom(300_000)
         (tmp_path / "up").write_bytes(data)
         with guest.ssh(soon(), login=login) as ssh:
-            assert ssh.run("cat /etc/hostname; exit 3", soon()).status == 3
+            assert ssh.run("exit 3", soon()).status == 3
+            with pytest.raises(HostError, match="could not write /nowhere/file in the guest"):
+                ssh.upload(tmp_path / "up", "/nowhere/file", soon())
             ssh.upload(tmp_path / "up", "/tmp/a file", soon(), mode=0o600)
             ssh.download("/tmp/a file", tmp_path / "down", soon())
         assert (tmp_path / "down").read_bytes() == data

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ def pasted(line: str, directory: Path) -> Iterator[tuple[pexpect.spawn[str], Pat
     )
     try:
         terminal.expect(r"^(/\S+)\r\n")
-        assert terminal.match is not None
+        assert isinstance(terminal.match, re.Match)
         yield terminal, Path(terminal.match[1])
     finally:
         terminal.close(force=True)

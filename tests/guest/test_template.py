@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Templates and forks of real guests: pristine, independent, and exact where that is promised."""
+"""Templates and forks of real guests: unchanged, independent, deterministic where promised."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def busy_host() -> Iterator[None]:
 
 
 def evidence(template: Template, job: Job, directory: Path) -> str:
-    """A digest of all an exact fork shows: its result, its console and its NVDIMM."""
+    """A digest of all that a deterministic fork shows: its result, its console and its NVDIMM."""
     with template.fork(directory) as fork:
         assert isinstance(fork, DeterministicFork)
         result: JobResult = fork.run(job, soon(600))
@@ -202,7 +202,7 @@ def agreed(attempt: Callable[[int], str], *, together: bool = False) -> str:
 
 
 @pytest.mark.parametrize("vcpus", [1, 4])
-def test_exact_forks_repeat_to_the_byte(
+def test_deterministic_forks_repeat_to_the_byte(
     vcpus: int, store: Store, plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
 ) -> None:
     machine = replace(SMALL, accel="icount", vcpus=vcpus)
@@ -217,7 +217,7 @@ def test_exact_forks_repeat_to_the_byte(
         assert agreed(partial(outcome, "busy"), together=True) == found["busy"]
 
 
-def test_exact_templates_repeat_too(
+def test_deterministic_templates_repeat_too(
     plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
 ) -> None:
     """So that a figure is the same on a host that has to make its own."""
@@ -245,7 +245,7 @@ def test_the_digest_of_the_nvdimm_is_that_of_its_image(
         assert fork.evidence() == {"nvdimm": file_digest(tmp_path / "nvdimm")}
 
 
-def test_an_exact_fork_does_one_job(
+def test_a_deterministic_fork_does_one_job(
     store: Store, plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
 ) -> None:
     machine = replace(SMALL, accel="icount")
@@ -256,7 +256,7 @@ def test_an_exact_fork_does_one_job(
             fork.run(JOBS["short"], soon())
 
 
-def test_an_exact_fork_can_be_killed(
+def test_a_deterministic_fork_can_be_killed(
     store: Store, plain: KernelArtifact, image: ImageArtifact, tmp_path: Path
 ) -> None:
     machine = replace(SMALL, accel="icount")

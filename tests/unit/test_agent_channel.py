@@ -175,7 +175,7 @@ def test_the_watch_can_end_the_wait(agent: Start) -> None:
 
 def test_an_agent_that_starts_anew_in_a_job_is_lost(agent: Start) -> None:
     channel, _ = agent(b"output 1\nx" + READY)
-    with pytest.raises(GuestLost, match="started anew"):
+    with pytest.raises(GuestLost, match="restarted in the middle"):
         channel.run(Job(["true"]), soon())
 
 

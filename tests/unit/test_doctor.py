@@ -242,7 +242,7 @@ class TestHost:
             "os.access", lambda path, how: path != tmp_path / "kvm" and access(path, how)
         )
         found = self.at(tmp_path / "cache")["proof"]
-        assert (found.verdict, "may not be opened" in found.found) == (CheckStatus.NOTE, True)
+        assert (found.verdict, "may not open" in found.found) == (CheckStatus.NOTE, True)
         assert "usermod" in found.remedy[System.DEBIAN]
 
     def test_kvm_by_proof(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

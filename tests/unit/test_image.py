@@ -185,7 +185,7 @@ def test_a_package_that_does_not_exist_is_told_in_apts_words(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (('["/bin/tool"]', '["/bin/missing"]'), "hold no /bin/missing"),
+        (('["/bin/tool"]', '["/bin/missing"]'), "no package of the image contains /bin/missing"),
         (('"/usr/bin/tool" =', '"/usr/bin/absent" ='), "links to /usr/bin/absent"),
         (('programs = ["programs"]', 'programs = ["nowhere"]'), "holds no C files"),
     ],

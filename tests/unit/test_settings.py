@@ -217,7 +217,7 @@ class TestTerminal:
         arguments = ["--quiet", "doctor"] if quiet else ["doctor"]
         machine = {"DRIVER_CACHE": str(tmp_path), "PATH": "/nowhere"}
         written, status = self.run(*arguments, terminal=False, **machine)
-        assert (b"looking for tools\n" in written) is not quiet
+        assert (b"Check the tools\n" in written) is not quiet
         assert (b"\r" in written, b"error: this machine lacks" in written) == (False, True)
         assert status == 3
 

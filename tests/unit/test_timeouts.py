@@ -32,7 +32,7 @@ def load(monkeypatch: pytest.MonkeyPatch, average: float) -> None:
         (Machine(), 3 * REFERENCE, 1, 3.0),
         (Machine(), REFERENCE, 4, 2.0),
         (Machine(vcpus=4), REFERENCE, 1, 2.0),
-        # The processors of an exact guest take turns on one thread of the host.
+        # The processors of a deterministic guest take turns on one thread of the host.
         (Machine(vcpus=4, accel="icount"), REFERENCE, 1, 4.0),
         (Machine(vcpus=4, accel="icount"), 2 * REFERENCE, 4, 16.0),
         (Machine(), 1000 * REFERENCE, 1, 40.0),
