@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choosing how a guest's instructions are executed, on evidence.
+"""Choosing the accelerator, on evidence.
 
 That ``/dev/kvm`` exists, opens and even runs firmware proves little: on some hosts (nested, or
 with a partial implementation) the kernel then crawls or dies. So ``auto`` boots the very kernel
 that is to be measured under KVM, with a deadline taken from how long emulation took for the same,
-has it compute something, and believes only a right answer that came sooner. The verdict is kept
-for as long as the host stays what it is.
+has it compute something, and accepts only a correct answer that comes sooner. The verdict is cached
+until the host changes.
 """
 
 from __future__ import annotations
@@ -79,12 +79,12 @@ def choose(
 ) -> Choice:
     """Decide what to run guests with; ``auto`` and ``kvm`` are proven first, once per host.
 
-    Raises :class:`HostError` when KVM was asked for and does not work here.
+    Raises :class:`HostError` when KVM was requested and does not work on this host.
     """
     if requested == "tcg":
-        return Choice("tcg", "emulation was asked for")
+        return Choice("tcg", "emulation was requested")
     if requested == "icount":
-        return Choice("icount", "counting instructions was asked for, which only emulation can")
+        return Choice("icount", "counting of instructions was requested, which needs emulation")
     check_possible(requested)
     obstacle = _obstacle()
     if obstacle is not None:
@@ -100,9 +100,9 @@ def choose(
 
 
 def check_possible(requested: Requested) -> None:
-    """Raise :class:`HostError` if KVM was asked for and it takes no guest to see that it fails.
+    """Raise :class:`HostError` if KVM was requested and fails for a reason that needs no guest.
 
-    So nobody compiles two kernels to learn that a device may not be opened.
+    Nobody should compile two kernels to learn that a device may not be opened.
     """
     obstacle = _obstacle() if requested == "kvm" else None
     if obstacle is not None:
@@ -111,17 +111,17 @@ def check_possible(requested: Requested) -> None:
 
 def _no_kvm(obstacle: str) -> HostError:
     return HostError(
-        f"KVM cannot be used here: {obstacle}",
+        f"KVM cannot be used: {obstacle}",
         hint="Use --accel tcg, or --accel icount to count instructions.",
     )
 
 
 def _obstacle() -> str | None:
-    """Why there is no point in trying KVM; None if there is."""
+    """Why KVM cannot work on this host, as far as it shows without a guest; None if it may."""
     if not DEVICE.exists():
         return f"this host has no {DEVICE}"
     if not os.access(DEVICE, os.R_OK | os.W_OK):
-        return f"{DEVICE} may not be opened by this user (try: sudo adduser $USER kvm)"
+        return f"this user may not open {DEVICE} (try: sudo adduser $USER kvm)"
     return None
 
 
@@ -134,11 +134,11 @@ def _remembered(
     """The proof for this host as it is now, from the cache or made now."""
     key = digest_of(_host(kernel))[:24]
     path = store.root / "accel" / f"{key}.json"
-    with store.lock(f"accel-{key}", waiting_for="another driver trying KVM"):
+    with store.lock(f"accel-{key}", waiting_for="another driver that checks KVM"):
         try:
             return Proof(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
-            notify("trying whether KVM works here (once per boot of this host)")
+            notify("checking whether KVM works (once per boot of this host)")
         with (
             tempfile.TemporaryDirectory(prefix="driver-") as folder,
             console_kept(store, "kvm-try"),
@@ -174,7 +174,7 @@ def prove(kernel: KernelArtifact, image: ImageArtifact, directory: Path) -> Proo
     try:
         kvm_seconds, answer = _try("kvm", kernel, image, limit, directory)
     except GuestError as error:
-        sentence = f"a guest does not work under KVM on this host: {_first_line(error)}"
+        sentence = f"guests do not work under KVM on this host: {_first_line(error)}"
         return Proof(False, sentence, tcg_seconds, None)
     if answer != expected:
         sentence = f"a guest under KVM computed {answer!r} instead of {expected!r}"

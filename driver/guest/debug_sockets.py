@@ -44,7 +44,7 @@ class DebugSockets:
 def open_debug_sockets(guest: Guest) -> Iterator[DebugSockets]:
     """Open the sockets of a running guest; they are gone with the context.
 
-    Raises :class:`HostError` or :class:`GuestError` if QEMU cannot, or is no longer there.
+    Raises :class:`HostError` or :class:`GuestError` if QEMU refuses or has ended.
     """
     with tempfile.TemporaryDirectory(prefix="driver-debug-") as folder:
         found = DebugSockets(Path(folder) / "console", Path(folder) / "gdb")

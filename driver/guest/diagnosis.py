@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Telling a guest's failures apart.
+"""Why a guest failed.
 
 A kernel that complains is a :class:`GuestSplat`; a guest that never gets ready or does not finish
 a :class:`GuestTimeout`; a QEMU that dies or a channel that closes :class:`GuestLost`. A complaint
@@ -29,8 +29,8 @@ from driver.guest.qemu_process import QemuProcess
 from driver.guest.splat_classifier import Splat
 from driver.process import describe_status
 
-# Once a splat began, its last line is awaited for so long before the guest is given up, so that
-# the verdict comes within a second of the line and the excerpt is whole all the same.
+# Once a splat has begun, its last line is awaited for so long: the verdict comes within a second of
+# the first line, with a complete excerpt.
 _SPLAT_SECONDS = 0.8
 # How long a closed channel waits for its reason to show: a panic's last line, QEMU's exit status.
 _REASON_SECONDS = 2.0
@@ -98,9 +98,9 @@ class Diagnosis:
         first, *more = self._splats()
         if _VANISHED.search(first.text()):
             raise EmulatorFault(
-                "QEMU let the guest's kernel run into a breakpoint that was no longer there",
-                hint="Versions before 8.1 do so now and then while one of several emulated "
-                "processors changes the kernel's code. Try again, or give the guest one processor.",
+                "QEMU executed a breakpoint that the guest's kernel had already removed",
+                hint="Before QEMU 8.1 this happens occasionally when one of several processors "
+                "patches the kernel's code. Try again, or give the guest one processor.",
                 excerpt=first.text(),
                 log=self._console.path,
             )
@@ -122,8 +122,8 @@ class Diagnosis:
         self.check()
         status = self._qemu.status
         if status == -signal.SIGBUS:
-            # A page of a memory-mapped file could not be had. Not the guest's doing, and not
-            # worth another try.
+            # A page of a memory-mapped file could not be read or allocated. The guest is not to
+            # blame, and another try would fail too.
             raise HostError(
                 f"QEMU was killed by SIGBUS {when}: the host could not back the guest's memory",
                 hint="Is the disk of the cache full? `driver cache list` shows what it holds.",

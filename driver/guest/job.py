@@ -106,8 +106,8 @@ def encode(job: Job) -> bytes:
     text = "".join(f"{line}\n" for line in lines)
     if len(text) > _MAX_JOB:
         raise UserError(
-            f"a job of {len(text)} bytes is longer than the agent takes ({_MAX_JOB})",
-            hint="Hand large inputs over in a file.",
+            f"a job of {len(text)} bytes is longer than the agent accepts ({_MAX_JOB})",
+            hint="Pass large inputs in a file.",
         )
     return text.encode("ascii")
 

@@ -68,8 +68,8 @@ class Machine:
         if self.deterministic and self.ssh:
             raise UserError(
                 "a guest under icount cannot have a network",
-                hint="Use --accel tcg for SSH: packets arrive when the host pleases, and the "
-                "instruction at which they do would differ from run to run.",
+                hint="Use --accel tcg for SSH: the host decides when packets arrive, and "
+                "the instruction at which they do would differ from run to run.",
             )
         if not 0 <= self.icount_shift <= 10:  # the range of QEMU's -icount shift=
             raise UserError(f"icount shift {self.icount_shift} is outside 0 to 10")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A running guest: start it, wait until its agent answers, give it jobs, end it.
 
-How its failures are told apart is :mod:`driver.guest.diagnosis`.
+Why it failed, if it does, is :mod:`driver.guest.diagnosis`'s to say.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ BOOT_SECONDS = 120.0
 # Seconds between two looks at a guest that will stop itself.
 _LOOK_EVERY = 0.1
 
-# What the kernel says when its last process has asked for it (kernel/reboot.c). With the end of the
-# line: QEMU writes the log byte by byte, and all of it has to be the same each time.
+# The kernel's last line (kernel/reboot.c), to its end: QEMU writes the log byte by byte, and all of
+# it must be the same each time.
 _HALTED = "reboot: System halted\n"
 
 

@@ -236,4 +236,4 @@ def _connect(
 def _recognise(transport: paramiko.Transport, host_key: paramiko.PKey) -> None:
     """Not left to Transport.connect(), which tells another key by the words of its error only."""
     if transport.get_remote_server_key().asbytes() != host_key.asbytes():
-        raise GuestLost("another server than the guest's answered")
+        raise GuestLost("a server with another host key than the guest's answered")

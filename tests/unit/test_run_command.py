@@ -143,7 +143,7 @@ def test_nothing_is_built_for_a_kvm_that_may_not_be_opened(
 ) -> None:
     monkeypatch.setattr("driver.guest.accel.DEVICE", project / "no-such-device")
     assert status_of("run", "experiment", FOOTPRINT, "--accel", "kvm") == 3
-    assert "error: KVM cannot be used here: this host has no" in capsys.readouterr().err
+    assert "error: KVM cannot be used: this host has no" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["build", "shell"])

@@ -130,5 +130,5 @@ def test_there_is_no_waiting_for_a_guest_that_has_died() -> None:
 
 def test_another_server_is_not_trusted() -> None:
     server = Server()
-    with server.listening() as port, pytest.raises(GuestLost, match="another server"):
+    with server.listening() as port, pytest.raises(GuestLost, match="another host key"):
         Ssh(port, Server(user=server.user).login, soon())
