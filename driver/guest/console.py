@@ -18,6 +18,7 @@ from pexpect import fdpexpect
 from driver.deadline import Deadline
 from driver.errors import GuestLost, GuestTimeout
 
+THREAD = "console"
 # The most an ordinary user may ask of a pipe (/proc/sys/fs/pipe-max-size); a boot prints 20 kB.
 _PIPE_BYTES = 1 << 20
 # So much of what was printed instead is shown when something is waited for in vain.
@@ -45,7 +46,7 @@ class Console:
         self._socket = sock
         self._printed, printing = os.pipe()
         fcntl.fcntl(printing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        threading.Thread(target=_pump, args=(sock, printing), name="console", daemon=True).start()
+        threading.Thread(target=_pump, args=(sock, printing), name=THREAD, daemon=True).start()
         self._spawn = fdpexpect.fdspawn(self._printed, encoding="utf-8", codec_errors="replace")
 
     def fileno(self) -> int:
