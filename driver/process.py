@@ -36,7 +36,6 @@ DEBIAN_PACKAGE = {
     "ld": "binutils",
     "make": "make",
     "mmdebstrap": "mmdebstrap",
-    "musl-gcc": "musl-tools",
     "nm": "binutils",
     "objcopy": "binutils",
     "perl": "perl",

@@ -85,8 +85,9 @@ class ConsoleSession:
     def run(self, command: str | Sequence[str], deadline: Deadline) -> ConsoleResult:
         """Run a command line (or a list of words, quoted here) in a ``sh`` of its own.
 
-        Its standard input is empty. At the deadline it is sent Ctrl-C, and :class:`GuestTimeout`
-        is raised; the session is usable if that ended it.
+        Its standard input is empty. Large outputs and files are for SSH: a serial line is slow, and
+        the kernel may write into the middle of them. At the deadline the command is sent Ctrl-C,
+        and :class:`GuestTimeout` is raised; the session is usable if that ended it.
         """
         line = command if isinstance(command, str) else shlex.join(command)
         with self._explaining(f"during `{line.split(maxsplit=1)[0] if line.strip() else line}`"):

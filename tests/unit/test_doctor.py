@@ -15,6 +15,7 @@ from driver.cli.main import main
 from driver.doctor import CheckStatus, Finding, examine
 from driver.doctor.systems import System, detect, install_command
 from driver.doctor.tools import TOOLS, examine_tools
+from driver.process import DEBIAN_PACKAGE
 from driver.progress import SilentReporter
 from driver.store import Store
 
@@ -286,6 +287,13 @@ class TestHost:
 def made(work: Path, name: str) -> dict[str, str]:
     (work / name).touch()
     return {"release": name}
+
+
+def test_the_doctor_and_error_messages_name_the_same_packages() -> None:
+    for tool in TOOLS:
+        package = DEBIAN_PACKAGE.get(tool.program, tool.debian)
+        # What brings a compiler along with its headers; a message names the program's own.
+        assert tool.debian in (package, "build-essential"), tool
 
 
 def test_the_command_says_what_to_do(bin_: Path, capsys: pytest.CaptureFixture[str]) -> None:
