@@ -127,6 +127,17 @@ def test_a_wrong_password_is_the_users_mistake(terminal: Terminal) -> None:
         ConsoleSession.log_in(terminal(login_then("sh")), soon(), password="secret")
 
 
+def test_the_notice_of_the_last_login_is_no_prompt(terminal: Terminal, tmp_path: Path) -> None:
+    """The user's name, typed at it, would be a command."""
+    command = tmp_path / "root"
+    command.write_text(f"#!/bin/sh\necho >{tmp_path}/typed\n")
+    command.chmod(0o755)
+    path = f"import os; os.environ['PATH'] += ':{tmp_path}'\n"
+    session = ConsoleSession.log_in(terminal(path + login_then("sh")), soon(), password="se cret'")
+    session.run("true", soon())
+    assert not (tmp_path / "typed").exists()
+
+
 def test_a_password_that_is_missing_is_asked_for(terminal: Terminal) -> None:
     with pytest.raises(UserError, match="asks for the password of root"):
         ConsoleSession.log_in(terminal(login_then("sh")), soon())
