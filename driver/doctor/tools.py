@@ -74,7 +74,7 @@ def _same(
 _KERNEL = "building kernels"
 _IMAGE = "building guest images"
 # The least versions for building kernels are those of Documentation/process/changes.rst of Linux
-# 6.12; where another one comes from stands behind it.
+# 6.12; a comment names the source of any other.
 TOOLS: tuple[Tool, ...] = (
     _same("make", _KERNEL, least="4.0"),
     Tool("build-essential", "gcc", "gcc", _KERNEL, program="gcc", least="5.1"),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The channels between the driver and one QEMU: unnamed sockets and memory files.
 
-A name in the file system would have to fit 107 bytes, would be open to whoever can reach it,
-would collide, and would stay behind when the driver is killed. Descriptors do none of that.
+A name in the file system would have to fit 107 bytes, would be open to others, might collide, and
+would stay behind when the driver is killed. Descriptors do none of that.
 """
 
 from __future__ import annotations

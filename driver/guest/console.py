@@ -21,7 +21,7 @@ from driver.errors import GuestLost, GuestTimeout
 THREAD = "console"
 # The most an ordinary user may ask of a pipe (/proc/sys/fs/pipe-max-size); a boot prints 20 kB.
 _PIPE_BYTES = 1 << 20
-# So much of what was printed instead is shown when something is waited for in vain.
+# So many characters of what was printed instead are shown when something did not appear.
 _EXCERPT = 1000
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Guests without our agent: log in on the serial console as a person would, and run commands.
 
-The shell's prompt is nobody's promise, and what a command prints may look like it. So a command
-runs between two words of 128 random bits, which the shell prints and the typed line does not
-contain, as it has them in halves: no echo, no output and no kernel message can be taken for them.
+A prompt can look like anything, and a command's output can look like a prompt. So a command runs
+between two words of 128 random bits. The typed line has them in halves and the shell prints them
+joined: no echo, no output and no kernel message can be taken for them.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ConsoleSession:
         password: str | None = None,
         diagnosis: Diagnosis | None = None,
     ) -> ConsoleSession:
-        """Wait for a login prompt, or for a shell that asks nobody, and answer it.
+        """Wait for a login prompt, or for a shell without a login, and answer it.
 
         Raises :class:`UserError` when the guest refuses the password or asks for one and there is
         none; :class:`GuestTimeout` when there is no shell by the deadline.
@@ -195,7 +195,7 @@ class ConsoleSession:
 
 
 def _word() -> tuple[str, str]:
-    """Two halves of a word that nothing prints but who is given both."""
+    """Two halves of a random word."""
     return secrets.token_hex(8), secrets.token_hex(8)
 
 

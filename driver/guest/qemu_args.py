@@ -122,7 +122,7 @@ def _board(machine: Machine) -> list[str]:
         "i8042=off",
         "vmport=off",
         "smbus=off",
-        # A second clock that ticks for nobody; Linux uses the TSC.
+        # A second clock, unused: Linux takes the TSC.
         "hpet=off",
         "memory-backend=ram",
     ]
@@ -186,9 +186,9 @@ def _kernel(machine: Machine, files: Files) -> list[str]:
         "console=ttyS0",
         # A panic resets at once, and a reset ends QEMU.
         "panic=-1",
-        # 256 legacy pseudo-terminals that nobody will open.
+        # No 256 legacy pseudo-terminals.
         "pty.legacy_count=0",
-        # Calibrations that emulation makes slow and a virtual machine needless.
+        # Calibrations that are slow under emulation and unnecessary in a virtual machine.
         "no_timer_check",
         "tsc=reliable",
         *(["driver.ssh"] if machine.ssh else []),
@@ -203,8 +203,7 @@ def _kernel(machine: Machine, files: Files) -> list[str]:
 
 
 def _ports(machine: Machine, files: Files, ports: Ports) -> list[str]:
-    # A socket that nobody empties would make a deterministic fork wait for the host; a file never
-    # does.
+    # A full socket would make a deterministic fork wait for the host; a file never does.
     if ports.output is not None:
         agent = f"file,id=agent,path={_file(ports.output)}"
     else:
@@ -231,7 +230,7 @@ def _ports(machine: Machine, files: Files, ports: Ports) -> list[str]:
             "-chardev", _socket("start_trigger", ports.start_trigger),
             "-serial", "chardev:start_trigger",
             # And one that becomes a template has itself stopped at a moment of guest time, by a
-            # watchdog that nobody feeds (see freeze.c of the agent).
+            # watchdog that is not fed (see freeze.c of the agent).
             "-device", "i6300esb",
             "-action", "watchdog=pause",
         ]  # fmt: skip
@@ -240,7 +239,7 @@ def _ports(machine: Machine, files: Files, ports: Ports) -> list[str]:
 
 def _console(files: Files, ports: Ports) -> list[str]:
     """ttyS0: the kernel's log and nothing else. QEMU writes the log to a file itself, so that it is
-    complete whether or not anybody reads the console.
+    complete even if no one reads the console.
     """
     log = f"logfile={escape(files.console_log)}"
     if ports.console is None:
@@ -255,7 +254,7 @@ def _console(files: Files, ports: Ports) -> list[str]:
 
 
 def _socket(name: str, port: Port) -> str:
-    """A ``-chardev`` that is a socket; QEMU does not wait for anybody to connect to one by path."""
+    """A ``-chardev`` that is a socket; QEMU does not wait for a client of one by path."""
     if isinstance(port, int):
         return f"socket,id={name},fd={port}"
     return f"socket,id={name},path={escape(port)},server=on,wait=off"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One QEMU process: started so that it cannot outlive us, ended as politely as it lets us."""
+"""One QEMU process, which never outlives the driver: how it is started and ended."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from driver.process import describe_status, missing_program, quote
 # How the process ended: by itself, when asked over the monitor, by SIGTERM, by SIGKILL.
 Ending = Literal["exited", "asked", "terminated", "killed"]
 
-# Seconds each degree of persuasion gets.
+# Seconds to end after `quit`, and again after SIGTERM.
 _GRACE = 3.0
 
-# What is worth showing of QEMU's own messages.
+# So much of QEMU's own messages is shown.
 _STDERR_BYTES = 4096
 
 
@@ -71,7 +71,7 @@ _spawner = _Spawner()
 
 @dataclass(frozen=True)
 class Exit:
-    """How QEMU ended: by whose doing, and with which status (minus the signal's number)."""
+    """How QEMU ended, and with which status (minus the number of a signal)."""
 
     ending: Ending
     status: int
@@ -151,7 +151,7 @@ class QemuProcess:
             if self._exit is not None:
                 return self._exit
             try:
-                ending = self._persuade(ask, grace)
+                ending = self._end(ask, grace)
             except BaseException:
                 self._child.kill()
                 self._child.wait()
@@ -162,7 +162,7 @@ class QemuProcess:
             self._exit = Exit(ending, self._child.returncode)
             return self._exit
 
-    def _persuade(self, ask: Callable[[], None], grace: float) -> Ending:
+    def _end(self, ask: Callable[[], None], grace: float) -> Ending:
         if not self.running:
             return "exited"
         ask()

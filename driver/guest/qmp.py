@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QEMU's monitor, synchronously: ask, get the answer, mind the deadline."""
+"""QEMU's monitor (QMP), synchronously and with deadlines."""
 
 from __future__ import annotations
 

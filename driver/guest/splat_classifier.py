@@ -4,7 +4,7 @@
 A line counts only if the kernel's log wrote it (it carries printk's time stamp) and only if its
 message *begins* the way the kernel's source prints it, so that a command line with ``panic=``, a
 program that prints ``WARNING``, or a driver named ``bug`` raises no alarm. A message that opens
-with ``BUG:`` or ``WARNING:`` in words unknown here is believed once a call trace follows.
+with ``BUG:`` or ``WARNING:`` in words unknown here counts once a call trace follows.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Classifier:
                 self._collect(self._open, line)
             return
         message = line[stamp.end() :]
-        # What stands before the stamp is a program's unfinished line, or a "\r".
+        # Text before the stamp is a program's unfinished line, or a "\r".
         line = line[stamp.start() :]
         kind = _match(message, KINDS)
         if self._open is not None:
@@ -103,7 +103,7 @@ class Classifier:
     def _continue(self, splat: Splat, line: str, message: str, kind: Kind | None) -> None:
         self._collect(splat, line)
         if kind is not None and kind.severity is Severity.FATAL:
-            # The same misfortune, worse: "BUG: unable to handle" becomes an oops, then a panic.
+            # The same failure gets worse: "BUG: unable to handle" becomes an oops, then a panic.
             splat.severity = Severity.FATAL
             self._ends = kind.ends
         elif self._ends.match(message):

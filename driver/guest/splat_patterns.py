@@ -179,7 +179,7 @@ KINDS: tuple[Kind, ...] = (
     _kind("hardware-error", _NOTICE, SAME_LINE, r"mce: \[Hardware Error\]: (?!Machine check ev)"),
 )  # fmt: skip
 
-# Words unknown above: believed when a call trace follows.
+# Words unknown above: they count when a call trace follows.
 UNKNOWN = (
     _kind("bug-other", _BROKEN, END_TASK, r"\[? ?BUG: ", r"BUG \S"),
     _kind("warning-other", _BROKEN, END_TASK, r"WARNING: "),

@@ -101,7 +101,7 @@ class Template:
         return standalone_command(self.recipe.machine, files)
 
     def timeout_scale(self, jobs: int = 1) -> float:
-        """By what deadlines must be multiplied for its forks, ``jobs`` at a time, just now."""
+        """The factor for the deadlines of its forks, ``jobs`` at a time, at this moment."""
         alone = self.facts["boot_seconds"] / self.facts.get("load_factor", 1.0)
         return timeout_scale(self.recipe.machine, alone, jobs)
 

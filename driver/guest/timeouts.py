@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much longer than its author thought a guest may take before it counts as hung.
+"""The factor by which deadlines grow on slow and busy hosts.
 
 The deadlines in an experiment are for emulation (``tcg``) on two idle processors. Two things make
 a healthy guest slower, and both can be measured: the host and its accelerator, by how long the
@@ -21,10 +21,10 @@ _MOST = 40.0
 
 
 def timeout_scale(machine: Machine, boot_seconds: float, jobs: int = 1) -> float:
-    """By what a deadline must be multiplied for a guest of this machine, at this moment.
+    """The factor for the deadlines of a guest of this machine, at this moment.
 
     ``boot_seconds`` is what its template took, or would have taken, to boot on this host were it
-    idle; ``jobs`` guests run at a time. At least 1: a host that is faster needs no haste.
+    idle; ``jobs`` guests run at a time. At least 1: deadlines do not shrink on a fast host.
     """
     # While a guest boots one of its processors works, so that the boot says nothing about this:
     # a deterministic guest has one host thread for all of them.
@@ -35,7 +35,7 @@ def timeout_scale(machine: Machine, boot_seconds: float, jobs: int = 1) -> float
 
 
 def load_factor() -> float:
-    """How many threads want to run for each processor of the host, lately; at least 1."""
+    """Runnable threads per processor of the host, over the last minute; at least 1."""
     return max(1.0, os.getloadavg()[0] / _processors())
 
 

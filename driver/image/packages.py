@@ -74,7 +74,7 @@ def unpack(suite: str, packages: Iterable[str], into: Path, log: Path) -> dict[s
     """Unpack packages and all they depend on below the new directory ``into``.
 
     Returns the version of every package that came. Raises :class:`HostError` with mmdebstrap's
-    words when a package cannot be fetched; the whole story is in ``log``.
+    words when a package cannot be fetched; its whole output is in ``log``.
     """
     lines = sources(suite)
     with TemporaryDirectory(prefix="packages-") as folder:
