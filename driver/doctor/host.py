@@ -122,10 +122,8 @@ def _kernel_source(store: Store) -> Finding:
         return Finding("source", package, CheckStatus.OK, f"in the cache: {', '.join(cached)}")
     try:
         known = newest_known(store, package)
-    except OSError:  # the answer is stored in the cache
-        return Finding(
-            "source", package, CheckStatus.NOTE, "not checked: the cache cannot be written"
-        )
+    except OSError:  # the answer is kept in the cache, which may not be written to
+        return Finding("source", package, CheckStatus.NOTE, "not looked for, for want of a cache")
     if known is not None:
         return Finding("source", package, CheckStatus.OK, f"apt knows {known}")
     remedy = everywhere("driver build --source 'https://URL/OF/linux-6.12.N.tar.xz#sha256=HEX'")

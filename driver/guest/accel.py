@@ -4,8 +4,8 @@
 That ``/dev/kvm`` exists, opens and even runs firmware proves little: on some hosts (nested, or
 with a partial implementation) the kernel then crawls or dies. So ``auto`` boots the very kernel
 that is to be measured under KVM, with a deadline taken from how long emulation took for the same,
-has it compute something, and accepts only a correct answer that comes sooner. The verdict is cached
-until the host changes.
+has it compute something, and accepts only a correct answer that comes earlier. The verdict is
+cached until the host changes.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 What it takes, all measured on QEMU 7.2 with 1, 2 and 4 processors, on idle and on busy hosts:
 
 - guest time counts instructions and the calendar follows it (``-icount``, ``-rtc clock=vm``);
-- the job is in place before the guest goes on from the template, where the processor fetches it,
+- the job is in place before the guest resumes from the template, where the processor fetches it,
   and what starts it is already in a UART (see :mod:`driver.guest.qemu_args`);
 - no device is served by another thread of QEMU than the one that executes (``ioeventfd=off``),
   and no timer on the host's clock runs (the announcement after a migration);
@@ -12,7 +12,7 @@ What it takes, all measured on QEMU 7.2 with 1, 2 and 4 processors, on idle and 
 - the guest halts after its job, so that nothing happens while the host finds out;
 - a template is made the same way: its job is there when it boots, and it stops itself.
 
-The monitor is left alone while the guest runs. :data:`REPEATABILITY` says how far it goes.
+The monitor is left alone while the guest runs. :data:`REPEATABILITY` says what repeats.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class DeterministicFork:
 
     Guest time must not pass between the template and the job, or the job would find the guest
     some host-dependent number of timer ticks later. So the job is put in place first; the guest
-    goes on when everything is there. Use it like a :class:`Guest`.
+    resumes when everything is there. Use it like a :class:`Guest`.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 
 A *job* is one command run by the guest agent. While it runs it may announce *phases*; at each
 phase the agent first makes the refresh writes, then copies every requested source verbatim to
-the host, and only then lets the job go on. The host parses the texts (:mod:`driver.counters`):
+the host, and only then lets the job continue. The host parses the texts (:mod:`driver.counters`):
 the guest stays small and the raw evidence stays whole.
 """
 

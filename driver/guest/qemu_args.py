@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """QEMU's argument list: a pure function of the machine, its files and its ports.
 
-Everything that decides what a guest sees is in here, each option beside its value with the
+Everything that decides what a guest sees is in here, each option with its value and the
 reason for it, so that the list can be read, golden-tested, and used as the key of a template.
 Measured on QEMU 7.2 under TCG on two cores, from the command to a shell with XFS mounted
 ``-o dax``: the default ``pc`` machine with a compressed kernel 5.5 s, this one about 2 s.
@@ -105,7 +105,7 @@ def argv(
         # A guest that resets (a panic, with panic=-1) has ended: QEMU exits and we notice.
         "-no-reboot",
         *(["-S"] if paused or incoming else []),
-        # Wait until told where the state is.
+        # Wait until QMP's `migrate-incoming` says where the state is.
         *(["-incoming", "defer"] if incoming else []),
         *(["-gdb", f"unix:{escape(ports.gdb)},server=on,wait=off"] if ports.gdb else []),
     ]  # fmt: skip
@@ -113,7 +113,7 @@ def argv(
 
 def _board(machine: Machine) -> list[str]:
     options = [
-        # Not `pc`: with its legacy devices off, q35 boots a second sooner. Not `microvm`: it
+        # Not `pc`: with its legacy devices off, q35 boots a second faster. Not `microvm`: it
         # ignores NVDIMMs in silence and hangs in the calibration of the TSC under TCG.
         "q35",
         "nvdimm=on",
@@ -225,7 +225,7 @@ def _ports(machine: Machine, files: Files, ports: Ports) -> list[str]:
             # Bytes that come through virtio while the guest runs reach it at an instruction that
             # the host's scheduler chooses, and QEMU delivers none while it is stopped. So a
             # deterministic guest reads its job from fw_cfg, where the processor fetches it itself,
-            # when a byte on ttyS1 says so: the FIFO of a 16550 takes it before the guest goes on.
+            # when a byte on ttyS1 says so: the FIFO of a 16550 takes it before the guest resumes.
             "-fw_cfg", f"name={JOB_FILE},file={_file(ports.job)}",
             "-chardev", _socket("start_trigger", ports.start_trigger),
             "-serial", "chardev:start_trigger",

@@ -217,7 +217,7 @@ class Guest:
         self._monitor.execute("stop", deadline=Deadline.after(30, "stopping the guest"))
 
     def resume(self) -> None:
-        """Let a paused guest go on."""
+        """Let a paused guest run."""
         self._monitor.execute("cont", deadline=Deadline.after(30, "resuming the guest"))
 
     def save_state(self, path: Path, deadline: Deadline) -> None:

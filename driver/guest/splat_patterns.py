@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """``fatal``: the kernel stopped or lost a process to a fault. ``broken``: it goes on, but
+    """``fatal``: the kernel stopped or lost a process to a fault. ``broken``: it runs, but
     what it promises no longer holds. ``notice``: it did what it should in a bad situation.
     """
 

@@ -6,7 +6,7 @@ saved: its memory and NVDIMM are files, the state of its devices a third. A fork
 privately and takes over the state, so that it is a running guest in half a second, identical to
 every other fork, and unable to change what the next one starts from.
 
-Identical means identical, on purpose: forks share the clock (guest time goes on from the moment
+Identical means identical, on purpose: forks share the clock (guest time continues from the moment
 the template was saved; the calendar too), the state of the random number generator (a trial that
 wants other addresses than its neighbour's must ask for them) and the SSH keys, of which every
 template has new ones.

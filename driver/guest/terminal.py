@@ -34,8 +34,8 @@ def join(
 ) -> None:
     """Relay between standard input and output and ``peer`` until either side ends.
 
-    Standard input need not be a terminal: what a pipe holds is typed for you, and the relay goes
-    on until the peer closes. ``escape``, if given, is the key that ends the relay.
+    Standard input need not be a terminal: what a pipe holds is typed for you, and the relay lasts
+    until the peer closes. ``escape``, if given, is the key that ends the relay.
     """
     stdin = sys.stdin.fileno()
     with _raw(stdin), _resizing(on_resize):

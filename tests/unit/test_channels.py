@@ -81,7 +81,7 @@ def test_closing_does_not_wait_for_output_nobody_reads() -> None:
     os.close(output)
 
 
-def test_the_start_trigger_waits_until_the_guest_has_it() -> None:
+def test_the_start_trigger_waits_until_it_was_read() -> None:
     channels = Channels(Machine(accel="icount"))
     theirs = channels.ports.start_trigger
     assert isinstance(theirs, int)
