@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading runs: helpers for notebooks, and the notebooks.
 
-Of ``driver`` this package uses the results schema (:mod:`driver.results.reader`), and nothing else.
+Of ``driver`` this package uses the results schema (:mod:`driver.results.reader`) and what knows no
+run: :mod:`driver.intervals`, :mod:`driver.text`, :mod:`driver.errors`.
 """

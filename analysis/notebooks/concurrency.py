@@ -23,8 +23,9 @@ run_path = None  # the newest run, unless analysis.render says which
 import pandas as pd
 from IPython.display import Markdown, display
 
-from analysis import charts, plots, stats, tidy
+from analysis import charts, plots, tidy
 from analysis.load import load_runs
+from driver.intervals import median_interval
 
 plots.use_style()
 run = load_runs(["contention"], run_path)["contention"]
@@ -93,7 +94,7 @@ for row, (name, frame) in enumerate(ROWS.items()):
         )
         for place, (kernel, sharing, colour, arm) in enumerate(ARMS):
             groups = of(frame, load, kernel, sharing).groupby("processors")["value"]
-            found = {number: stats.median_interval(100 * values) for number, values in groups}
+            found = {number: median_interval(100 * values) for number, values in groups}
             panel.curve(
                 f"{arm} {list(found.values())[-1].estimate:,.1f}",
                 colour,
@@ -139,7 +140,7 @@ most = max(first_attempts["processors"])
 
 def cell(scale, frame, load, kernel, sharing):
     rows = of(frame, load, kernel, sharing)
-    found = stats.median_interval(scale * rows[rows["processors"] == most]["value"])
+    found = median_interval(scale * rows[rows["processors"] == most]["value"])
     if found.low == found.high:
         return f"{found.estimate:,.1f}"
     return f"{found.estimate:,.1f} ({found.low:,.1f} to {found.high:,.1f})"

@@ -23,6 +23,7 @@ from IPython.display import Markdown, display
 from analysis import plots, stats, tidy
 from analysis.load import load_runs
 from analysis.units import binary
+from driver.intervals import rate_interval
 
 plots.use_style()
 runs = load_runs(["scale", "alignment"], run_path)
@@ -155,7 +156,7 @@ axis = axes[0]
 for height, program in enumerate(reversed(programs)):
     for place, (kernel, sharing, colour, name) in enumerate(ARMS):
         row = aligned.query("program == @program and kernel == @kernel and sharing == @sharing")
-        found = stats.rate_interval(int(row["value"].iloc[0]), int(row["starts"].iloc[0]))
+        found = rate_interval(int(row["value"].iloc[0]), int(row["starts"].iloc[0]))
         at = height + 0.24 - 0.24 * place
         axis.hlines(at, 100 * found.low, 100 * found.high, color=colour, linewidth=2)
         axis.plot(100 * found.estimate, at, "o", color=colour, markersize=6)

@@ -28,8 +28,8 @@ from analysis.reply.reach import alignment, scale
 from analysis.reply.saving import filling, tables
 from analysis.reply.verdicts import command, verdicts
 from analysis.reply.wording import FILTERS, count, signed
-from analysis.stats import range_coverage
 from driver.errors import UserError
+from driver.intervals import range_coverage
 
 TEMPLATES = ROOT / "analysis" / "templates"
 REPLY = ROOT / "analysis" / "reply.md"

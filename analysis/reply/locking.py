@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis import tidy
-from analysis.stats import Interval, chance, median_interval, together
+from driver.intervals import Interval, holm, median_interval, rank_test
 from driver.results.reader import Run
 
 LOADS = {
@@ -71,7 +71,7 @@ def _apart(
 ) -> list[str]:
     """Loads with which sharing differs by more than chance, and in which direction."""
     found = []
-    for load, count, likely in zip(loads, counts, together(chances), strict=True):
+    for load, count, likely in zip(loads, counts, holm(chances), strict=True):
         if likely < MOST_CHANCE:
             more = count["on"].estimate > count["off"].estimate
             found.append(f"{'more' if more else 'less'} often with *{load.name}*")
@@ -84,7 +84,7 @@ def _intervals(samples: dict[str, list[float]]) -> dict[str, Interval]:
 
 def _by_chance(samples: dict[str, list[float]]) -> float:
     """How likely those with sharing on are to lie so far from all others by chance."""
-    return chance(samples["on"], [*samples["off"], *samples["unpatched"]])
+    return rank_test(samples["on"], [*samples["off"], *samples["unpatched"]])
 
 
 def locking(run: Run) -> Locking:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analysis import stats, tidy
-from analysis.stats import FittedLine, Interval
+from analysis.stats import FittedLine
+from driver.intervals import Interval, rate_interval
 from driver.results.reader import Run
 
 # What one page of PUDs spans; it is not shared.
@@ -119,7 +120,7 @@ def alignment(run: Run) -> Alignment:
         for arm, (kernel, sharing) in ARMS.items():
             levels = {"program": program, "kernel": kernel, "sharing": sharing}
             aligned = tidy.number(run, "aligned", "landed", **levels)
-            rates[arm] = stats.rate_interval(int(aligned), starts)
+            rates[arm] = rate_interval(int(aligned), starts)
         programs.append(AlignedProgram(name, rates))
     places = tidy.at_phase(run, "value", "places", "landed")
     on = places[(places["kernel"] == "patched") & (places["sharing"] == "on")]["value"]

@@ -15,9 +15,10 @@ from driver.compare.common import (
     missing_results,
     why_no_costs,
 )
-from driver.compare.difference import CONFIDENCE, Difference, compare
+from driver.compare.difference import Difference, compare
 from driver.compare.numbers import Cell, Quantity, RunNumbers
 from driver.experiment.lifecycle import Conclusion
+from driver.intervals import CONFIDENCE
 from driver.validity import Accelerator
 
 # An exact run repeats on any host, whatever the experiment's text says beside its workload.

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from statistics import fmean
 
-from driver.compare.difference import RepeatedValue, Stratum
 from driver.experiment import expression
 from driver.experiment.definition import Assertion, Experiment, Fit, Level, Prediction
 from driver.experiment.expression import ExpressionError, NoData
 from driver.experiment.formulas import ingredients, is_measured
 from driver.experiment.lifecycle import Conclusion
 from driver.experiment.measured import MeasuredTrial, measured_trials
+from driver.intervals import RepeatedValue, Stratum
 from driver.validity import INSTRUCTIONS, TIME_UNITS
 
 # Factors and their levels as text, in the experiment's order: as in the names of trials.

@@ -20,8 +20,9 @@ from analysis.reply.locking import Load, Locking
 from analysis.reply.reach import Scale
 from analysis.reply.saving import Filling
 from analysis.reply.verdicts import command, verdicts
-from analysis.stats import FittedLine, Interval
+from analysis.stats import FittedLine
 from driver.experiment.load import load
+from driver.intervals import Interval
 
 
 @pytest.fixture(scope="module")
