@@ -4,6 +4,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+
+UNKNOWN = "not recorded"
+
+
+def value_text(value: object) -> str:
+    """A value of a file for reading: words of a list in a row, yes and no, and whether it is there.
+
+    None stands for what was not recorded.
+    """
+    if value is None:
+        return UNKNOWN
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {value_text(item)}" for key, item in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return " ".join(map(value_text, value)) or "none"
+    return str(value)
 
 
 def quantity(value: float | None, unit: str) -> str:

@@ -30,7 +30,6 @@ plots.use_style()
 PAGE = 4096
 EXPERIMENT = "pagetable-footprint"
 run = load_run(run_path or find_run(EXPERIMENT), experiment=EXPERIMENT)
-kernels = {guest.kernel["series"]: guest.kernel.get("release", "") for guest in run.manifest.guests}
 display(
     Markdown(
         f"Run `{run.name}`: {len(run.finished)} of {len(run.trials)} trials, "

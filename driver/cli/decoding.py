@@ -15,31 +15,33 @@ from driver.kernel.symbols import Symbols
 if TYPE_CHECKING:
     from driver.experiment.definition import Experiment, Level
     from driver.experiment.lifecycle import Conclusion
-    from driver.results.manifest import ManifestV1
+    from driver.results.guest_record import KernelRecord
+    from driver.results.manifest import Manifest
 
 # Named in messages; a fragment of driver/kernel/fragments/.
 WITH_LINES = "debug-info"
 
 
 def decode_trial(
-    text: str, manifest: ManifestV1, experiment: Experiment, factors: Mapping[str, Level]
+    text: str, manifest: Manifest, experiment: Experiment, factors: Mapping[str, Level]
 ) -> Decoded:
     """Add source lines to what a trial's guest printed; what cannot be told is said, not raised."""
     from driver.progress import SilentReporter  # noqa: PLC0415
 
     if not has_trace(text):
         return Decoded(text, "")
-    found = _kernel(manifest, experiment, factors)
-    digest = str(found.get("digest", ""))
-    artifact = context.store(SilentReporter()).recall("kernel", digest) if digest else None
+    kernel = _kernel(manifest, experiment, factors)
+    if kernel is None:
+        return Decoded(text, "no source lines: the kernel of this trial is not recorded")
+    artifact = context.store(SilentReporter()).recall("kernel", kernel.digest)
     if artifact is None:
-        series = found.get("series", "?")
         return Decoded(
             text,
-            f"no source lines: the kernel of this run ({digest[:12]}) is no longer in the cache; "
-            f"`driver build kernel --series {series}` makes it again from the same inputs",
+            f"no source lines: the kernel of this run ({kernel.digest[:12]}) is no longer in the "
+            f"cache; `driver build kernel --series {kernel.series}` makes it again from the same "
+            "inputs",
         )
-    return decode_from(text, artifact.path, str(found.get("series", "none")))
+    return decode_from(text, artifact.path, kernel.series)
 
 
 def decode_from(text: str, folder: Path, series: str) -> Decoded:
@@ -75,14 +77,14 @@ def explained(complaint: DriverError, conclusion: Conclusion) -> DriverError:
 
 
 def _kernel(
-    manifest: ManifestV1, experiment: Experiment, factors: Mapping[str, Level]
-) -> Mapping[str, object]:
+    manifest: Manifest, experiment: Experiment, factors: Mapping[str, Level]
+) -> KernelRecord | None:
     """What the manifest says about the kernel a trial ran on."""
     for name, level in factors.items():
         arm = experiment.factors[name].arms.get(str(level))
         if arm is not None and arm.kernel is not None:
             wanted = (arm.kernel.series, arm.kernel.variant)
             for guest in manifest.guests:
-                if (guest.kernel.get("series"), guest.kernel.get("variant")) == wanted:
+                if (guest.kernel.series, guest.kernel.variant) == wanted:
                     return guest.kernel
-    return {}
+    return None

@@ -18,7 +18,15 @@ from driver.kernel import build_kernel, kconfig_fragment, series
 from driver.kernel.build_request import OPTIONS_OFF
 from driver.progress import Reporter
 from driver.project import Project
-from driver.results.manifest import GuestRecord
+from driver.results.guest_record import (
+    GuestRecord,
+    ImageProvenance,
+    ImageRecord,
+    KernelProvenance,
+    KernelRecord,
+    MachineRecord,
+    QemuRecord,
+)
 from driver.store import Store
 from driver.validity import Accelerator, Validity
 
@@ -119,28 +127,27 @@ def _record(request: GuestRequest, template: Template) -> GuestRecord:
     made_from = template.recipe
     inputs = made_from.inputs()
     return GuestRecord(
-        kernel={
-            "series": request.kernel.series,
-            "variant": request.kernel.variant,
-            "digest": made_from.kernel.digest,
-            "release": made_from.kernel.release,
-            "provenance": made_from.kernel.provenance,
-        },
-        image={
-            "name": made_from.image.name,
-            "digest": made_from.image.digest,
-            "provenance": made_from.image.provenance,
-        },
-        machine=dataclasses.asdict(made_from.machine),
+        kernel=KernelRecord(
+            series=request.kernel.series,
+            variant=request.kernel.variant,
+            digest=made_from.kernel.digest,
+            release=made_from.kernel.release,
+            provenance=KernelProvenance.model_validate(made_from.kernel.provenance),
+        ),
+        image=ImageRecord(
+            name=made_from.image.name,
+            digest=made_from.image.digest,
+            provenance=ImageProvenance.model_validate(made_from.image.provenance),
+        ),
+        machine=MachineRecord.model_validate(dataclasses.asdict(made_from.machine)),
         provision=list(made_from.provision.argv) if made_from.provision else None,
         # The argument list names files by their role, so it reads the same on every host.
-        qemu={
-            "version": inputs["qemu"],
-            "argv": inputs["argv"],
+        qemu=QemuRecord(
+            version=inputs["qemu"],
+            argv=inputs["argv"],
             # ... and this one runs, on this host and for as long as the cache has the files.
-            "command": template.standalone_command(),
-            "template": template.artifact.digest,
-            # What the template holds, where that is the same whenever and wherever it is made.
-            "template_digests": template.facts["digests"],
-        },
+            command=template.standalone_command(),
+            template=template.artifact.digest,
+            template_digests=template.facts["digests"],
+        ),
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from driver.experiment.definition import Experiment
     from driver.results.directory import RunDirectory
-    from driver.results.manifest import ManifestV1
+    from driver.results.manifest import Manifest
     from driver.results.record import TrialRecord
 
 # So many candidates fit a message.
@@ -109,7 +109,7 @@ def match(given: str, names: Sequence[str]) -> str:
     )
 
 
-def _overview(run: RunDirectory, manifest: ManifestV1, failed: bool) -> Table:
+def _overview(run: RunDirectory, manifest: Manifest, failed: bool) -> Table:
     from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -166,7 +166,7 @@ def _tabled(run: RunDirectory) -> dict[str, tuple[str, str, str]]:
 
 def _story(
     run: RunDirectory,
-    manifest: ManifestV1,
+    manifest: Manifest,
     experiment: Experiment,
     trial: str,
     lines: int | None,

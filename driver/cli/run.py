@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from driver.guest.accel import Choice, Requested
     from driver.progress import Reporter
     from driver.results.directory import RunDirectory
-    from driver.results.manifest import ManifestV1, Options
+    from driver.results.manifest import Manifest, Options
 
 
 class Accel(enum.Enum):
@@ -245,7 +245,7 @@ def _refuse_jobs_under_kvm(jobs: int, *, force: bool) -> None:
         )
 
 
-def _go(run: RunDirectory, manifest: ManifestV1, work: Work, reporter: Reporter) -> Conclusion:
+def _go(run: RunDirectory, manifest: Manifest, work: Work, reporter: Reporter) -> Conclusion:
     """Carry the run out; its lock is held by the caller."""
     from driver.experiment.lifecycle import carry_out  # noqa: PLC0415
 

@@ -3,20 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from driver.compare.numbers import Cell, Quantity, RunNumbers, describe, level_text, numbers
 from driver.errors import UserError
 from driver.experiment.lifecycle import Conclusion
-from driver.results.manifest import ManifestV1
+from driver.results.manifest import Manifest
 from driver.results.schema import OK
-from driver.text import counted
+from driver.text import counted, value_text
 from driver.validity import Accelerator
 
 # More examples than these say no more.
 _EXAMPLES = 3
+# Of a digest, to tell one from another by eye.
+_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def missing_results(label: str, found: RunNumbers) -> Iterator[str]:
         yield f"{label} has no result of {counted(len(bad), 'trial')}: {', '.join(named)}{more}"
 
 
-def why_no_costs(first: ManifestV1, second: ManifestV1) -> str | None:
+def why_no_costs(first: Manifest, second: Manifest) -> str | None:
     """Why times and path lengths of two runs cannot be held against each other, if so."""
     kinds = (first.accelerator, second.accelerator)
     if kinds[0] is not kinds[1]:
@@ -114,11 +115,11 @@ def why_no_costs(first: ManifestV1, second: ManifestV1) -> str | None:
     return None
 
 
-def circumstances(first: ManifestV1, second: ManifestV1) -> list[Circumstance]:
+def circumstances(first: Manifest, second: Manifest) -> list[Circumstance]:
     """In what the runs differ besides their numbers: what may have made a change."""
     found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for side, manifest in enumerate((first, second)):
-        for what, value in _told(manifest):
+        for what, value in _conditions(manifest):
             found.setdefault(what, ({}, {}))[side][value] = None
     return [
         Circumstance(what, " or ".join(a) or "-", " or ".join(b) or "-")
@@ -127,25 +128,24 @@ def circumstances(first: ManifestV1, second: ManifestV1) -> list[Circumstance]:
     ]
 
 
-def _told(manifest: ManifestV1) -> Iterator[tuple[str, str]]:
+def _conditions(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Everything but the numbers: what, and how it was."""
     yield "accelerator", str(manifest.accelerator)
-    yield "text of the experiment", manifest.experiment.digest[:12]
+    yield "text of the experiment", manifest.experiment.digest[:_DIGITS]
     if manifest.options.keep_guest:
         yield "--keep-guest", "a write to kernel.panic before each workload"
     if manifest.options.source:
         yield "--source", manifest.options.source
     for guest in manifest.guests:
-        name = "/".join(filter(None, (guest.kernel.get("series"), guest.kernel.get("variant"))))
-        yield f"kernel of series {name}", _short(guest.kernel, "release")
-        yield "image", _short(guest.image, "name")
-        yield from ((f"{key} of series {name}", str(value)) for key, value in guest.machine.items())
-        yield "QEMU", str(guest.qemu.get("version", "?"))
+        kernel, image = guest.kernel, guest.image
+        name = "/".join(filter(None, (kernel.series, kernel.variant)))
+        release = value_text(kernel.release)
+        yield f"kernel of series {name}", f"{release} ({kernel.digest[:_DIGITS]})"
+        yield "image", f"{image.name} ({image.digest[:_DIGITS]})"
+        yield from ((f"{key} of series {name}", value_text(item)) for key, item in guest.machine)
+        yield "QEMU", guest.qemu.version
     host = manifest.host
     yield "host", f"{host.cpu}, {host.cpus} processors, {host.system}, Linux {host.kernel}"
-
-
-def _short(table: Mapping[str, Any], name: str) -> str:
-    return f"{table.get(name, '?')} ({str(table.get('digest', '?'))[:12]})"
 
 
 def _first_difference(mine: Quantity, other: Quantity) -> str:

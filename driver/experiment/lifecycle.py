@@ -18,10 +18,10 @@ from driver.guest.deterministic import REPEATABILITY
 from driver.progress import Reporter
 from driver.results import provenance
 from driver.results.directory import RunDirectory
+from driver.results.guest_record import GuestRecord, QemuRecord
 from driver.results.manifest import (
     ExperimentText,
-    GuestRecord,
-    ManifestV1,
+    Manifest,
     Options,
     PlannedTrial,
     read_manifest,
@@ -115,10 +115,10 @@ def new_manifest(
     validity: Validity,
     project: Path,
     why: str = "",
-) -> ManifestV1:
+) -> Manifest:
     """The manifest of a run that is about to begin; ``why`` is the reason for its accelerator."""
     definition = work.definition
-    return ManifestV1(
+    return Manifest(
         run=run.name,
         status="running",
         started=provenance.now(),
@@ -157,7 +157,7 @@ def _valid(validity: Validity, options: Options) -> dict[str, str]:
     return found
 
 
-def planned_run(run: RunDirectory) -> tuple[ManifestV1, Definition, list[Trial]]:
+def planned_run(run: RunDirectory) -> tuple[Manifest, Definition, list[Trial]]:
     """What a run began with: its manifest, its own experiment text, its plan.
 
     The text is the one the run began with, whatever ``experiments/`` holds now. Raises
@@ -178,18 +178,17 @@ def planned_run(run: RunDirectory) -> tuple[ManifestV1, Definition, list[Trial]]
     return manifest, definition, plan
 
 
-def check_same_guests(manifest: ManifestV1, guests: Mapping[GuestRequest, Prepared]) -> None:
+def check_same_guests(manifest: Manifest, guests: Mapping[GuestRequest, Prepared]) -> None:
     """Refuse to mix trials of different kernels, images, machines or emulators in one run."""
     for before, prepared in zip(manifest.guests, guests.values(), strict=True):
-        # Through JSON, which the manifest has gone through: it knows no tuples.
-        now = GuestRecord.model_validate_json(prepared.record.model_dump_json())
+        now = prepared.record
         same = {
-            "kernel": before.kernel["digest"] == now.kernel["digest"],
-            "image": before.image["digest"] == now.image["digest"],
+            "kernel": before.kernel.digest == now.kernel.digest,
+            "image": before.image.digest == now.image.digest,
             "machine": before.machine == now.machine,
-            "QEMU": before.qemu.get("version") == now.qemu.get("version"),
-            "command line of QEMU": before.qemu.get("argv") == now.qemu.get("argv"),
-            "template": _template(before) == _template(now),
+            "QEMU": before.qemu.version == now.qemu.version,
+            "command line of QEMU": before.qemu.argv == now.qemu.argv,
+            "template": _same_template(before.qemu, now.qemu),
         }
         for part, unchanged in same.items():
             if not unchanged:
@@ -199,15 +198,16 @@ def check_same_guests(manifest: ManifestV1, guests: Mapping[GuestRequest, Prepar
                 )
 
 
-def _template(guest: GuestRecord) -> dict[str, str]:
-    """What the trials of an exact run begin with; the same if it is made anew by the same QEMU."""
-    found: dict[str, str] = guest.qemu.get("template_digests", {})
-    return found
+def _same_template(before: QemuRecord, now: QemuRecord) -> bool:
+    """What trials under icount begin with is the same if the same QEMU makes it again.
+
+    Without a record of it nothing speaks against it.
+    """
+    digests = (before.template_digests, now.template_digests)
+    return None in digests or digests[0] == digests[1]
 
 
-def carry_out(
-    run: RunDirectory, manifest: ManifestV1, work: Work, reporter: Reporter
-) -> Conclusion:
+def carry_out(run: RunDirectory, manifest: Manifest, work: Work, reporter: Reporter) -> Conclusion:
     """Run what is not finished, write the tables, read them back and judge them.
 
     The caller holds the run's lock. An interrupt leaves the run marked, tabled and resumable.

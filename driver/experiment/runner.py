@@ -36,7 +36,7 @@ from driver.experiment.plan import GuestRequest, Trial
 from driver.guest.job import Job, JobResult
 from driver.progress import Reporter
 from driver.results.directory import RunDirectory, check_room
-from driver.results.manifest import ManifestV1
+from driver.results.manifest import Manifest
 from driver.results.record import TrialRecord, read_record, write_record
 from driver.results.tidy import numbers
 from driver.validity import Accelerator
@@ -102,7 +102,7 @@ class Runner:
     """Runs a plan into a run's directory, forking its guests from ``factories``."""
 
     run: RunDirectory
-    manifest: ManifestV1
+    manifest: Manifest
     factories: Mapping[GuestRequest, GuestFactory]
     retry: Retry
     reporter: Reporter

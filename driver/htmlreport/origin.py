@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from driver.results.manifest import GuestRecord, ManifestV1
+from driver.results.guest_record import GuestRecord, KernelProvenance
+from driver.results.manifest import Manifest
+from driver.text import UNKNOWN, value_text
 
 Facts = list[tuple[str, str]]
 
@@ -19,7 +20,7 @@ _MEANING = {
 }
 
 
-def how_to_repeat(manifest: ManifestV1) -> list[str]:
+def how_to_repeat(manifest: Manifest) -> list[str]:
     """Commands, from a clone of the project to the same run."""
     options = manifest.options
     words = [".venv/bin/driver", "run", "experiment", manifest.experiment.name]
@@ -39,7 +40,7 @@ def how_to_repeat(manifest: ManifestV1) -> list[str]:
     return [*checkout, "make setup", shlex.join(words)]
 
 
-def caveats(manifest: ManifestV1) -> list[str]:
+def caveats(manifest: Manifest) -> list[str]:
     """What stands in the way of repeating it to the letter."""
     found = []
     if manifest.project.commit is None:
@@ -55,7 +56,7 @@ def caveats(manifest: ManifestV1) -> list[str]:
     return found
 
 
-def validity(manifest: ManifestV1) -> Facts:
+def validity(manifest: Manifest) -> Facts:
     """What executed the guests, why, and which kinds of number mean something."""
     return [
         ("accelerator", manifest.accelerator.value),
@@ -65,7 +66,7 @@ def validity(manifest: ManifestV1) -> Facts:
     ]
 
 
-def host(manifest: ManifestV1) -> Facts:
+def host(manifest: Manifest) -> Facts:
     """The machine that ran QEMU, and the software that drove it."""
     found = manifest.host
     project = manifest.project
@@ -81,43 +82,29 @@ def host(manifest: ManifestV1) -> Facts:
 
 def guest(record: GuestRecord) -> tuple[str, Facts]:
     """One kind of guest: a title, and what is known of it."""
-    kernel, image = record.kernel, record.image
-    variant = f", variant {kernel['variant']}" if kernel.get("variant") else ""
-    memory = record.machine.get("memory_mib")
-    title = f"series {kernel.get('series', '?')}{variant}"
-    if memory is not None:  # the same kernel may run in machines of several sizes
-        title += f", {memory:,} MiB"
+    kernel, image, qemu = record.kernel, record.image, record.qemu
+    variant = f", variant {kernel.variant}" if kernel.variant else ""
+    # The same kernel may run in machines of several sizes.
+    title = f"series {kernel.series}{variant}, {record.machine.memory_mib:,} MiB"
     facts: Facts = [
-        ("kernel", f"{kernel.get('release', '?')} (digest {kernel.get('digest', '?')})"),
-        *_kernel(kernel.get("provenance") or {}),
-        ("image", f"{image.get('name', '?')} (digest {image.get('digest', '?')})"),
-        ("machine", ", ".join(f"{key} {_text(value)}" for key, value in record.machine.items())),
+        ("kernel", f"{value_text(kernel.release)} (digest {kernel.digest})"),
+        *_kernel(kernel.provenance),
+        ("image", f"{image.name} (digest {image.digest})"),
+        ("machine", value_text(dict(record.machine))),
         ("prepared by", shlex.join(record.provision) if record.provision else "nothing"),
-        ("emulator", str(record.qemu.get("version", "?"))),
-        ("started as", shlex.join(str(word) for word in record.qemu.get("argv", []))),
+        ("emulator", qemu.version),
+        ("started as", shlex.join(qemu.argv)),
     ]
     return title, facts
 
 
-def _kernel(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    source = provenance.get("source") or {}
-    if source:
-        yield "source", f"Linux {source.get('version', '?')}: {_text(source.get('origin'))}"
-    patches = (provenance.get("series") or {}).get("patches") or []
-    if patches:
-        yield "patches", "\n".join(str(patch.get("name", patch)) for patch in patches)
-    if provenance.get("compiler"):
-        yield "compiler", _text(provenance["compiler"])
-    if "debug_info" in provenance:
-        yield "debug information", "yes" if provenance["debug_info"] else "no"
-
-
-def _text(value: Any) -> str:
-    """A value of a manifest for reading."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return " ".join(map(_text, value)) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)
+def _kernel(provenance: KernelProvenance | None) -> Iterator[tuple[str, str]]:
+    if provenance is None:
+        yield "source", UNKNOWN
+        return
+    source = provenance.source
+    yield "source", f"Linux {source.version}: {value_text(source.origin.model_dump())}"
+    if provenance.series.patches:
+        yield "patches", "\n".join(patch.name for patch in provenance.series.patches)
+    yield "compiler", value_text(provenance.compiler)
+    yield "debug information", value_text(provenance.debug_info)

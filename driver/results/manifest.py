@@ -3,23 +3,22 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from driver.errors import UserError
 from driver.results.directory import RunDirectory, publish
+from driver.results.guest_record import GuestRecord, Record
+from driver.results.migration import UnknownSchema, migrate
 from driver.results.schema import SCHEMA_VERSION
 from driver.validity import Accelerator, Validity
 
 Level = bool | int | float | str
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PlannedTrial(_Record):
+class PlannedTrial(Record):
     """One trial of the plan: its identity, its place, its factor levels."""
 
     id: str
@@ -28,7 +27,7 @@ class PlannedTrial(_Record):
     factors: dict[str, Level]
 
 
-class ExperimentText(_Record):
+class ExperimentText(Record):
     """The experiment as it was when the run began: the text itself and its SHA-256."""
 
     name: str
@@ -36,7 +35,7 @@ class ExperimentText(_Record):
     text: str
 
 
-class Options(_Record):
+class Options(Record):
     """What the command line asked for on top of the experiment.
 
     ``keep_guest`` is more than a convenience: so that a panic stands still, a guest that may be
@@ -44,7 +43,7 @@ class Options(_Record):
     """
 
     quick: bool = False
-    only: dict[str, list[str]] = {}
+    only: dict[str, list[str]] = Field(default_factory=dict)
     repeat: int | None = None
     source: str | None = None
     jobs: int = 1
@@ -52,7 +51,7 @@ class Options(_Record):
     keep_guest: bool = False
 
 
-class Host(_Record):
+class Host(Record):
     """The machine that ran QEMU."""
 
     system: str
@@ -63,7 +62,7 @@ class Host(_Record):
     python: str
 
 
-class ProjectState(_Record):
+class ProjectState(Record):
     """The software that made the run: its version, and the commit of the project's checkout.
 
     ``commit`` is None outside a git checkout; ``modified`` says whether tracked files differed.
@@ -74,24 +73,10 @@ class ProjectState(_Record):
     modified: bool
 
 
-class GuestRecord(_Record):
-    """One kind of guest the plan used: which kernel, which machine, how it was prepared.
-
-    ``kernel`` and ``image`` carry at least a ``digest`` of everything that went into them, and
-    their provenance; ``qemu`` carries its version and argument list.
-    """
-
-    kernel: dict[str, Any]
-    image: dict[str, Any]
-    machine: dict[str, Any]
-    provision: list[str] | None
-    qemu: dict[str, Any]
-
-
-class ManifestV1(_Record):
+class Manifest(Record):
     """``manifest.json``."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     run: str
     status: Literal["running", "interrupted", "complete"]
     started: str
@@ -114,29 +99,38 @@ class ManifestV1(_Record):
         return Validity(self.accelerator, self.icount_shift)
 
 
-def write_manifest(run: RunDirectory, manifest: ManifestV1) -> None:
+def write_manifest(run: RunDirectory, manifest: Manifest) -> None:
     publish(run.manifest, (manifest.model_dump_json(indent=2) + "\n").encode())
 
 
-def read_manifest(run: RunDirectory) -> ManifestV1:
+def read_manifest(run: RunDirectory) -> Manifest:
     """The manifest of a run; a killed driver's is interrupted, though it could not write so.
 
-    Raises :class:`UserError` when the file is damaged or of another schema version.
+    One of an earlier schema version is read as if it were of the present one. Raises
+    :class:`UserError` when the file is damaged or of a version that this driver does not know.
     """
     try:
-        manifest = ManifestV1.model_validate_json(run.manifest.read_bytes())
-    except (OSError, ValidationError) as error:
-        reason = (
-            "; ".join(
-                f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:3]
-            )
-            if isinstance(error, ValidationError)
-            else str(error)
-        )
+        manifest = Manifest.model_validate(migrate(_content(run)))
+    except (OSError, ValueError) as error:  # pydantic's and JSON's errors are ValueErrors
         raise UserError(
-            f"{run.manifest} is not a manifest of schema version {SCHEMA_VERSION}: {reason}",
+            f"{run.manifest} is not a manifest that this driver can read: {_reason(error)}",
             hint="Read it with the driver that wrote it; `project.commit` in it says which.",
         ) from error
     if manifest.status == "running" and not run.in_use:
         return manifest.model_copy(update={"status": "interrupted"})
     return manifest
+
+
+def _content(run: RunDirectory) -> dict[str, Any]:
+    content = json.loads(run.manifest.read_bytes())
+    if not isinstance(content, dict):
+        raise UnknownSchema("it is not a JSON object")
+    return content
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:3]
+    )

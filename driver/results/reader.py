@@ -11,7 +11,7 @@ import pandas as pd
 
 from driver.errors import UserError
 from driver.results.directory import RunDirectory
-from driver.results.manifest import Level, ManifestV1, read_manifest
+from driver.results.manifest import Level, Manifest, read_manifest
 from driver.results.schema import CHECK_COLUMNS, OK
 from driver.results.writer import sample_columns, trial_columns
 from driver.validity import InvalidMeasurement
@@ -27,7 +27,7 @@ class Run:
     assertion (empty before they were made). Factor columns carry the levels' own types.
     """
 
-    manifest: ManifestV1
+    manifest: Manifest
     trials: pd.DataFrame
     samples: pd.DataFrame
     checks: pd.DataFrame
@@ -97,14 +97,14 @@ def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def _levels(manifest: ManifestV1) -> Mapping[str, Mapping[str, Level]]:
+def _levels(manifest: Manifest) -> Mapping[str, Mapping[str, Level]]:
     return {
         factor: {str(planned.factors[factor]): planned.factors[factor] for planned in manifest.plan}
         for factor in manifest.factors
     }
 
 
-def _check_plan(table: pd.DataFrame, manifest: ManifestV1, path: Path) -> None:
+def _check_plan(table: pd.DataFrame, manifest: Manifest, path: Path) -> None:
     planned = {trial.id: trial.factors for trial in manifest.plan}
     for row in table[["trial", *manifest.factors]].drop_duplicates().to_dict("records"):
         factors = planned.get(str(row["trial"]))
@@ -114,7 +114,7 @@ def _check_plan(table: pd.DataFrame, manifest: ManifestV1, path: Path) -> None:
             raise UserError(f"{path}: the factors of {row['trial']} are not those of the plan")
 
 
-def _check_numbers(samples: pd.DataFrame, manifest: ManifestV1, path: Path) -> None:
+def _check_numbers(samples: pd.DataFrame, manifest: Manifest, path: Path) -> None:
     key = ["trial", "phase", "source", "metric", "process"]
     twice = samples[samples.duplicated(key)]
     if not twice.empty:

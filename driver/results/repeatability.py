@@ -10,15 +10,17 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from driver.errors import UserError
 from driver.results.directory import RunDirectory
-from driver.results.manifest import Level, ManifestV1, read_manifest
+from driver.results.manifest import Level, Manifest, read_manifest
 from driver.results.record import TrialRecord, read_raw, read_record
 from driver.results.schema import DISTURBED
 from driver.results.tidy import Number, numbers
 from driver.validity import Accelerator
+
+# Series and variant of a kernel.
+_Name = tuple[str, str | None]
 
 
 @dataclass
@@ -91,15 +93,15 @@ def slowdown(groups: Sequence[Group], group: Group) -> float | None:
     return exact / other if exact and other else None
 
 
-def _counts(run: RunDirectory, manifest: ManifestV1, record: TrialRecord) -> list[Number]:
+def _counts(run: RunDirectory, manifest: Manifest, record: TrialRecord) -> list[Number]:
     return numbers(read_raw(run, record.id), manifest.keep, manifest.validity).kept
 
 
-def _check_comparable(first: ManifestV1, other: ManifestV1) -> None:
+def _check_comparable(first: Manifest, other: Manifest) -> None:
     same = {
         "experiment": first.experiment.digest == other.experiment.digest,
         "kernels": _agree(_kernels(first), _kernels(other)),
-        "images": first.guests[0].image["digest"] == other.guests[0].image["digest"],
+        "images": first.guests[0].image.digest == other.guests[0].image.digest,
     }
     for part, agrees in same.items():
         if not agrees:
@@ -109,11 +111,11 @@ def _check_comparable(first: ManifestV1, other: ManifestV1) -> None:
             )
 
 
-def _kernels(manifest: ManifestV1) -> dict[tuple[object, object], object]:
+def _kernels(manifest: Manifest) -> dict[_Name, str]:
     """The digests of the kernels of a run, by series and variant."""
     kernels = [guest.kernel for guest in manifest.guests]
-    return {(kernel["series"], kernel.get("variant")): kernel["digest"] for kernel in kernels}
+    return {(kernel.series, kernel.variant): kernel.digest for kernel in kernels}
 
 
-def _agree(first: Mapping[Any, object], other: Mapping[Any, object]) -> bool:
+def _agree(first: Mapping[_Name, str], other: Mapping[_Name, str]) -> bool:
     return all(first[name] == other[name] for name in first.keys() & other.keys())

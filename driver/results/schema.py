@@ -33,7 +33,8 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 1
+# Of manifest.json; :mod:`driver.results.migration` reads the earlier ones.
+SCHEMA_VERSION: Final = 2
 
 TRIAL_COLUMNS = ("run", "trial", "sequence", "repeat", "verdict", "attempts", "message", "excerpt")
 SAMPLE_COLUMNS = ("run", "trial", "phase", "source", "metric", "process", "value", "unit")

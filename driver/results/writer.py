@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from driver.results.directory import RunDirectory, publish
-from driver.results.manifest import ManifestV1
+from driver.results.manifest import Manifest
 from driver.results.record import read_raw, read_record
 from driver.results.schema import CHECK_COLUMNS, SAMPLE_COLUMNS, TRIAL_COLUMNS
 from driver.results.tidy import numbers
@@ -17,7 +17,7 @@ from driver.results.tidy import numbers
 PENDING = "pending"
 
 
-def write_tables(run: RunDirectory, manifest: ManifestV1) -> None:
+def write_tables(run: RunDirectory, manifest: Manifest) -> None:
     """Write ``trials.csv`` and ``samples.csv`` from what is on disk; absent trials are pending."""
     trials: list[dict[str, Any]] = []
     samples: list[dict[str, Any]] = []

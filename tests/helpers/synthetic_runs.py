@@ -7,7 +7,7 @@ Both are written the way the driver writes them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from unittest.mock import patch
 
@@ -21,15 +21,21 @@ from driver.experiment.lifecycle import (
     read_conclusion,
 )
 from driver.experiment.load import load, parse
-from driver.experiment.plan import Selection, guests, make_plan
+from driver.experiment.plan import GuestRequest, Selection, guests, make_plan
 from driver.guest.job import JobResult, Value
 from driver.progress import Reporter, SilentReporter
 from driver.results.directory import RunDirectory
+from driver.results.guest_record import (
+    GuestRecord,
+    ImageRecord,
+    KernelRecord,
+    MachineRecord,
+    QemuRecord,
+)
 from driver.results.manifest import (
     ExperimentText,
-    GuestRecord,
     Host,
-    ManifestV1,
+    Manifest,
     Options,
     PlannedTrial,
     ProjectState,
@@ -99,6 +105,31 @@ Outcome = Mapping[str, float] | str
 TRACE = "[    1.000000] Call Trace:\n[    1.000001]  do_fault+0x12/0x34\n"
 
 
+def guest_record(request: GuestRequest, validity: Validity, *, kernel_digest: str) -> GuestRecord:
+    """What a manifest says of a guest that nobody has built."""
+    exact = validity.accelerator is Accelerator.ICOUNT
+    return GuestRecord(
+        kernel=KernelRecord(
+            series=request.kernel.series,
+            variant=request.kernel.variant,
+            digest=kernel_digest,
+            release="6.12.1",
+            provenance=None,
+        ),
+        image=ImageRecord(name=request.image, digest="feed", provenance=None),
+        machine=MachineRecord.model_validate(
+            {**asdict(request.machine.machine("tcg")), "accel": validity.accelerator.value}
+        ),
+        provision=list(request.provision.argv) if request.provision else None,
+        qemu=QemuRecord(
+            version="QEMU 7.2",
+            argv=["qemu"],
+            template="feed",
+            template_digests={"console.log": "feed"} if exact else {},
+        ),
+    )
+
+
 @dataclass
 class SyntheticRun:
     """A run in which each combination of levels gave these outcomes, one per repeat."""
@@ -136,7 +167,7 @@ class SyntheticRun:
             for trial in make_plan(definition.experiment, chosen)
             if (str(trial.factors["kernel"]), int(trial.factors["size"])) in self.outcomes
         ]
-        manifest = ManifestV1(
+        manifest = Manifest(
             run=run.name,
             status=self.status,  # type: ignore[arg-type]
             started="2026-01-02T03:04:05Z",
@@ -152,18 +183,7 @@ class SyntheticRun:
             factors=list(definition.experiment.factors),
             keep={},
             guests=[
-                GuestRecord(
-                    kernel={
-                        "series": request.kernel.series,
-                        "variant": None,
-                        "digest": self.kernel_digest,
-                        "release": "6.12.1",
-                    },
-                    image={"name": request.image, "digest": "feed"},
-                    machine={**vars(request.machine), "accel": str(self.validity.accelerator)},
-                    provision=None,
-                    qemu={"version": "QEMU 7.2", "argv": ["qemu"]},
-                )
+                guest_record(request, self.validity, kernel_digest=self.kernel_digest)
                 for request in guests(plan)
             ],
             host=Host(
@@ -284,13 +304,7 @@ class FakeGuestRun:
             {
                 request: Prepared(
                     factory,
-                    GuestRecord(
-                        kernel={"series": request.kernel.series, "digest": request.kernel.series},
-                        image={"name": request.image, "digest": "feed"},
-                        machine=dict(vars(request.machine)),
-                        provision=list(request.provision.argv) if request.provision else None,
-                        qemu={"version": "none: a behaving guest", "argv": []},
-                    ),
+                    guest_record(request, self.validity, kernel_digest=request.kernel.series),
                 )
                 for request, factory in self.factories.items()
             },

@@ -112,7 +112,7 @@ SAMPLE_RUNS = sorted(path.parent for path in SAMPLES.glob("*/manifest.json"))
 def test_a_sample_run_is_real_and_whole(sample: Path) -> None:
     run = load_run(sample)
     assert len(run.finished) == len(run.trials)
-    assert all(guest.qemu["version"].startswith("QEMU") for guest in run.manifest.guests)
+    assert all(guest.qemu.version.startswith("QEMU") for guest in run.manifest.guests)
     asserted = run.checks[run.checks["kind"] != "prediction"]
     assert set(asserted["verdict"]) == {"holds"}
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from driver.errors import HostError, UserError
 from driver.image import build_image, build_programs, libraries, packages, programs, recipe
 from driver.image.builder import merged
 from driver.project import Project
+from driver.results.guest_record import ImageProvenance
 from driver.store import Store
 
 RECIPE = """
@@ -127,7 +127,8 @@ def test_an_image_holds_what_the_recipe_names_and_nothing_else(
     assert any("libc.so" in name for name in names)
     assert "usr/share/doc/unwanted" not in names
     assert image.provenance["packages"] == {"tools": "1.0-1"}
-    json.dumps(image.provenance)
+    record = ImageProvenance.model_validate(image.provenance)
+    assert record.model_dump() == image.provenance, "what a manifest holds is all of it"
     assert "--mode=chrootless" in fakes.read_text()
     assert "deb http://mirror.example/debian bookworm-updates main" in fakes.read_text()
     assert "trixie" not in fakes.read_text()

@@ -246,9 +246,9 @@ def test_reading_gives_types_back(finished: Path) -> None:
         ("trials.csv", lambda text: text.replace(",0,0,ok", ",0,x,ok", 1), "repeat: .*'x'"),
         ("checks.csv", lambda text: text.replace(",B,holds", "?,B,holds", 1), "allowed: "),
         ("trials.csv", lambda _: "", "cannot be read"),
-        ("manifest.json", lambda text: text.replace('"schema_version": 1', '"schema_version": 9'),
-         "schema_version"),
-        ("manifest.json", lambda text: text[: len(text) // 2], "schema version"),
+        ("manifest.json", lambda text: text.replace('"schema_version": 2', '"schema_version": 9'),
+         "schema version 9; this driver reads 1, 2"),
+        ("manifest.json", lambda text: text[: len(text) // 2], "is not a manifest"),
     ],
 )  # fmt: skip
 def test_a_damaged_run_is_refused(

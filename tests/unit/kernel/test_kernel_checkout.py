@@ -20,6 +20,7 @@ from driver.kernel.export import Exported, export
 from driver.kernel.series import default_series, load
 from driver.kernel.sources.spec import obtain
 from driver.project import Project
+from driver.results.guest_record import KernelProvenance
 from driver.store import Store
 
 FEATURE = "0001-feature-count-to-two.patch"
@@ -137,6 +138,7 @@ class TestBuild:
         tree = next(author.store.scratch("kernel-tree").glob("*-checkout-*"))
         assert (tree / "mm/memory.c").read_text() == (author.folder / "mm/memory.c").read_text()
         origin = kernel.provenance["source"]["origin"]  # type: ignore[index]
+        assert KernelProvenance.model_validate(kernel.provenance).model_dump() == kernel.provenance
         assert origin["uncommitted"] is True
 
     def seen(self, author: Author) -> dict[str, tuple[int, int]]:
