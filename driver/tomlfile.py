@@ -6,15 +6,16 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from driver.errors import UserError
+from driver.toml_positions import KeyPath, key_lines, nearest
 
-SYNTAX = "Mend the line; https://toml.io describes the format."
+SYNTAX = "Correct the line; https://toml.io describes the format."
 _KEYS = "docs/reference/files.md says what each key may hold."
 # What pydantic says, in the words of the reference; it knows no list, as models hold tuples.
 _WORDS = (
@@ -28,100 +29,107 @@ _WORDS = (
     (r"^Input should be ", "it should be "),
 )
 _Model = TypeVar("_Model", bound=BaseModel)
-# A key of a TOML file, as its words and indices.
-KeyPath = tuple[str | int, ...]
-_KEY_WORD = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
-_DOTTED = rf"{_KEY_WORD}(?:\s*\.\s*{_KEY_WORD})*"
-_TABLE = re.compile(rf"^\s*\[\s*({_DOTTED})\s*\]")
-_ARRAY = re.compile(rf"^\s*\[\[\s*({_DOTTED})\s*\]\]")
-_KEY = re.compile(rf"^\s*({_DOTTED})\s*=")
-_MULTILINE = re.compile(r'"""|' + "'''")
 
 
 def read(path: Path, model: type[_Model]) -> _Model:
     """The file as an instance of the model.
 
-    Raises :class:`UserError` for what a person can mend, with the line; what the operating system
-    says of the file is passed on.
+    Raises :class:`UserError` for what a person can correct, with the line; what the operating
+    system says of the file is passed on.
     """
     try:
         text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text: {error}", hint=SYNTAX) from error
+    return validated(path, text, model, _KEYS)
+
+
+def validated(path: Path, text: str, model: type[_Model], manual: str) -> _Model:
+    """A text as an instance of the model; ``path`` is only named in messages.
+
+    ``manual`` is the hint where nothing better is known. Raises :class:`UserError`.
+    """
+    try:
         content = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not valid TOML: {error}", hint=SYNTAX) from error
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise _mistake(path, text, model, error) from error
+        raise _explained(path, text, model, error, manual) from error
 
 
-def in_words(message: str) -> str:
+def mistake(path: Path, text: str, key: KeyPath, message: str, *, hint: str) -> UserError:
+    """What is wrong with a key: ``FILE:LINE: KEY: MESSAGE``."""
+    line = nearest(key_lines(text), key)
+    place = f"{path}:{line}" if line else f"{path}"
+    name = ".".join(str(word) for word in key)
+    return UserError(": ".join(filter(None, (place, name, message))), hint=hint)
+
+
+def suggestion(given: str, allowed: Iterable[str]) -> str:
+    """A hint for a word that is not one of those allowed."""
+    names = list(allowed)
+    if not names:
+        return "There are none yet."
+    close = difflib.get_close_matches(given, names, n=1)
+    listing = f"Possible here: {', '.join(names)}."
+    return f"Did you mean {close[0]!r}? {listing}" if close else listing
+
+
+def _explained(
+    path: Path, text: str, model: type[BaseModel], error: ValidationError, manual: str
+) -> UserError:
+    """The first mistake, an unknown key before others: a key that is missing is often its echo."""
+    item = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+    key: KeyPath = tuple(word for word in item["loc"] if word != "[key]")
+    if item["type"] == "extra_forbidden":
+        word, table = str(key[-1]), _model_at(model, key[:-1])
+        hint = suggestion(word, _keys(table)) if table else manual
+        return mistake(path, text, key, f"unknown key {word!r}", hint=hint)
+    if item["type"] == "missing":
+        return mistake(path, text, key[:-1], f"the key {key[-1]!r} is missing", hint=manual)
+    if item["type"] in ("literal_error", "enum"):
+        expected = str(item.get("ctx", {}).get("expected", ""))
+        allowed = [part.strip(" '") for part in expected.replace(" or ", ",").split(",")]
+        given = str(item["input"])
+        hint = suggestion(given, allowed)
+        return mistake(path, text, key, f"{item['input']!r} is not possible", hint=hint)
+    return mistake(path, text, key, _in_words(item["msg"]), hint=manual)
+
+
+def _in_words(message: str) -> str:
     """What pydantic complains of, for a person who writes TOML."""
     for pattern, words in _WORDS:
         message = re.sub(pattern, words, message)
     return message
 
 
-def _mistake(path: Path, text: str, model: type[BaseModel], error: ValidationError) -> UserError:
-    """The one mistake to tell: an unknown key first, as one that is missing is often its echo."""
-    first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-    line = nearest(key_lines(text), first["loc"])
-    place = f"{path}:{line}" if line else f"{path}"
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] != "extra_forbidden":
-        return UserError(f"{place}: `{where}`: {in_words(first['msg'])}", hint=_KEYS)
-    close = difflib.get_close_matches(where, model.model_fields, n=1)
-    meant = f"Did you mean `{close[0]}`? " if close else ""
-    return UserError(
-        f"{place}: `{where}`: there is no such key",
-        hint=f"{meant}Known keys: {', '.join(model.model_fields)}.",
-    )
+def _keys(model: type[BaseModel]) -> list[str]:
+    """The keys of a table, as a file has them."""
+    return sorted(field.alias or name for name, field in model.model_fields.items())
 
 
-def key_lines(text: str) -> Mapping[KeyPath, int]:
-    """The line (from 1) of every key and table header, by its path; array items by index.
-
-    Keys of inline tables are not found by themselves: look up the nearest path above them.
-    """
-    lines: dict[KeyPath, int] = {}
-    counts: dict[KeyPath, int] = {}
-    table: KeyPath = ()
-    inside = False
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not inside:
-            if found := _ARRAY.match(line):
-                name = _resolve(_split(found[1]), counts)
-                counts[name] = counts.get(name, -1) + 1
-                table = (*name, counts[name])
-                lines.setdefault(name, number)
-                lines[table] = number
-            elif found := _TABLE.match(line):
-                table = _resolve(_split(found[1]), counts)
-                lines[table] = number
-            elif found := _KEY.match(line):
-                lines.setdefault((*table, *_split(found[1])), number)
-        if len(_MULTILINE.findall(line)) % 2:
-            inside = not inside
-    return lines
-
-
-def nearest(lines: Mapping[KeyPath, int], path: Sequence[str | int]) -> int | None:
-    """The line of a path, or of the nearest path above it that has one."""
-    for length in range(len(path), 0, -1):
-        if (line := lines.get(tuple(path[:length]))) is not None:
-            return line
+def _model_at(model: type[BaseModel], key: KeyPath) -> type[BaseModel] | None:
+    """The table that a key leads to, following mappings and arrays of tables."""
+    if not key:
+        return model
+    for name, field in model.model_fields.items():
+        if (field.alias or name) == key[0]:
+            return _descend(field.annotation, key[1:])
     return None
 
 
-def _split(dotted: str) -> KeyPath:
-    return tuple(word.strip("\"'") for word in re.findall(_KEY_WORD, dotted))
-
-
-def _resolve(name: KeyPath, counts: Mapping[KeyPath, int]) -> KeyPath:
-    """A header below an array of tables means the array's latest item."""
-    resolved: KeyPath = ()
-    for word in name[:-1]:
-        resolved = (*resolved, word)
-        if resolved in counts:
-            resolved = (*resolved, counts[resolved])
-    return (*resolved, name[-1])
+def _descend(annotation: Any, key: KeyPath) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return _model_at(annotation, key)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is None:
+        return None
+    if origin in (tuple, list) or (isinstance(origin, type) and issubclass(origin, Mapping)):
+        inner = arguments[-1] if arguments[-1] is not Ellipsis else arguments[0]
+        return _descend(inner, key[1:])
+    for argument in arguments:  # unions and Annotated
+        if (found := _descend(argument, key)) is not None:
+            return found
+    return None

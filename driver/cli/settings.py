@@ -18,10 +18,8 @@ What may be in it is read off the commands themselves; what is given on the comm
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -31,7 +29,7 @@ from platformdirs import user_config_path
 from driver.errors import UserError
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
+    from pydantic import BaseModel
 
 VARIABLE = "DRIVER_CONFIG"
 # Keys that stand for an environment variable.
@@ -63,17 +61,12 @@ def load(command: Any) -> dict[str, Any]:
         return {}
     try:
         text = path.read_text(encoding="utf-8")
-        content = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{path} cannot be read: {reason}", hint=_MANUAL) from error
-    from pydantic import ValidationError  # noqa: PLC0415  (0.2 s, and few have the file)
+    from driver.tomlfile import validated  # noqa: PLC0415  (pydantic: 0.2 s, few have the file)
 
-    model = schema(command)
-    try:
-        checked = model.model_validate(content)
-    except ValidationError as error:
-        raise _mistake(path, text, model, error) from error
+    checked = validated(path, text, schema(command), _MANUAL)
     values = checked.model_dump(mode="json", by_alias=True, exclude_unset=True)
     for key, variable in ENVIRONMENT.items():
         if key in values:
@@ -124,38 +117,3 @@ def _by_parameter(command: Any, values: Mapping[str, Any]) -> dict[str, Any]:
         names.get(key, key): _by_parameter(commands[key], value) if key in commands else value
         for key, value in values.items()
     }
-
-
-def _mistake(path: Path, text: str, model: type[BaseModel], error: ValidationError) -> UserError:
-    """The one mistake to tell: an unknown key first."""
-    from driver.tomlfile import (  # noqa: PLC0415
-        in_words,
-        key_lines,
-        nearest,
-    )
-
-    items = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-    where = tuple(items[0]["loc"])
-    line = nearest(key_lines(text), where)
-    place = f"{path}:{line}" if line else f"{path}"
-    if items[0]["type"] != "extra_forbidden":
-        field = ".".join(str(word) for word in where)
-        return UserError(f"{place}: {field}: {in_words(items[0]['msg'])}", hint=_MANUAL)
-    allowed = _keys_at(model, where[:-1])
-    close = difflib.get_close_matches(str(where[-1]), allowed, n=1)
-    meant = f"Did you mean `{close[0]}`? " if close else ""
-    return UserError(
-        f"{place}: there is nothing called `{'.'.join(str(word) for word in where)}`",
-        hint=f"{meant}Possible here: {', '.join(sorted(allowed))}.",
-    )
-
-
-def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    for word in path:
-        table: Any = next(
-            (field.annotation for field in model.model_fields.values() if field.alias == word), None
-        )
-        if not hasattr(table, "model_fields"):
-            return []
-        model = table
-    return [str(field.alias) for field in model.model_fields.values()]

@@ -17,7 +17,7 @@ from driver.experiment.definition import Assertion, Command, Experiment, Fit, Pr
 from driver.experiment.expression import Call
 from driver.results.schema import RESERVED
 from driver.results.tidy import WORKLOAD_SOURCE
-from driver.tomlfile import KeyPath
+from driver.toml_positions import KeyPath
 
 
 @dataclass(frozen=True)

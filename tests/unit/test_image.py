@@ -206,7 +206,7 @@ def test_a_recipe_that_asks_for_what_is_not_there(
         ("suite = ", "Invalid value"),
         (
             RECIPE.replace("description", "decription"),
-            r"recipe.toml:\d: `decription`: there is no such key",
+            r"recipe.toml:\d: decription: unknown key 'decription'",
         ),
         (RECIPE + "\ncolour = 'red'", "colour"),
         (RECIPE.replace('["/bin/tool"]', '["bin/tool"]'), "not an absolute path"),

@@ -101,9 +101,9 @@ class TestDefaults:
     @pytest.mark.parametrize(
         ("text", "message", "hint"),
         [
-            ("[build]\njobs = 2\njbos = 8\n", ":3: there is nothing called `build.jbos`", "`jobs`"),
-            ("quite = true\n", ":1: there is nothing called `quite`", "Did you mean `quiet`?"),
-            ("[run.expriment]\n", ":1: there is nothing called `run.expriment`", "`experiment`"),
+            ("[build]\njobs = 2\njbos = 8\n", ":3: build.jbos: unknown key 'jbos'", "'jobs'?"),
+            ("quite = true\n", ":1: quite: unknown key 'quite'", "Did you mean 'quiet'?"),
+            ("[run.expriment]\n", ":1: run.expriment: unknown key 'expriment'", "'experiment'?"),
             (
                 "\n[build]\njobs = 0\n",
                 ":3: build.jobs: it should be greater than or equal",
@@ -116,13 +116,13 @@ class TestDefaults:
             ),
             (
                 "[run.experiment]\naccel = 'kvn'\n",
-                ":2: run.experiment.accel: it should be 'auto', 'tcg'",
-                "",
+                ":2: run.experiment.accel: 'kvn' is not possible",
+                "Did you mean 'kvm'? Possible here: auto, tcg, icount, kvm, exact.",
             ),
-            ("[run]\nresume = 'latest'\n", ":2: there is nothing called `run.resume`", ""),
-            ("[shell]\nattach = 'x'\n", ":2: there is nothing called `shell.attach`", ""),
+            ("[run]\nresume = 'latest'\n", ":2: run.resume: unknown key 'resume'", ""),
+            ("[shell]\nattach = 'x'\n", ":2: shell.attach: unknown key 'attach'", ""),
             ("quiet = 'yes, please'\n", ":1: quiet: it should be true or false", "describes"),
-            ("[build\n", " cannot be read: Expected", "set-defaults.md describes the file"),
+            ("[build\n", " is not valid TOML: Expected", "Correct the line"),
         ],
     )
     def test_a_mistake_names_the_line(

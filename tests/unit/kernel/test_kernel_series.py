@@ -52,12 +52,12 @@ class TestFile:
     @pytest.mark.parametrize(
         ("changes", "message", "hint"),
         [
-            ({"patchs": []}, "`patchs`: there is no such key", None),
-            ({"base": None}, "`base`: Field required", None),
-            ({"base": "six"}, "`base`: String should match pattern", None),
-            ({"name": "Two Words"}, "`name`: String should match pattern", None),
-            ({"patches": []}, "`patches`: List should have at least 1 item", None),
-            ({"patches": [FEATURE, "../x.patch"]}, "`patches.1`: String should match", None),
+            ({"patchs": []}, "patchs: unknown key 'patchs'", None),
+            ({"base": None}, "the key 'base' is missing", None),
+            ({"base": "six"}, "base: String should match pattern", None),
+            ({"name": "Two Words"}, "name: String should match pattern", None),
+            ({"patches": []}, "patches: List should have at least 1 item", None),
+            ({"patches": [FEATURE, "../x.patch"]}, "patches.1: String should match", None),
             ({"patches": [FEATURE, MEMORY, FEATURE]}, f"lists {FEATURE} twice", None),
             ({"patches": [FEATURE]}, f"does not list {MEMORY}", None),
             (
