@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import json
 import re
 import sys
 import types
@@ -27,7 +28,9 @@ from driver.experiment.definition import Experiment
 from driver.image.recipe import Recipe
 from driver.kernel.kconfig_fragment import variants
 from driver.kernel.series import SeriesFile
+from driver.markdown import markdown, row_text
 from driver.results import columns, schema
+from driver.results.manifest import Manifest
 from driver.validity import UNITS, Accelerator
 
 # Columns of text; what `--help` prints on a terminal of that width.
@@ -62,7 +65,7 @@ def commands() -> str:
     parts.append("## Exit status\n\n| status | meaning |\n|---|---|")
     classes = r"\(none\)|:class:`\w+`|KeyboardInterrupt|the same, by SIGTERM"
     for status, text in re.findall(rf"^(\d+) +(?:{classes}) +(.*)$", errors.__doc__ or "", re.M):
-        parts.append(f"| {status} | {text} |")
+        parts.append(row_text([status, text]))
     parts.append("\nProgress and errors go to standard error, results to standard output.\n")
     return "\n".join(parts)
 
@@ -78,7 +81,7 @@ def _helps(command: Any, path: str, parent: Any = None) -> Iterator[tuple[str, s
 def experiment() -> str:
     """The tables of ``experiment.toml``, its expressions, and the sources of counters."""
     parts = ["# experiment.toml\n", _MADE, *_tables(Experiment)]
-    parts.append(f"## Expressions\n\n{_prose(expression.__doc__)}\n")
+    parts.append(f"## Expressions\n\n{markdown(expression.__doc__)}\n")
     known = ", ".join(f"`{name}`" for name in expression.CONSTANTS)
     parts.append(f"Known everywhere: {known}; in an assertion also `{expression.ELSEWHERE}`.\n")
     parts.append("## Sources of counters\n")
@@ -88,7 +91,7 @@ def experiment() -> str:
         each = "yes" if source.scope.name == "PROCESS" else ""
         valid = ", ".join(name.value for name in Accelerator if name in source.valid)
         path = f"`{source.path}`" if source.path else ""
-        parts.append(f"| `{source.name}` | {path} | {each} | {valid} | {source.summary} |")
+        parts.append(row_text([f"`{source.name}`", path, each, valid, source.summary]))
     return "\n".join(parts) + "\n"
 
 
@@ -98,61 +101,86 @@ def files() -> str:
     parts += _tables(SeriesFile, "kernel-patches/NAME/series.toml")
     parts += [f"Variants of a kernel: {', '.join(f'`{name}`' for name in variants())}.\n"]
     parts += _tables(Recipe, "guest-images/NAME/recipe.toml")
-    parts.append(f"## config.toml\n\n{_prose(settings.__doc__)}\n")
+    parts.append(f"## config.toml\n\n{markdown(settings.__doc__)}\n")
     return "\n".join(parts)
 
 
 def results() -> str:
     """What a run leaves behind, column by column."""
-    parts = ["# Results\n", _MADE, _prose(schema.__doc__).partition("Columns of")[0]]
+    parts = ["# Results\n", _MADE, markdown(schema.__doc__) + "\n"]
     for name, described in columns.COLUMNS.items():
         parts.append(f"## {name}\n\n{columns.ABOUT[name]}\n")
         parts.append("| column | unit | meaning |\n|---|---|---|")
-        parts += [f"| `{column}` | {unit} | {text} |" for column, (unit, text) in described.items()]
+        parts += [
+            row_text([f"`{column}`", unit, text]) for column, (unit, text) in described.items()
+        ]
         parts.append("")
     units = ", ".join(f"`{unit}`" for unit in sorted(UNITS))
     parts.append(f"## Units\n\n{units}, or the plural noun of what is counted.\n")
     for source in counters.sources().values():
         module = inspect.getmodule(source.parse)
         parts.append(f"### Numbers of `{source.name}`\n")
-        parts.append(f"{_prose(module.__doc__ if module else '')}\n")
-    return "\n".join(parts)
+        parts.append(f"{markdown(module.__doc__ if module else '')}\n")
+    return "\n".join([*parts, *_records(Manifest, "manifest.json")])
 
 
 def _tables(model: type[BaseModel], title: str = "") -> list[str]:
     """A section for a table of a file and for each kind of table inside it."""
     parts: list[str] = []
+    for table, hints in _models_of(model):
+        heading = title if table is model and title else table.__name__
+        parts.append(f"## {heading}\n\n{markdown(table.__doc__)}\n")
+        parts.append("| key | value | default |\n|---|---|---|")
+        for name, field in table.model_fields.items():
+            default = "needed" if field.is_required() else _default(field.default)
+            parts.append(row_text([f"`{name}`", _kind(hints[name]), default]))
+        parts.append("")
+    return parts
+
+
+def _records(model: type[BaseModel], title: str) -> list[str]:
+    """The same for a file that the driver writes: it has no defaults, and may hold null."""
+    parts: list[str] = []
+    for table, hints in _models_of(model):
+        heading = f"## {title}" if table is model else f"### {table.__name__}"
+        parts.append(f"{heading}\n\n{markdown(table.__doc__)}\n")
+        parts.append("| key | value |\n|---|---|")
+        for name in table.model_fields:
+            empty = " or `null`" if type(None) in get_args(hints[name]) else ""
+            parts.append(row_text([f"`{name}`", _kind(hints[name]) + empty]))
+        parts.append("")
+    return parts
+
+
+def _models_of(model: type[BaseModel]) -> Iterator[tuple[type[BaseModel], Mapping[str, Any]]]:
+    """A model and those inside it, each once, with the types of their fields."""
     waiting, seen = [model], {model}
     while waiting:
         table = waiting.pop(0)
-        heading = title if table is model and title else table.__name__
-        parts.append(f"## {heading}\n\n{_prose(table.__doc__)}\n")
-        parts.append("| key | value | default |\n|---|---|---|")
         hints = typing.get_type_hints(table, include_extras=True)
-        for name, field in table.model_fields.items():
-            default = "needed" if field.is_required() else _default(field.default)
-            parts.append(f"| `{name}` | {_kind(hints[name])} | {default} |")
+        yield table, hints
+        for name in table.model_fields:
             new = [inner for inner in _models(hints[name]) if inner not in seen]
             seen.update(new)
             waiting += new
-        parts.append("")
-    return parts
 
 
 def _kind(hint: Any) -> str:  # noqa: PLR0911  (a table of cases)
     """A type in words."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        named = [getattr(getattr(told, "func", None), "__name__", "") for told in arguments[1:]]
+        named = [getattr(getattr(note, "func", None), "__name__", "") for note in arguments[1:]]
         return next((_KINDS[name] for name in named if name in _KINDS), _kind(arguments[0]))
     if origin is Literal:
-        return ", ".join(f'`"{value}"`' for value in arguments)
+        return ", ".join(f"`{json.dumps(value)}`" for value in arguments)
     if origin in (tuple, list):
         return f"list: {_kind(arguments[0])}"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return f"table: {_kind(arguments[0])} = {_kind(arguments[1])}"
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_kind(part) for part in arguments if part is not type(None))
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return ", ".join(f'`"{member.value}"`' for member in hint)
     if isinstance(hint, type) and issubclass(hint, BaseModel):
         return f"[{hint.__name__}](#{hint.__name__.lower()})"
     plain = {str: "text", int: "integer", float: "number", bool: "`true` or `false`", Any: "value"}
@@ -179,13 +207,6 @@ def _default(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return ", ".join(_default(part) for part in value)
     return f"`{value}`"
-
-
-def _prose(text: str | None) -> str:
-    """A docstring as Markdown."""
-    clean = inspect.cleandoc(text or "")
-    clean = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", clean).replace("``", "`")
-    return re.sub(r"(?<=[^:]):{2}$", ":", clean, flags=re.M)
 
 
 def main(folder: Path) -> None:

@@ -74,7 +74,11 @@ class ProjectState(Record):
 
 
 class Manifest(Record):
-    """``manifest.json``."""
+    """Everything needed to repeat a run, and what its numbers are worth.
+
+    ``valid`` says of each kind of number whether it means anything under ``accelerator``; ``keep``
+    which metrics of each source entered ``samples.csv``. Times are in UTC, as ISO 8601.
+    """
 
     schema_version: Literal[2] = SCHEMA_VERSION
     run: str

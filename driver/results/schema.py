@@ -14,19 +14,6 @@
     results/latest               symbolic link to the newest run
 
 The CSV files are derived from the records and can be made again from them at any time.
-
-Columns of ``samples.csv``, with one column per factor after ``trial``:
-
-=========  ==========================================================================
-run        name of the run's directory
-trial      identity of the trial: its factor levels and its repeat
-phase      phase announced by the workload
-source     name of the counter module (``meminfo``, ``vmstat``, ``value``, ...)
-metric     name of the number within its source
-process    index of the worker the number belongs to; empty for the whole guest
-value      the number
-unit       its unit, one of :data:`driver.validity.UNITS` or a plural noun naming what is counted
-=========  ==========================================================================
 """
 
 from __future__ import annotations
@@ -36,6 +23,7 @@ from typing import Final
 # Of manifest.json; :mod:`driver.results.migration` reads the earlier ones.
 SCHEMA_VERSION: Final = 2
 
+# What each column holds is :mod:`driver.results.columns`.
 TRIAL_COLUMNS = ("run", "trial", "sequence", "repeat", "verdict", "attempts", "message", "excerpt")
 SAMPLE_COLUMNS = ("run", "trial", "phase", "source", "metric", "process", "value", "unit")
 CHECK_COLUMNS = (
