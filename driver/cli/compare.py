@@ -74,7 +74,7 @@ def compare(
     from driver.compare import export  # noqa: PLC0415
     from driver.compare.comparison import compare_runs  # noqa: PLC0415
     from driver.compare.condition import findings, parse  # noqa: PLC0415
-    from driver.experiment.lifecycle import read_conclusion  # noqa: PLC0415
+    from driver.experiment.conclusion import read_conclusion  # noqa: PLC0415
 
     conditions = [parse(text) for text in fail_on or []]
     comparison = compare_runs(

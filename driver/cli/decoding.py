@@ -13,8 +13,8 @@ from driver.kernel.stacktrace import Decoded, decode, has_trace
 from driver.kernel.symbols import Symbols
 
 if TYPE_CHECKING:
+    from driver.experiment.conclusion import Conclusion
     from driver.experiment.definition import Experiment, Level
-    from driver.experiment.lifecycle import Conclusion
     from driver.results.guest_record import KernelRecord
     from driver.results.manifest import Manifest
 

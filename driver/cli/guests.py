@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.experiment.definition import SERIES_NONE, Kernel
-from driver.experiment.lifecycle import Prepared
 from driver.experiment.plan import GuestRequest
+from driver.experiment.work import Prepared
 from driver.guest.accel import Choice, Requested, choose
 from driver.guest.machine import Machine
 from driver.guest.template import Template, Templates

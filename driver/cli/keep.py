@@ -15,8 +15,8 @@ from pathlib import Path
 from driver.cli.debugger import how_to_debug
 from driver.deadline import Deadline
 from driver.errors import DriverError, GuestError, GuestSplat, GuestTimeout, UserError
-from driver.experiment.lifecycle import Prepared, Work
 from driver.experiment.runner import GuestFactory, TrialGuest
+from driver.experiment.work import Prepared, Work
 from driver.guest.debug_sockets import HANG_ON_PANIC, DebugSockets, offer_shell, open_debug_sockets
 from driver.guest.deterministic import DeterministicFork
 from driver.guest.job import Job, JobResult

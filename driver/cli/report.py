@@ -43,7 +43,7 @@ def report(
     run's files alone and can be made again at any time.
     """
     from driver.cli.decoding import decode_trial, with_note  # noqa: PLC0415
-    from driver.experiment.lifecycle import read_conclusion  # noqa: PLC0415  (pandas: half a second)
+    from driver.experiment.conclusion import read_conclusion  # noqa: PLC0415  (pandas: half a second)
     from driver.htmlreport.page import render  # noqa: PLC0415
     from driver.results.directory import publish  # noqa: PLC0415
 

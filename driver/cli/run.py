@@ -14,9 +14,10 @@ from driver.cli import complete, context, runs
 from driver.errors import UserError
 
 if TYPE_CHECKING:
-    from driver.experiment.lifecycle import Conclusion, Work
+    from driver.experiment.conclusion import Conclusion
     from driver.experiment.load import Definition
     from driver.experiment.plan import Trial
+    from driver.experiment.work import Work
     from driver.guest.accel import Choice, Requested
     from driver.progress import Reporter
     from driver.results.directory import RunDirectory
@@ -142,9 +143,9 @@ def experiment(
     They are held against what the experiment expects.
     """
     from driver.cli.guests import check, validity  # noqa: PLC0415
-    from driver.experiment.lifecycle import new_manifest  # noqa: PLC0415  (pandas: half a second)
     from driver.experiment.load import load  # noqa: PLC0415
     from driver.experiment.plan import Selection, guests, make_plan  # noqa: PLC0415
+    from driver.experiment.run_manifest import new_manifest  # noqa: PLC0415  (pandas: half a second)
     from driver.results.directory import RunDirectory  # noqa: PLC0415
     from driver.results.manifest import Options  # noqa: PLC0415
 
@@ -185,7 +186,7 @@ def experiment(
 
 
 def _resume(name: str, *, keep_guest: bool) -> None:
-    from driver.experiment.lifecycle import check_same_guests, planned_run  # noqa: PLC0415
+    from driver.experiment.run_manifest import check_same_guests, planned_run  # noqa: PLC0415
     from driver.results.directory import RunDirectory  # noqa: PLC0415
 
     run = RunDirectory.find(context.project().results, name)
@@ -211,8 +212,8 @@ def _prepare(
     """Build what the plan needs and boot one template for each kind of guest."""
     from driver.cli import keep  # noqa: PLC0415
     from driver.cli.guests import Preparation, check  # noqa: PLC0415
-    from driver.experiment.lifecycle import Work  # noqa: PLC0415
     from driver.experiment.plan import guests  # noqa: PLC0415
+    from driver.experiment.work import Work  # noqa: PLC0415
     from driver.guest.accel import check_possible  # noqa: PLC0415
     from driver.guest.template_recipe import qemu_version  # noqa: PLC0415
 

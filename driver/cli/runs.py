@@ -12,7 +12,7 @@ from driver.cli import complete, context
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from driver.experiment.lifecycle import Conclusion
+    from driver.experiment.conclusion import Conclusion
     from driver.results.directory import RunDirectory
 
 # Wide enough for the tables when standard output is a file or a pipe.
@@ -65,7 +65,7 @@ def show(
     It is judged anew from its files. Exits like the run did, and with 130 if it is not finished.
     """
     from driver.experiment import lifecycle  # noqa: PLC0415
-    from driver.experiment.lifecycle import read_conclusion  # noqa: PLC0415
+    from driver.experiment.conclusion import read_conclusion  # noqa: PLC0415
 
     run = find(name)
     if rebuild:

@@ -11,9 +11,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from driver.experiment.conclusion import Conclusion
 from driver.experiment.definition import Experiment, Fit, Overview
-from driver.experiment.lifecycle import Conclusion
-from driver.experiment.measured import MeasuredTrial, measured_trials
+from driver.experiment.measured import MeasuredTrial
 from driver.experiment.summary import grid, order
 from driver.experiment.verdicts import CONFIRMED, FAILS, HOLDS, REFUTED, CheckRow
 from driver.text import quantity
@@ -26,7 +26,7 @@ _STYLES = {HOLDS: "green", CONFIRMED: "green", FAILS: "bold red", REFUTED: "yell
 def summary(conclusion: Conclusion) -> RenderableType:
     """Everything a person wants to know before opening a file."""
     experiment, verdicts = conclusion.experiment, conclusion.verdicts
-    trials = measured_trials(conclusion.run, experiment.metrics)
+    trials = conclusion.trials
     parts: list[RenderableType] = []
     if trials:
         parts += [_overview(experiment, overview, trials) for overview in experiment.overviews]

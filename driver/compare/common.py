@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from driver.compare.numbers import Cell, Quantity, RunNumbers, describe, level_text, numbers
 from driver.errors import UserError
-from driver.experiment.lifecycle import Conclusion
+from driver.experiment.conclusion import Conclusion
 from driver.results.manifest import Manifest
 from driver.results.schema import OK
 from driver.text import counted, value_text

@@ -17,7 +17,7 @@ from driver.compare.common import (
 )
 from driver.compare.difference import Difference, compare
 from driver.compare.numbers import Cell, Quantity, RunNumbers
-from driver.experiment.lifecycle import Conclusion
+from driver.experiment.conclusion import Conclusion
 from driver.intervals import CONFIDENCE
 from driver.validity import Accelerator
 

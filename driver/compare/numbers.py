@@ -10,11 +10,11 @@ from fractions import Fraction
 from statistics import fmean
 
 from driver.experiment import expression
+from driver.experiment.conclusion import Conclusion
 from driver.experiment.definition import Assertion, Experiment, Fit, Level, Prediction
 from driver.experiment.expression import ExpressionError, NoData
 from driver.experiment.formulas import ingredients, is_measured
-from driver.experiment.lifecycle import Conclusion
-from driver.experiment.measured import MeasuredTrial, measured_trials
+from driver.experiment.measured import MeasuredTrial
 from driver.intervals import RepeatedValue, Stratum
 from driver.validity import INSTRUCTIONS, TIME_UNITS
 
@@ -84,7 +84,7 @@ def numbers(conclusion: Conclusion, factors: tuple[str, ...]) -> RunNumbers:
     trials: dict[Cell, list[MeasuredTrial]] = {
         cell_of(planned.factors, factors): [] for planned in conclusion.run.manifest.plan
     }
-    for trial in measured_trials(conclusion.run, experiment.metrics):
+    for trial in conclusion.trials:
         trials[cell_of(trial.factors, factors)].append(trial)
     found = {item.name: item for item in _quantities(experiment, factors)}
     return RunNumbers(conclusion, found, trials)

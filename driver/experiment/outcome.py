@@ -14,6 +14,7 @@ from driver.guest.job import JobResult
 from driver.process import describe_status
 from driver.results.record import Attempt, canonical
 from driver.results.schema import OK
+from driver.results.tidy import TrialNumbers
 from driver.text import last_lines
 
 _EXCERPT_LINES = 20
@@ -29,7 +30,7 @@ class Traces:
     console: str = ""
     result: JobResult | None = None
     evidence: Mapping[str, str] = field(default_factory=dict)
-    refused: list[str] = field(default_factory=list)
+    numbers: TrialNumbers = field(default_factory=TrialNumbers)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ from driver.progress import Reporter
 from driver.results.directory import RunDirectory, check_room
 from driver.results.manifest import Manifest
 from driver.results.record import TrialRecord, read_record, write_record
-from driver.results.tidy import numbers
+from driver.results.tidy import Number, numbers
 from driver.validity import Accelerator
 
 
@@ -99,13 +99,17 @@ class _Interrupted(Exception):
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs a plan into a run's directory, forking its guests from ``factories``."""
+    """Runs a plan into a run's directory, forking its guests from ``factories``.
+
+    ``kept`` are the numbers of the trials that it has run, by name: their texts are parsed once.
+    """
 
     run: RunDirectory
     manifest: Manifest
     factories: Mapping[GuestRequest, GuestFactory]
     retry: Retry
     reporter: Reporter
+    kept: dict[str, Sequence[Number]] = field(default_factory=dict)
     _state: _State = field(default_factory=_State)
 
     def execute(self, plan: Sequence[Trial], *, jobs: int = 1) -> list[TrialRecord]:
@@ -192,10 +196,11 @@ class Runner:
             factors=dict(trial.factors),
             argv=list(trial.job.argv),
             attempts=attempts,
-            refused=traces.refused,
+            refused=traces.numbers.refused,
             digests=digests(traces) if exact else {},
         )
         write_record(self.run, record, traces.result, traces.console)
+        self.kept[record.id] = traces.numbers.kept
         return record
 
     def _attempt(self, trial: Trial, jobs: int) -> TrialOutcome:
@@ -229,7 +234,7 @@ class Runner:
             check_room(scratch)
         demand_success(trial, result)
         traces.result = result
-        traces.refused = numbers(result, self.manifest.keep, self.manifest.validity).refused
+        traces.numbers = numbers(result, self.manifest.keep, self.manifest.validity)
 
     def _go_on(self) -> None:
         if self._state.stop.is_set():

@@ -16,8 +16,7 @@ from typing import Any
 from driver.experiment import expression
 from driver.experiment.definition import Assertion, Experiment, Fit, Level, Prediction
 from driver.experiment.expression import ExpressionError, NoData
-from driver.experiment.measured import MeasuredTrial, measured_trials
-from driver.results.reader import Run
+from driver.experiment.measured import MeasuredTrial
 
 HOLDS, FAILS, NO_DATA = "holds", "fails", "no data"
 CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
@@ -74,9 +73,8 @@ class Verdicts:
         return [row for row in self.rows if row.kind == kind and name in (None, row.name)]
 
 
-def judge(experiment: Experiment, run: Run) -> Verdicts:
-    """Evaluate every assertion of the experiment on a run as it was read from disk."""
-    trials = measured_trials(run, experiment.metrics)
+def judge(experiment: Experiment, trials: Sequence[MeasuredTrial]) -> Verdicts:
+    """Evaluate every assertion of the experiment on the finished trials of a run."""
     rows = [row for check in experiment.checks for row in _per_trial("check", check, trials)]
     rows += [row for fit in experiment.fits for row in _per_group("fit", fit, trials)]
     predictions = {}

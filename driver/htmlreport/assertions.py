@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from driver.experiment.conclusion import Conclusion
 from driver.experiment.definition import Assertion, Level
 from driver.experiment.formulas import is_measured
-from driver.experiment.lifecycle import Conclusion
-from driver.experiment.measured import measured_trials
 from driver.experiment.summary import order
 from driver.experiment.verdicts import (
     CONFIRMED,
@@ -95,7 +94,6 @@ class Arranger:
         experiment = self.conclusion.experiment
         known = {item.measured for item in (*experiment.checks, *experiment.predictions)}
         known |= {overview.metric for overview in experiment.overviews}
-        trials = measured_trials(self.conclusion.run, experiment.metrics)
         found = []
         for name, metric in experiment.metrics.items():
             rows = [
@@ -110,7 +108,7 @@ class Arranger:
                     unit=metric.unit,
                     verdict=MEASURED,
                 )
-                for trial in trials
+                for trial in self.conclusion.trials
                 if name in trial.names
             ]
             if rows and name not in known and is_measured(experiment, metric.value):

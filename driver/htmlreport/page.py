@@ -10,8 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from driver import __version__
-from driver.experiment.lifecycle import Conclusion
-from driver.experiment.measured import measured_trials
+from driver.experiment.conclusion import Conclusion
 from driver.experiment.summary import Grid, grid
 from driver.experiment.verdicts import REFUTED
 from driver.htmlreport import origin
@@ -44,7 +43,6 @@ def render(conclusion: Conclusion, *, excerpt: Callable[[TrialRecord], str] = _a
     manifest = conclusion.run.manifest
     experiment = conclusion.experiment
     arranger = Arranger(conclusion)
-    trials = measured_trials(conclusion.run, experiment.metrics)
     records = [read_record(conclusion.directory, planned.id) for planned in manifest.plan]
     found = [record for record in records if record is not None]
     environment = Environment(
@@ -60,7 +58,7 @@ def render(conclusion: Conclusion, *, excerpt: Callable[[TrialRecord], str] = _a
         manifest=manifest,
         experiment=experiment,
         headline=_headline(conclusion),
-        grids=_grids(conclusion) if trials else [],
+        grids=_grids(conclusion) if conclusion.trials else [],
         fits=arranger.fits(),
         predictions=arranger.predictions(),
         checks=arranger.checks(),
@@ -100,8 +98,7 @@ def _headline(conclusion: Conclusion) -> Headline:
 
 def _grids(conclusion: Conclusion) -> list[Grid]:
     experiment = conclusion.experiment
-    trials = measured_trials(conclusion.run, experiment.metrics)
-    return [grid(experiment, overview, trials) for overview in experiment.overviews]
+    return [grid(experiment, overview, conclusion.trials) for overview in experiment.overviews]
 
 
 def _pending(conclusion: Conclusion) -> list[str]:

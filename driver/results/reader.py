@@ -58,10 +58,6 @@ def read_run(path: Path) -> Run:
     manifest = read_manifest(directory)
     trials = _table(directory.trials_csv, trial_columns(manifest.factors))
     samples = _table(directory.samples_csv, sample_columns(manifest.factors))
-    if directory.checks_csv.is_file():
-        checks = _table(directory.checks_csv, CHECK_COLUMNS)
-    else:
-        checks = pd.DataFrame(columns=list(CHECK_COLUMNS))
     levels = _levels(manifest)
     for table, file in ((trials, directory.trials_csv), (samples, directory.samples_csv)):
         _check_plan(table, manifest, file)
@@ -69,9 +65,17 @@ def read_run(path: Path) -> Run:
             table[factor] = table[factor].map(levels[factor])
     _make_numbers(trials, ("sequence", "repeat", "attempts"), directory.trials_csv)
     _make_numbers(samples, ("process", "value"), directory.samples_csv)
-    _make_numbers(checks, ("measured", "expected", "allowed"), directory.checks_csv)
     _check_numbers(samples, manifest, directory.samples_csv)
-    return Run(manifest, trials, samples, checks)
+    return Run(manifest, trials, samples, read_checks(directory))
+
+
+def read_checks(run: RunDirectory) -> pd.DataFrame:
+    """One row per assertion of a run; none before they were made. Raises as :func:`read_run`."""
+    if not run.checks_csv.is_file():
+        return pd.DataFrame(columns=list(CHECK_COLUMNS))
+    checks = _table(run.checks_csv, CHECK_COLUMNS)
+    _make_numbers(checks, ("measured", "expected", "allowed"), run.checks_csv)
+    return checks
 
 
 def _make_numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:

@@ -12,13 +12,19 @@ from driver.results.directory import RunDirectory, publish
 from driver.results.manifest import Manifest
 from driver.results.record import read_raw, read_record
 from driver.results.schema import CHECK_COLUMNS, SAMPLE_COLUMNS, TRIAL_COLUMNS
-from driver.results.tidy import numbers
+from driver.results.tidy import Number, numbers
 
 PENDING = "pending"
 
 
-def write_tables(run: RunDirectory, manifest: Manifest) -> None:
-    """Write ``trials.csv`` and ``samples.csv`` from what is on disk; absent trials are pending."""
+def write_tables(
+    run: RunDirectory, manifest: Manifest, kept: Mapping[str, Sequence[Number]] | None = None
+) -> None:
+    """Write ``trials.csv`` and ``samples.csv`` from what is on disk; absent trials are pending.
+
+    ``kept`` are the numbers of trials whose texts have been parsed already, by the trial's name.
+    """
+    kept = kept or {}
     trials: list[dict[str, Any]] = []
     samples: list[dict[str, Any]] = []
     for planned in manifest.plan:
@@ -38,8 +44,10 @@ def write_tables(run: RunDirectory, manifest: Manifest) -> None:
         )
         if record is None or not record.ok:
             continue
-        for number in numbers(read_raw(run, planned.id), manifest.keep, manifest.validity).kept:
-            samples.append({**common, **vars(number)})
+        found = kept.get(planned.id)
+        if found is None:
+            found = numbers(read_raw(run, planned.id), manifest.keep, manifest.validity).kept
+        samples += ({**common, **vars(number)} for number in found)
     publish(run.trials_csv, _csv(trial_columns(manifest.factors), trials))
     publish(run.samples_csv, _csv(sample_columns(manifest.factors), samples))
 

@@ -12,16 +12,12 @@ from pathlib import Path
 from unittest.mock import patch
 
 from driver.compare.comparison import Comparison, compare_runs
-from driver.experiment.lifecycle import (
-    Conclusion,
-    Prepared,
-    Work,
-    carry_out,
-    new_manifest,
-    read_conclusion,
-)
+from driver.experiment.conclusion import Conclusion, read_conclusion
+from driver.experiment.lifecycle import carry_out
 from driver.experiment.load import load, parse
 from driver.experiment.plan import GuestRequest, Selection, guests, make_plan
+from driver.experiment.run_manifest import new_manifest
+from driver.experiment.work import Prepared, Work
 from driver.guest.job import JobResult, Value
 from driver.progress import Reporter, SilentReporter
 from driver.results.directory import RunDirectory

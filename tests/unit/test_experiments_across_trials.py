@@ -16,6 +16,7 @@ from driver.errors import UserError
 from driver.experiment import verdicts
 from driver.experiment.definition import Experiment, Prediction
 from driver.experiment.load import Definition, parse
+from driver.experiment.measured import measured_trials
 from driver.experiment.verdicts import judge
 from driver.results.reader import Run
 
@@ -33,7 +34,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, Run]
 def predict(run: tuple[Experiment, Run], /, **item: object) -> tuple[str, list[verdicts.CheckRow]]:
     prediction = Prediction.model_validate({"name": "probe", "claim": "x", "unit": "B", **item})
     experiment = run[0].model_copy(update={"predictions": (prediction,)})
-    found = judge(experiment, run[1])
+    found = judge(experiment, measured_trials(run[1], experiment.metrics))
     return found.predictions["probe"], found.of("prediction")
 
 

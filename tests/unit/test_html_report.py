@@ -21,7 +21,7 @@ from helpers.synthetic_runs import (
 
 from driver.cli.main import main
 from driver.errors import GuestSplat
-from driver.experiment.lifecycle import Conclusion
+from driver.experiment.conclusion import Conclusion
 from driver.guest.job import Job
 from driver.htmlreport.arrange import Arms, charts
 from driver.htmlreport.page import render

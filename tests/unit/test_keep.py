@@ -11,7 +11,8 @@ from helpers.synthetic_runs import FakeGuestRun
 
 from driver.cli import keep
 from driver.errors import GuestSplat, UserError
-from driver.experiment.lifecycle import Work, carry_out
+from driver.experiment.lifecycle import carry_out
+from driver.experiment.work import Work
 from driver.guest.debug_sockets import HANG_ON_PANIC
 from driver.guest.job import Job
 from driver.progress import SilentReporter

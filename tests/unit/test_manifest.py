@@ -17,7 +17,7 @@ from analysis.load import SAMPLES, find_run
 from driver.compare.common import circumstances
 from driver.compare.comparison import compare_runs
 from driver.errors import UserError
-from driver.experiment.lifecycle import read_conclusion
+from driver.experiment.conclusion import read_conclusion
 from driver.guest.machine import Machine
 from driver.htmlreport import origin
 from driver.htmlreport.page import render

@@ -15,7 +15,8 @@ from helpers.synthetic_runs import FakeGuestRun
 
 from driver.errors import GuestLost, GuestSplat, HostError, UserError, WorkloadFailed
 from driver.experiment.estimate import time_left
-from driver.experiment.lifecycle import Prepared, check_same_guests, planned_run
+from driver.experiment.run_manifest import check_same_guests, planned_run
+from driver.experiment.work import Prepared
 from driver.guest.job import Job
 from driver.progress import SilentReporter
 from driver.results.columns import COLUMNS

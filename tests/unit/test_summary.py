@@ -11,7 +11,7 @@ from rich.console import Console
 
 from driver.cli.summary import summary
 from driver.errors import GuestSplat
-from driver.experiment.lifecycle import Conclusion
+from driver.experiment.conclusion import Conclusion
 from driver.guest.job import Job
 from driver.text import quantity
 

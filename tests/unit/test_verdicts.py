@@ -10,31 +10,32 @@ from helpers.synthetic_runs import FakeGuestRun
 
 from driver.experiment import verdicts
 from driver.experiment.definition import Assertion, Experiment, Fit, Prediction
+from driver.experiment.measured import MeasuredTrial
 from driver.experiment.verdicts import Verdicts, judge
-from driver.results.reader import Run
 
+Measured = tuple[Experiment, list[MeasuredTrial]]
 PAGE = 4096
 ONLY = {"processes": ["1", "4", "16"], "gib": ["1", "2"]}
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, Run]:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     conclusion = FakeGuestRun(tmp_path_factory.mktemp("run"), only=ONLY).run()
-    return conclusion.experiment, conclusion.run
+    return conclusion.experiment, conclusion.trials
 
 
 def with_assertion(experiment: Experiment, table: str, item: Assertion) -> Experiment:
     return experiment.model_copy(update={table: (item,)})
 
 
-def test_theory_holds_for_a_kernel_that_follows_it(measured: tuple[Experiment, Run]) -> None:
+def test_theory_holds_for_a_kernel_that_follows_it(measured: Measured) -> None:
     found = judge(*measured)
     assert not found.failures
     assert {row.verdict for row in found.rows} == {verdicts.HOLDS}
     assert set(found.predictions.values()) == {verdicts.CONFIRMED}
 
 
-def test_slopes_are_bytes_per_process_and_gib(measured: tuple[Experiment, Run]) -> None:
+def test_slopes_are_bytes_per_process_and_gib(measured: Measured) -> None:
     slopes = {
         (row.levels["entry"], row.levels["kernel"], row.levels["sharing"]): row.measured
         for row in judge(*measured).of("fit", "per_process_and_gib")
@@ -86,7 +87,7 @@ def test_the_five_cases(tmp_path: Path) -> None:
     ],
 )
 def test_relations_and_tolerance(
-    measured: tuple[Experiment, Run], relation: str, expected: str, relative: float, verdict: str
+    measured: Measured, relation: str, expected: str, relative: float, verdict: str
 ) -> None:
     item = Assertion.model_validate(
         {
@@ -111,7 +112,7 @@ def probe(measured: str, where: str = "true") -> Assertion:
 
 
 def test_a_number_that_is_missing_fails_a_check_and_says_which(
-    measured: tuple[Experiment, Run],
+    measured: Measured,
 ) -> None:
     item = probe("meminfo('SharedPageTables', 'touched')", "kernel == 'baseline'")
     found = judge(with_assertion(measured[0], "checks", item), measured[1])
@@ -130,7 +131,7 @@ def test_a_number_that_is_missing_fails_a_check_and_says_which(
         ("value('nothing', 'touched')", "true", verdicts.UNDECIDED),
     ],
 )
-def test_predictions(measured: tuple[Experiment, Run], text: str, where: str, verdict: str) -> None:
+def test_predictions(measured: Measured, text: str, where: str, verdict: str) -> None:
     prediction = Prediction.model_validate(probe(text, where).model_dump())
     experiment = with_assertion(measured[0], "predictions", prediction)
     found: Verdicts = judge(experiment, measured[1])
@@ -154,7 +155,7 @@ def test_a_slope_needs_two_points(tmp_path: Path) -> None:
     ],
 )
 def test_a_number_that_is_missing_fails_a_fit_and_says_which(
-    measured: tuple[Experiment, Run], quantity: str, against: str, reason: str
+    measured: Measured, quantity: str, against: str, reason: str
 ) -> None:
     fit = Fit(
         name="probe", claim="x", where="kernel == 'baseline'", measured=quantity, against=against,
@@ -167,7 +168,7 @@ def test_a_number_that_is_missing_fails_a_fit_and_says_which(
     assert reason in rows[0].reason
 
 
-def test_a_fit_groups_by_what_it_says(measured: tuple[Experiment, Run]) -> None:
+def test_a_fit_groups_by_what_it_says(measured: Measured) -> None:
     fit = Fit(
         name="all", claim="x", measured="growth", against="processes", by=(), expected="0",
         absolute="1e12", unit="B",

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run begins with: its manifest, made from its work, and the plan read back from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from driver.errors import UserError
+from driver.experiment.load import Definition, parse
+from driver.experiment.plan import GuestRequest, Selection, Trial, make_plan
+from driver.experiment.work import Prepared, Work
+from driver.guest.deterministic import REPEATABILITY
+from driver.results import provenance
+from driver.results.directory import RunDirectory
+from driver.results.guest_record import QemuRecord
+from driver.results.manifest import (
+    ExperimentText,
+    Manifest,
+    Options,
+    PlannedTrial,
+    read_manifest,
+)
+from driver.validity import Accelerator, Validity
+
+
+def new_manifest(
+    run: RunDirectory,
+    work: Work,
+    *,
+    options: Options,
+    validity: Validity,
+    project: Path,
+    why: str = "",
+) -> Manifest:
+    """The manifest of a run that is about to begin; ``why`` is the reason for its accelerator."""
+    definition = work.definition
+    return Manifest(
+        run=run.name,
+        status="running",
+        started=provenance.now(),
+        experiment=ExperimentText(
+            name=definition.name, digest=definition.digest, text=definition.text
+        ),
+        options=options,
+        accelerator=validity.accelerator,
+        accelerator_reason=why,
+        icount_shift=validity.icount_shift,
+        valid=_valid(validity, options),
+        factors=list(definition.experiment.factors),
+        keep={name: list(found) for name, found in definition.experiment.sources.keep.items()},
+        guests=[prepared.record for prepared in work.guests.values()],
+        host=provenance.host(),
+        project=provenance.project_state(project),
+        plan=[
+            PlannedTrial(
+                id=trial.id,
+                sequence=trial.sequence,
+                repeat=trial.repeat,
+                factors=dict(trial.factors),
+            )
+            for trial in work.plan
+        ],
+    )
+
+
+def _valid(validity: Validity, options: Options) -> dict[str, str]:
+    """What a reader may conclude from the numbers of a run."""
+    found = validity.describe()
+    if validity.accelerator is Accelerator.ICOUNT:
+        found |= REPEATABILITY
+    if validity.accelerator is Accelerator.KVM and options.jobs > 1:
+        found["time"] = f"not valid: {options.jobs} guests ran side by side"
+    return found
+
+
+def planned_run(run: RunDirectory) -> tuple[Manifest, Definition, list[Trial]]:
+    """What a run began with: its manifest, its own experiment text, its plan.
+
+    The text is the one the run began with, whatever ``experiments/`` holds now. Raises
+    :class:`UserError` if this driver would plan other trials from it.
+    """
+    manifest = read_manifest(run)
+    definition = parse(manifest.experiment.name, run.manifest, manifest.experiment.text)
+    options = manifest.options
+    plan = make_plan(
+        definition.experiment,
+        Selection(only=options.only, repeat=options.repeat, quick=options.quick),
+    )
+    if [trial.id for trial in plan] != [planned.id for planned in manifest.plan]:
+        raise UserError(
+            f"the run {run.name} was planned by another version of the driver",
+            hint="Start a new run, or use the driver named by `project.commit` in its manifest.",
+        )
+    return manifest, definition, plan
+
+
+def check_same_guests(manifest: Manifest, guests: Mapping[GuestRequest, Prepared]) -> None:
+    """Refuse to mix trials of different kernels, images, machines or emulators in one run."""
+    for before, prepared in zip(manifest.guests, guests.values(), strict=True):
+        now = prepared.record
+        same = {
+            "kernel": before.kernel.digest == now.kernel.digest,
+            "image": before.image.digest == now.image.digest,
+            "machine": before.machine == now.machine,
+            "QEMU": before.qemu.version == now.qemu.version,
+            "command line of QEMU": before.qemu.argv == now.qemu.argv,
+            "template": _same_template(before.qemu, now.qemu),
+        }
+        for part, unchanged in same.items():
+            if not unchanged:
+                raise UserError(
+                    f"the {part} of this run has changed since it began",
+                    hint="Start a new run: trials of both would not be comparable.",
+                )
+
+
+def _same_template(before: QemuRecord, now: QemuRecord) -> bool:
+    """What trials under icount begin with is the same if the same QEMU makes it again.
+
+    Without a record of it nothing speaks against it.
+    """
+    digests = (before.template_digests, now.template_digests)
+    return None in digests or digests[0] == digests[1]
