@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.plots import GREY
-from analysis.units import short
+from driver.text import decimal
 
 INK = "#222222"
 
@@ -41,7 +41,7 @@ class Panel:
     axes: Axes
     title: str
     across: str
-    show: Callable[[float], str] = short
+    show: Callable[[float], str] = decimal
     log_x: bool = True
     log_y: bool = True
     _ends: list[_End] = field(default_factory=list)
@@ -201,7 +201,7 @@ def pairs(
     *,
     title: str,
     across: str,
-    show: Callable[[float], str] = short,
+    show: Callable[[float], str] = decimal,
 ) -> None:
     """One line per row from a ring (before) to a dot (after), by their logarithms.
 

@@ -25,6 +25,7 @@ from urllib.parse import unquote
 from filelock import FileLock, Timeout
 
 from driver.errors import UserError
+from driver.text import binary
 
 MANIFEST = "artifact.json"
 
@@ -108,20 +109,11 @@ def parse_size(text: str) -> int:
     return int(float(match["number"]) * (1 << _UNITS[match["unit"].upper()]))
 
 
-def in_words(size: int) -> str:
-    """A size for reading."""
-    for unit in ("TiB", "GiB", "MiB"):
-        scale = 1 << _UNITS[unit[0]]
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}"
-    return f"{size / 1024:.0f} KiB"
-
-
 def describe(entry: Entry) -> str:
     """An artifact in one line."""
     about = f" ({entry.about})" if entry.about else ""
     used = time.strftime("%Y-%m-%d", time.localtime(entry.used))
-    return f"{entry.kind} {entry.path.name[:12]}{about}, {in_words(entry.size)}, last used {used}"
+    return f"{entry.kind} {entry.path.name[:12]}{about}, {binary(entry.size)}, last used {used}"
 
 
 def occupied(path: Path) -> int:

@@ -33,10 +33,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
+from driver.atomic_write import write_atomically
 from driver.digest import digest_of, file_digest, tree_digest
 from driver.prune import MANIFEST, describe, limit, prune
 
-__all__ = ["Artifact", "Store", "digest_of", "file_digest", "tree_digest", "write_atomically"]
+__all__ = ["Artifact", "Store", "digest_of", "file_digest", "tree_digest"]
 
 
 @dataclass(frozen=True)
@@ -227,16 +228,3 @@ def _release(held: dict[Path, int]) -> None:
         if descriptor >= 0:
             os.close(descriptor)
     held.clear()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a text file so that a reader, or a crash, sees the old or the new and no mixture."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

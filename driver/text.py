@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_DECIMAL = ((1e15, " P"), (1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
 
 UNKNOWN = "not recorded"
 
@@ -48,6 +51,48 @@ def percent(fraction: float) -> str:
         return "from 0"
     digits = 0 if abs(fraction) >= 1 else 2 if abs(fraction) < 0.1 else 1
     return f"{100 * fraction:+,.{digits}f} %"
+
+
+def extent(values: Collection[float], unit: str, *, whole: bool = False) -> str:
+    """One number if all are equal, else ``LEAST to MOST``; nothing of none.
+
+    ``whole`` rounds to whole numbers, as for a table with little room.
+    """
+    if not values:
+        return ""
+    low, high = (round(end) if whole else end for end in (min(values), max(values)))
+    return quantity(high, unit) if low == high else f"{quantity(low, '')} to {quantity(high, unit)}"
+
+
+def binary(value: float, digits: int = 3) -> str:
+    """A number of bytes with ``digits`` significant digits: ``4 KiB``, ``2.50 MiB``, ``234 GiB``.
+
+    Whole numbers of the chosen unit below 1,024 are printed without a fraction.
+    """
+    sign, size = ("-" if value < 0 else ""), abs(value)
+    step = 0
+    while size >= 1024 and step < len(_BINARY) - 1:
+        size /= 1024
+        step += 1
+    if float(size).is_integer():
+        return f"{sign}{size:,.0f} {_BINARY[step]}"
+    whole = len(str(int(size)))
+    return f"{sign}{size:,.{max(0, digits - whole)}f} {_BINARY[step]}"
+
+
+def decimal(value: float, digits: int = 3) -> str:
+    """A count with ``digits`` significant digits and a decimal prefix: ``5.92 k``, ``2.38 M``."""
+    sign, size = ("-" if value < 0 else ""), abs(value)
+    for limit, prefix in _DECIMAL:
+        if round(size) >= limit:
+            return f"{sign}{_trimmed(size / limit, digits)}{prefix}"
+    return f"{sign}{_trimmed(size, digits)}"
+
+
+def _trimmed(size: float, digits: int) -> str:
+    whole = len(str(int(size)))
+    text = f"{size:,.{max(0, digits - whole)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def counted(number: int, noun: str) -> str:

@@ -27,7 +27,7 @@ from analysis import charts, plots, tidy
 from analysis.load import load_runs
 from analysis.reply.finding import CROWDS, finding
 from analysis.reply.wording import signed
-from analysis.units import short
+from driver.text import decimal
 
 plots.use_style()
 EXPERIMENTS = ["fault-saving", "lookup-cost", "unshare-cost", "reverse-unmap", "disabled-cost"]
@@ -81,7 +81,7 @@ for axis, entry in zip(axes, entries):
         if rows.empty:
             continue
         ys = [float(rows.loc[rows["phase"] == phase, "value"].iloc[0]) for phase in ORDER]
-        name = "" if hollow else f"{'shared' if sharing == 'on' else 'not shared'}\n{short(ys[-1])}"
+        name = "" if hollow else f"{'shared' if sharing == 'on' else 'not shared'}\n{decimal(ys[-1])}"
         panel.curve(name, colour, [1, 2, 3], ys, hollow=hollow)
         if sharing == "on":
             axis.annotate(
@@ -149,9 +149,9 @@ for crowd, colour in COLOURS.items():
     if rows.empty:
         continue
     xs, ys = list(rows["vmas"]), list(rows["value"])
-    panel.curve(f"walk past {CROWDS[crowd]}: {short(ys[-1])}", colour, xs, ys)
+    panel.curve(f"walk past {CROWDS[crowd]}: {decimal(ys[-1])}", colour, xs, ys)
 rows = cost.query("finder == 'index' and crowd == 'matching'").sort_values("vmas")
-panel.curve(f"index: {short(rows['value'].iloc[-1])}", SHARED, list(rows["vmas"]), list(rows["value"]))
+panel.curve(f"index: {decimal(rows['value'].iloc[-1])}", SHARED, list(rows["vmas"]), list(rows["value"]))
 panel.level("without sharing", made)
 panel.level("touching all of the GiB without sharing", filled)
 panel.close()
@@ -269,7 +269,7 @@ for row, entry in enumerate(entries):
                 "phase == @phase and entry == @entry and kernel == @kernel and sharing == @sharing"
             )
             ys = list(rows["value"])
-            name = "" if hollow else f"{'shared' if sharing == 'on' else 'not shared'} {short(ys[-1])}"
+            name = "" if hollow else f"{'shared' if sharing == 'on' else 'not shared'} {decimal(ys[-1])}"
             panel.curve(name, colour, list(rows["sharers"]), ys, hollow=hollow)
         panels.append(panel)
     figure.axes[row * len(CALLS)].set_ylabel(f"{NAMES[entry]}\ninstructions")

@@ -24,7 +24,7 @@ from IPython.display import Markdown, display
 
 from analysis import plots, stats, tidy
 from analysis.load import find_run, load_run
-from analysis.units import binary
+from driver.text import binary
 
 plots.use_style()
 PAGE = 4096

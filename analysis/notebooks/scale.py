@@ -22,7 +22,7 @@ from IPython.display import Markdown, display
 
 from analysis import plots, stats, tidy
 from analysis.load import load_runs
-from analysis.units import binary
+from driver.text import binary
 from driver.intervals import rate_interval
 
 plots.use_style()

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from analysis.units import binary, short
+from driver.text import binary, decimal
 
 
 def count(value: float, digits: int = 0) -> str:
@@ -46,5 +46,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "signed": signed,
     "listed": listed,
     "bytes": binary,
-    "short": short,
+    "short": decimal,
 }

@@ -10,6 +10,7 @@ import typer
 
 from driver.cli import runs
 from driver.store import Store
+from driver.text import binary
 
 if TYPE_CHECKING:
     from driver.prune import Entry
@@ -27,8 +28,8 @@ def show() -> None:
     _print_entries(found)
     total = sum(entry.size for entry in found)
     typer.echo(
-        f"{len(found)} artifacts, {prune.in_words(total)} of at most "
-        f"{prune.in_words(prune.limit())} ({prune.LIMIT_VARIABLE}), in {root}"
+        f"{len(found)} artifacts, {binary(total)} of at most "
+        f"{binary(prune.limit())} ({prune.LIMIT_VARIABLE}), in {root}"
     )
     typer.echo("kernel sources (sources/) and build directories (scratch/) come on top of that")
 
@@ -56,15 +57,13 @@ def make_smaller(
     removed = prune.prune(root, most, dry_run=dry_run)
     for entry in removed:
         typer.echo(f"{'would remove' if dry_run else 'removed'} {prune.describe(entry)}")
-    freed = prune.in_words(sum(entry.size for entry in removed))
+    freed = binary(sum(entry.size for entry in removed))
     typer.echo(f"{freed} {'would be ' if dry_run else ''}freed")
 
 
 def _print_entries(entries: list[Entry]) -> None:
     from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
-
-    from driver.prune import in_words  # noqa: PLC0415
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for heading in ("last used", "kind", "artifact"):
@@ -74,7 +73,7 @@ def _print_entries(entries: list[Entry]) -> None:
     for entry in entries:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
         about = f"{entry.about} (in use)" if entry.busy else entry.about
-        table.add_row(used, entry.kind, entry.path.name[:12], in_words(entry.size), about)
+        table.add_row(used, entry.kind, entry.path.name[:12], binary(entry.size), about)
     runs.console().print(table)
 
 

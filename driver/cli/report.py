@@ -42,10 +42,10 @@ def report(
     from anywhere, follows the reader's light or dark setting, and fits a phone. It is made from the
     run's files alone and can be made again at any time.
     """
+    from driver.atomic_write import write_atomically  # noqa: PLC0415
     from driver.cli.decoding import decode_trial, with_note  # noqa: PLC0415
     from driver.experiment.conclusion import read_conclusion  # noqa: PLC0415  (pandas: half a second)
     from driver.htmlreport.page import render  # noqa: PLC0415
-    from driver.results.directory import publish  # noqa: PLC0415
 
     run = runs.find(name)
     conclusion = read_conclusion(run)
@@ -64,7 +64,7 @@ def report(
     if not path.parent.is_dir():
         raise UserError(f"there is no directory {path.parent}", hint="Make it first.")
     try:
-        publish(path, html.encode())
+        write_atomically(path, html.encode())
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise

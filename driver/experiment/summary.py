@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from driver.experiment.definition import Experiment, Level, Overview
 from driver.experiment.measured import MeasuredTrial
+from driver.text import extent
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def grid(experiment: Experiment, overview: Overview, trials: Sequence[MeasuredTr
         rows=tuple(
             (
                 tuple(str(level) for level in key),
-                tuple(extent(cells[key].get(str(level), set())) for level in present),
+                tuple(_cell(cells[key].get(str(level), set())) for level in present),
             )
             for key in keys
         ),
@@ -61,9 +62,6 @@ def order(experiment: Experiment, levels: Mapping[str, Level]) -> tuple[int, ...
     return tuple(experiment.factors[name].levels.index(level) for name, level in levels.items())
 
 
-def extent(values: set[float]) -> str:
+def _cell(values: set[float]) -> str:
     """One value if all repeats agree, else the smallest and the largest."""
-    if not values:
-        return "-"
-    low, high = f"{min(values):,.0f}", f"{max(values):,.0f}"
-    return low if low == high else f"{low} to {high}"
+    return extent(values, "", whole=True) or "-"

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from driver.artifacts import ImageArtifact, KernelArtifact
+from driver.atomic_write import write_atomically
 from driver.deadline import Deadline
 from driver.errors import DriverError, GuestError, HostError
 from driver.guest.boot import boot
@@ -28,7 +29,7 @@ from driver.guest.job import Job
 from driver.guest.machine import Accel, Machine
 from driver.guest.session import BOOT_SECONDS, console_kept
 from driver.guest.template_recipe import processor, qemu_version
-from driver.store import Store, digest_of, write_atomically
+from driver.store import Store, digest_of
 
 Requested = Literal["auto", "tcg", "kvm", "icount"]
 

@@ -22,7 +22,7 @@ from driver.experiment.verdicts import (
 )
 from driver.htmlreport.arrange import Arms, charts
 from driver.htmlreport.chart import ChartSeries, Drawing
-from driver.text import quantity
+from driver.text import extent
 
 _RELATIONS = {"==": "", "<=": "at most ", ">=": "at least "}
 MEASURED = "measured"
@@ -196,16 +196,9 @@ def _line(
     reasons = {row.reason for row in rows if row.reason}
     return ReportLine(
         levels=tuple(str(level) for level in levels),
-        measured=_extent(measured, unit) or "; ".join(sorted(reasons)),
-        expected=_RELATIONS[item.relation] + _extent(expected, unit) if expected else "",
-        allowed=_extent(allowed, unit),
+        measured=extent(measured, unit) or "; ".join(sorted(reasons)),
+        expected=_RELATIONS[item.relation] + extent(expected, unit) if expected else "",
+        allowed=extent(allowed, unit),
         verdict=verdict,
         mood=_mood(verdict if len(counts) == 1 else FAILS if FAILS in counts else NO_DATA, kind),
     )
-
-
-def _extent(values: set[float], unit: str) -> str:
-    if not values:
-        return ""
-    low, high = quantity(min(values), ""), quantity(max(values), unit)
-    return high if min(values) == max(values) else f"{low} to {high}"

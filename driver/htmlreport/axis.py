@@ -7,13 +7,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from driver.text import binary, decimal
+
 # Values that span more than this are drawn by their logarithm: on a linear axis the smaller ones
 # would all be zero to the eye.
 _WIDE = 20.0
 # About how many labels an axis of 300 pixels has room for.
 _MOST_TICKS = 6
-_BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
-_DECIMAL = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 @dataclass(frozen=True)
@@ -61,20 +61,9 @@ def level_axis(levels: Sequence[float]) -> Axis:
     return Axis(low - room, high + room, False, _thinned(found, float))
 
 
-def short(value: float, unit: str) -> str:
-    """A number in the room there is beside an axis: ``64 KiB``, ``1.5M``, ``0``."""
-    sign, size = ("-" if value < 0 else ""), abs(value)
-    if unit == "B":
-        step = 0
-        while size >= 1024 and step < len(_BINARY) - 1:
-            size /= 1024
-            step += 1
-        digits = f"{size:.3g}" if size < 1000 else f"{size:,.0f}"
-        return f"{sign}{digits} {_BINARY[step]}"
-    for factor, letter in _DECIMAL:
-        if size >= factor:
-            return f"{sign}{size / factor:.3g}{letter}"
-    return f"{sign}{size:.3g}"
+def label(value: float, unit: str) -> str:
+    """A number in the room there is beside an axis: ``64 KiB``, ``1.5 M``, ``0``."""
+    return binary(value) if unit == "B" else decimal(value)
 
 
 def _linear(low: float, high: float, unit: str) -> Axis:

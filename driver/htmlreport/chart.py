@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from driver.htmlreport.axis import Axis, level_axis, short, value_axis
+from driver.htmlreport.axis import Axis, label, level_axis, value_axis
 
 WIDTH, HEIGHT = 340.0, 230.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 14.0, 10.0, 40.0
@@ -115,7 +115,7 @@ def draw(
         unit=unit,
         x_label=x_label,
         x_ticks=tuple(Tick(_x(across, tick), f"{tick:g}") for tick in across.ticks),
-        y_ticks=tuple(Tick(_y(up, tick), short(tick, unit)) for tick in up.ticks),
+        y_ticks=tuple(Tick(_y(up, tick), label(tick, unit)) for tick in up.ticks),
         lines=tuple(line for one in series for line in _lines(across, up, one)),
         marks=tuple(
             Mark(
@@ -174,7 +174,7 @@ def _in_words(title: str, series: Sequence[ChartSeries], x_label: str, unit: str
         if one.points:
             first, last = one.points[0], one.points[-1]
             parts.append(
-                f"{one.label}: {short(first.value, unit)} at {first.level:g}, "
-                f"{short(last.value, unit)} at {last.level:g}"
+                f"{one.label}: {label(first.value, unit)} at {first.level:g}, "
+                f"{label(last.value, unit)} at {last.level:g}"
             )
     return f"{title}, against {x_label}. {'; '.join(parts)}."

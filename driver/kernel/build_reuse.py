@@ -26,10 +26,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from driver.atomic_write import write_atomically
 from driver.kernel.git import git
 from driver.kernel.kbuild import VMLINUX
 from driver.process import run
-from driver.store import Store, write_atomically
+from driver.store import Store
 
 _RECORD = "driver-pair.json"
 # Files of a build directory in which kbuild keeps paths.

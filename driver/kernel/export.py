@@ -7,7 +7,6 @@ version of git, no "2/13" that moves when a patch is added, and object ids of a 
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 import tomllib
@@ -15,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from driver.atomic_write import write_atomically
 from driver.errors import UserError
 from driver.kernel import series as patch_series
 from driver.kernel.checkout import Checkout, set_series
@@ -84,10 +84,10 @@ def export(project: Project, checkout: Checkout, name: str | None) -> Exported:
     ]
     folder.mkdir(exist_ok=True)
     for patch in written:
-        _replace(folder / patch, patches[patch])
+        write_atomically(folder / patch, patches[patch])
     listing = folder / SERIES_FILE
     if not listing.is_file() or listing.read_text(encoding="utf-8") != text:
-        _replace(listing, text.encode())
+        write_atomically(listing, text)
         written.append(SERIES_FILE)
     removed = [patch for patch in before if patch not in patches and (folder / patch).is_file()]
     for patch in removed:
@@ -164,13 +164,6 @@ def _format(tree: Path) -> dict[str, bytes]:
             hint="Commit your change first: git commit -as",
         )
     return patches
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """A patch need not be text in any one encoding."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.write_bytes(content)
-    new.replace(path)
 
 
 def _listed(folder: Path) -> list[str]:

@@ -9,11 +9,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from driver.atomic_write import write_atomically
 from driver.errors import HostError
 from driver.kernel.make import Make
 from driver.process import CommandFailed
 from driver.progress import Reporter
-from driver.store import write_atomically
 
 TARGETS = ("vmlinux", "bzImage")
 VMLINUX = Path("vmlinux")

@@ -13,12 +13,13 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from driver.atomic_write import write_atomically
 from driver.errors import UserError
 from driver.kernel.kconfig_explanation import kconfig_files, why_dropped
 from driver.kernel.kconfig_fragment import Fragment, SymbolRequest, resolve
 from driver.kernel.make import ENVIRONMENT, Make
 from driver.process import stream
-from driver.store import digest_of, write_atomically
+from driver.store import digest_of
 
 _SET = re.compile(r"CONFIG_(\w+)=(.*)")
 _SHOWN = 12

@@ -7,7 +7,6 @@ import contextlib
 import difflib
 import fcntl
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -16,14 +15,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from driver.atomic_write import UNFINISHED
 from driver.errors import HostError, UserError
 
 LATEST = "latest"
 # What must be free where guests keep their logs and records go: a boot prints some 20 kB and the
 # samples of a trial take as much again; with thousands of processes, a few MB.
 _LEAST_ROOM = 4 << 20
-# What publish() calls a file that it has not finished: its name to be, and who writes it.
-_UNFINISHED = re.compile(r"\..+\.[0-9]+")
 _LOCK_PAUSES = (0.0, 0.05, 0.2)  # in seconds, before each try
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"  # sorts as text, needs no quoting in a shell
 
@@ -150,7 +148,7 @@ class RunDirectory:
         shutil.rmtree(self.scratch, ignore_errors=True)
         for folder in (self.path, self.trials, self.raw, self.consoles):
             for path in folder.glob(".*"):
-                if _UNFINISHED.fullmatch(path.name):
+                if UNFINISHED.fullmatch(path.name):
                     path.unlink(missing_ok=True)
 
     def point_latest(self) -> None:
@@ -172,25 +170,3 @@ def check_room(path: Path) -> None:
             f"the disk is full: {free >> 10} KiB are free for {path.parent}",
             hint="Free some space and resume the run: finished trials are kept.",
         )
-
-
-def publish(path: Path, content: bytes) -> None:
-    """Write a file so that after a crash it is whole or absent, and stays if it was there.
-
-    The file is flushed before the rename and the directory after it: when this returns, the
-    file survives a loss of power.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")  # as _UNFINISHED has it
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

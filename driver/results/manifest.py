@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from driver.atomic_write import write_atomically
 from driver.errors import UserError
-from driver.results.directory import RunDirectory, publish
+from driver.results.directory import RunDirectory
 from driver.results.guest_record import GuestRecord, Record
 from driver.results.migration import UnknownSchema, migrate
 from driver.results.schema import SCHEMA_VERSION
@@ -104,7 +105,7 @@ class Manifest(Record):
 
 
 def write_manifest(run: RunDirectory, manifest: Manifest) -> None:
-    publish(run.manifest, (manifest.model_dump_json(indent=2) + "\n").encode())
+    write_atomically(run.manifest, manifest.model_dump_json(indent=2) + "\n")
 
 
 def read_manifest(run: RunDirectory) -> Manifest:

@@ -12,9 +12,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from driver.atomic_write import write_atomically
 from driver.errors import UserError
 from driver.guest.job import JobResult, Sample, Value
-from driver.results.directory import RunDirectory, publish
+from driver.results.directory import RunDirectory
 from driver.results.manifest import Level
 from driver.results.schema import OK
 
@@ -67,10 +68,10 @@ def write_record(
     run: RunDirectory, record: TrialRecord, result: JobResult | None, console: str
 ) -> None:
     """Put a finished trial on disk; it counts as finished once the last file is renamed."""
-    publish(run.consoles / f"{record.id}.log", console.encode("utf-8", "surrogateescape"))
+    write_atomically(run.consoles / f"{record.id}.log", console.encode("utf-8", "surrogateescape"))
     if result is not None:
-        publish(run.raw / f"{record.id}.jsonl.gz", _pack(result))
-    publish(run.trials / f"{record.id}.json", (record.model_dump_json(indent=1) + "\n").encode())
+        write_atomically(run.raw / f"{record.id}.jsonl.gz", _pack(result))
+    write_atomically(run.trials / f"{record.id}.json", record.model_dump_json(indent=1) + "\n")
 
 
 def read_record(run: RunDirectory, trial: str) -> TrialRecord | None:

@@ -8,7 +8,8 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from driver.results.directory import RunDirectory, publish
+from driver.atomic_write import write_atomically
+from driver.results.directory import RunDirectory
 from driver.results.manifest import Manifest
 from driver.results.record import read_raw, read_record
 from driver.results.schema import CHECK_COLUMNS, SAMPLE_COLUMNS, TRIAL_COLUMNS
@@ -48,13 +49,14 @@ def write_tables(
         if found is None:
             found = numbers(read_raw(run, planned.id), manifest.keep, manifest.validity).kept
         samples += ({**common, **vars(number)} for number in found)
-    publish(run.trials_csv, _csv(trial_columns(manifest.factors), trials))
-    publish(run.samples_csv, _csv(sample_columns(manifest.factors), samples))
+    write_atomically(run.trials_csv, _csv(trial_columns(manifest.factors), trials))
+    write_atomically(run.samples_csv, _csv(sample_columns(manifest.factors), samples))
 
 
 def write_checks(run: RunDirectory, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write ``checks.csv``: what was asserted, measured beside expected."""
-    publish(run.checks_csv, _csv(CHECK_COLUMNS, ({"run": run.name, **row} for row in rows)))
+    named = ({"run": run.name, **row} for row in rows)
+    write_atomically(run.checks_csv, _csv(CHECK_COLUMNS, named))
 
 
 def trial_columns(factors: Sequence[str]) -> tuple[str, ...]:
@@ -67,9 +69,9 @@ def sample_columns(factors: Sequence[str]) -> tuple[str, ...]:
     return (*SAMPLE_COLUMNS[:2], *factors, *SAMPLE_COLUMNS[2:])
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     buffer = io.StringIO(newline="")
     writer = csv.DictWriter(buffer, columns, lineterminator="\n", restval="")
     writer.writeheader()
     writer.writerows(rows)
-    return buffer.getvalue().encode()
+    return buffer.getvalue()

@@ -22,8 +22,8 @@ from analysis.render import (
     notebooks_about,
     pictures,
 )
-from analysis.units import binary
 from driver.results.reader import Run
+from driver.text import binary
 
 ONLY = {"processes": ["1", "2", "8"]}
 

@@ -39,10 +39,10 @@ def test_list(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     rows = [line.split() for line in lines if " image " in line]
     assert [(row[0], row[4], row[6]) for row in rows] == [
-        ("2001-09-09", "1.0", "small"),
-        ("2001-09-20", "3.0", "large"),
+        ("2001-09-09", "1.00", "small"),
+        ("2001-09-20", "3.00", "large"),
     ]
-    assert any(line.startswith("2 artifacts, 4.0 MiB of at most 16.0 GiB") for line in lines)
+    assert any(line.startswith("2 artifacts, 4.01 MiB of at most 16 GiB") for line in lines)
 
 
 def test_what_is_in_use_is_shown(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,17 +52,17 @@ def test_what_is_in_use_is_shown(cache: Path, capsys: pytest.CaptureFixture[str]
     assert "small (in use)" in capsys.readouterr().out
     assert status_of("cache", "prune", "--to", "0") == 0
     out = capsys.readouterr().out
-    assert "(large), 3.0 MiB" in out
+    assert "(large), 3.00 MiB" in out
     assert "small" not in out
 
 
 def test_prune(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of("cache", "prune") == 0
-    assert capsys.readouterr().out == "0 KiB freed\n"
+    assert capsys.readouterr().out == "0 B freed\n"
     assert status_of("cache", "prune", "--to", "3.5M", "--dry-run") == 0
     out = capsys.readouterr().out
     assert out.startswith("would remove image ")
-    assert out.endswith("1.0 MiB would be freed\n")
+    assert out.endswith("1.00 MiB would be freed\n")
     assert status_of("cache", "prune", "--to", "3.5M") == 0
     assert "removed image " in capsys.readouterr().out
     assert len(list(cache.glob("image/*"))) == 1

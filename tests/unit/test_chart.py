@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from driver.htmlreport.axis import level_axis, short, value_axis
+from driver.htmlreport.axis import label, level_axis, value_axis
 from driver.htmlreport.chart import ChartSeries, Point, draw
 
 
@@ -14,17 +14,17 @@ from driver.htmlreport.chart import ChartSeries, Point, draw
     [
         (0, "B", "0 B"),
         (4096, "B", "4 KiB"),
-        (2101248, "B", "2 MiB"),
+        (2101248, "B", "2.00 MiB"),
         (1 << 40, "B", "1 TiB"),
         (1000, "B", "1,000 B"),
         (-4096, "B", "-4 KiB"),
-        (1500, "faults", "1.5k"),
+        (1500, "faults", "1.5 k"),
         (0.25, "faults", "0.25"),
-        (3_000_000, "instructions", "3M"),
+        (3_000_000, "instructions", "3 M"),
     ],
 )
 def test_labels(value: float, unit: str, text: str) -> None:
-    assert short(value, unit) == text
+    assert label(value, unit) == text
 
 
 def test_counts_start_at_zero() -> None:

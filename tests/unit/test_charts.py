@@ -11,7 +11,7 @@ import pytest
 from analysis.charts import Panel, apart, change
 from analysis.plots import figure
 from analysis.reply.wording import against, listed, signed
-from analysis.units import short
+from driver.text import decimal
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from analysis.units import short
     ],
 )
 def test_counts_for_people(value: float, text: str) -> None:
-    assert short(value) == text
+    assert decimal(value) == text
 
 
 def test_names_that_do_not_touch_stay_where_the_curves_end() -> None:

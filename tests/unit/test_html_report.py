@@ -19,13 +19,13 @@ from helpers.synthetic_runs import (
     pages,
 )
 
+from driver.atomic_write import write_atomically
 from driver.cli.main import main
 from driver.errors import GuestSplat
 from driver.experiment.conclusion import Conclusion
 from driver.guest.job import Job
 from driver.htmlreport.arrange import Arms, charts
 from driver.htmlreport.page import render
-from driver.results.directory import publish
 from driver.results.record import read_record
 from driver.validity import Accelerator, Validity
 
@@ -144,7 +144,7 @@ def test_refusals_are_told(tmp_path: Path) -> None:
     record = read_record(directory, "old_1_r1")
     assert record is not None
     refused = record.model_copy(update={"refused": ["done: value cost: a time is not a time"]})
-    publish(directory.trials / "old_1_r1.json", refused.model_dump_json().encode())
+    write_atomically(directory.trials / "old_1_r1.json", refused.model_dump_json().encode())
     words = Page(render(made.reread())).words
     assert "a time is not a time (in 1 trial)" in words
 
@@ -254,7 +254,7 @@ def test_a_run_of_somebody_else(
     def refuse(path: Path, content: bytes) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr("driver.results.directory.publish", refuse)
+    monkeypatch.setattr("driver.atomic_write.write_atomically", refuse)
     with pytest.raises(SystemExit) as ended:
         main(["report", str(run.path)])
     assert ended.value.code == 2

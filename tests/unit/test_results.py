@@ -18,7 +18,7 @@ from driver.counters import sources
 from driver.errors import UserError
 from driver.guest.job import JobResult, Sample, Value
 from driver.results import tidy
-from driver.results.directory import RunDirectory, publish
+from driver.results.directory import RunDirectory
 from driver.results.manifest import read_manifest
 from driver.results.reader import read_run
 from driver.results.record import Attempt, TrialRecord, read_raw, read_record, write_record
@@ -178,15 +178,6 @@ def test_a_run_is_found_by_name_path_or_latest(finished: Path) -> None:
     with pytest.raises(UserError, match="no run called") as caught:
         RunDirectory.find(finished.parent, finished.name[:-2])
     assert finished.name in (caught.value.hint or "")
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    publish(path, b"old")
-    with pytest.raises(TypeError):
-        publish(path, "not bytes")  # type: ignore[arg-type]
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_raw_samples_survive_word_for_word_and_pack_alike(tmp_path: Path) -> None:

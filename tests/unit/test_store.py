@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from driver.store import Store, digest_of, file_digest, tree_digest, write_atomically
+from driver.store import Store, digest_of, file_digest, tree_digest
 
 
 @pytest.fixture
@@ -156,22 +156,6 @@ def test_tree_digest_sees_names_contents_modes_and_links(tmp_path: Path) -> None
     (tmp_path / "a").rename(tmp_path / "c")
     seen.add(tree_digest(tmp_path))
     assert len(seen) == 5
-
-
-def test_atomic_write_keeps_the_old_text_on_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "manifest"
-    write_atomically(path, "old")
-
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_atomically(path, "new")
-    assert path.read_text() == "old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["manifest"]
 
 
 def test_scratch_is_known_by_its_real_name(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from driver.atomic_write import write_atomically
 from driver.errors import HostError
 from driver.kernel.git import git
 from driver.kernel.sources.source import KernelSource, kernel_version, short_name
 from driver.progress import Reporter
-from driver.store import Store, write_atomically
+from driver.store import Store
 
 _RECORD = "source.json"
 # The branch that has the one commit.

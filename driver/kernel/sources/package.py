@@ -12,12 +12,13 @@ import re
 import shutil
 from pathlib import Path
 
+from driver.atomic_write import write_atomically
 from driver.errors import DriverError, HostError, UserError
 from driver.kernel.sources import cache
 from driver.kernel.sources.source import KernelSource
 from driver.process import CommandFailed, run
 from driver.progress import Reporter
-from driver.store import Store, write_atomically
+from driver.store import Store
 
 _HINT_INDEX = (
     "Run `sudo apt-get update`. On Debian 12 the package is in bookworm-security and "
