@@ -134,6 +134,14 @@ def experiment(
             "serial console, gdb), and wait for Enter.",
         ),
     ] = False,
+    digest_nvdimm: Annotated[
+        bool,
+        typer.Option(
+            "--digest-nvdimm",
+            help="Under icount, compare what rounds left on the NVDIMM, too: takes up to half as "
+            "long again.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and what it may take; run nothing.")
     ] = False,
@@ -162,6 +170,7 @@ def experiment(
         jobs=jobs,
         force=force,
         keep_guest=keep_guest,
+        digest_nvdimm=digest_nvdimm,
     )
     selection = Selection(only=options.only, repeat=repeat, quick=quick)
     plan = make_plan(definition.experiment, selection)

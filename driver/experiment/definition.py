@@ -249,12 +249,14 @@ class Experiment(Table):
     """``experiment.toml``.
 
     ``accelerator`` is what its numbers need, for when ``--accel`` does not say: ``icount`` where
-    instructions are counted.
+    instructions are counted. ``digest_nvdimm`` is for an experiment about what trials store; it
+    takes the digest of the NVDIMM after each trial under icount, as ``--digest-nvdimm`` does.
     """
 
     question: Text
     expected: Text
     accelerator: RequestedAccelerator = "auto"
+    digest_nvdimm: bool = False
     image: str
     machine: MachineTable
     provision: Command | None = None

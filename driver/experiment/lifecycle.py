@@ -33,6 +33,7 @@ def carry_out(run: RunDirectory, manifest: Manifest, work: Work, reporter: Repor
         factories={request: prepared.factory for request, prepared in work.guests.items()},
         retry=experiment.retry,
         reporter=reporter,
+        digest_nvdimm=experiment.digest_nvdimm or manifest.options.digest_nvdimm,
     )
     try:
         records = runner.execute(work.plan, jobs=manifest.options.jobs)

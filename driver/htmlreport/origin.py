@@ -32,6 +32,8 @@ def how_to_repeat(manifest: Manifest) -> list[str]:
         words += ["--repeat", str(options.repeat)]
     if options.jobs != 1:
         words += ["--jobs", str(options.jobs)]
+    if options.digest_nvdimm:
+        words.append("--digest-nvdimm")
     words += ["--accel", manifest.accelerator.value]
     if options.source is not None:
         words += ["--source", options.source]

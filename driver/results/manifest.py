@@ -39,6 +39,7 @@ class ExperimentText(Record):
 class Options(Record):
     """What the command line asked for on top of the experiment.
 
+    ``digest_nvdimm`` takes the digest of each trial's NVDIMM, under icount.
     ``keep_guest`` is more than a convenience: so that a panic stands still, a guest that may be
     kept writes 0 to ``kernel.panic`` before each workload.
     """
@@ -50,6 +51,7 @@ class Options(Record):
     jobs: int = 1
     force: bool = False
     keep_guest: bool = False
+    digest_nvdimm: bool = False
 
 
 class Host(Record):

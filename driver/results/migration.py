@@ -43,12 +43,15 @@ def migrate(content: Content) -> Content:
 def _from_1(content: Content) -> Content:
     """Version 1 typed nothing below ``guests``, and called icount ``exact``.
 
-    Its trials under icount always had a digest of their NVDIMM.
+    Trials under icount always had a digest of their NVDIMM.
     """
-    guests = content.get("guests")
+    guests, options = content.get("guests"), content.get("options")
+    if isinstance(options, dict):
+        options = {**options, "digest_nvdimm": content.get("accelerator") == _ICOUNT_IN_V1}
     return {
         **content,
         "schema_version": 2,
+        "options": options,
         "accelerator": _accelerator(content.get("accelerator")),
         "guests": [_guest_from_1(guest) for guest in guests]
         if isinstance(guests, list)

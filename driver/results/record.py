@@ -41,7 +41,8 @@ class TrialRecord(BaseModel):
     """``trials/<trial>.json``: that it exists means that the trial is over.
 
     ``digests``, of a successful trial of an exact run, are SHA-256 (hex) of what it left, by what
-    they are of: the console log, the result, the NVDIMM. Trials that repeat agree in all.
+    they are of: the console log, the result and, if it was asked for, the NVDIMM. Trials that
+    repeat agree in all.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

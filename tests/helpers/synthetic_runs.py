@@ -282,6 +282,7 @@ class FakeGuestRun:
     repeat: int | None = None
     experiment: str = FOOTPRINT
     validity: Validity = field(default_factory=lambda: Validity(Accelerator.TCG))
+    digest_nvdimm: bool = False
 
     def __post_init__(self) -> None:
         self.definition = load(PROJECT / "experiments", self.experiment)
@@ -312,6 +313,7 @@ class FakeGuestRun:
             only={name: list(levels) for name, levels in self.only.items()},
             repeat=self.repeat,
             jobs=jobs,
+            digest_nvdimm=self.digest_nvdimm,
         )
         self.manifest = new_manifest(
             directory, self.work, options=options, validity=self.validity, project=PROJECT

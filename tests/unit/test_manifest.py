@@ -61,6 +61,13 @@ def test_an_old_name_of_an_accelerator_is_one_name_everywhere() -> None:
     assert {guest.machine.accel for guest in manifest.guests} == {"icount"}
 
 
+def test_old_runs_under_icount_have_digests_of_their_nvdimm_and_go_on_taking_them() -> None:
+    assert read_manifest(RunDirectory(OLD)).options.digest_nvdimm
+    counts = read_manifest(RunDirectory(find_run("contention", SAMPLES, SAMPLES)))
+    assert counts.accelerator is Accelerator.TCG
+    assert not counts.options.digest_nvdimm
+
+
 def test_what_is_migrated_and_written_is_read_as_the_same(tmp_path: Path) -> None:
     migrated = read_manifest(RunDirectory(OLD))
     run = RunDirectory(tmp_path)

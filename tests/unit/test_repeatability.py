@@ -29,7 +29,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def exact_run(results: Path, repeat: int = 2, jobs: int = 1) -> RunDirectory:
-    bench = FakeGuestRun(results, only=ONLY, repeat=repeat, validity=EXACT)
+    bench = FakeGuestRun(results, only=ONLY, repeat=repeat, validity=EXACT, digest_nvdimm=True)
     return bench.run(bench.begin(jobs)).directory
 
 

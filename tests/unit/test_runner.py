@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import threading
@@ -273,7 +274,7 @@ def test_a_changed_guest_is_not_mixed_in(
 
 def test_an_exact_run_keeps_digests(tmp_path: Path) -> None:
     exact = Validity(Accelerator.ICOUNT, 3)
-    bench = FakeGuestRun(tmp_path, only=SMALL, validity=exact)
+    bench = FakeGuestRun(tmp_path, only=SMALL, validity=exact, digest_nvdimm=True)
     run = bench.run().directory
     records = [read_record(run, trial.id) for trial in bench.plan]
     found = [record.digests for record in records if record]
@@ -281,6 +282,32 @@ def test_an_exact_run_keeps_digests(tmp_path: Path) -> None:
     assert len({digests["console"] for digests in found}) == 1
     # One result per combination of kernel, sharing and processes differs from all others.
     assert len({digests["result"] for digests in found}) > 3
+
+
+def test_the_digest_of_the_nvdimm_is_taken_where_it_is_asked_for(tmp_path: Path) -> None:
+    exact = Validity(Accelerator.ICOUNT, 3)
+    plain = FakeGuestRun(tmp_path / "plain", only=SMALL, validity=exact)
+    record = read_record(plain.run().directory, plain.plan[0].id)
+    assert record is not None
+    assert set(record.digests) == {"console", "result"}
+    about_it = FakeGuestRun(tmp_path / "about", only=SMALL, validity=exact)
+    asking = about_it.definition.experiment.model_copy(update={"digest_nvdimm": True})
+    about_it.definition = dataclasses.replace(about_it.definition, experiment=asking)
+    record = read_record(about_it.run().directory, about_it.plan[0].id)
+    assert record is not None
+    assert set(record.digests) == {"console", "result", "nvdimm"}
+
+
+def test_a_run_that_goes_on_takes_the_digests_it_began_with(tmp_path: Path) -> None:
+    exact = Validity(Accelerator.ICOUNT, 3)
+    bench = FakeGuestRun(tmp_path, only=SMALL, validity=exact, digest_nvdimm=True)
+    run = bench.run().directory
+    (run.trials / f"{bench.plan[0].id}.json").unlink()
+    bench.manifest, _, _ = planned_run(run)
+    bench.run(run)
+    record = read_record(run, bench.plan[0].id)
+    assert record is not None
+    assert "nvdimm" in record.digests
 
 
 def test_an_ordinary_run_promises_no_digests(bench: FakeGuestRun) -> None:
