@@ -16,7 +16,7 @@ from driver.text import decimal
 
 INK = "#222222"
 
-# Height in inches that one line of text needs beside an axis, and the part of a row of panels that
+# Height in inches that one line of text needs next to an axis, and the part of a row of panels that
 # is left for the axis after title and labels.
 _LINE = 0.19
 _AXIS = 0.75
@@ -128,12 +128,12 @@ class Panel:
         self.axes.yaxis.set_minor_locator(NullLocator())
 
     def _places(self) -> list[float]:
-        """Heights of the names, as parts of the axis: where the curves end, but apart."""
+        """Heights of the names, as parts of the axis: where the curves end, without overlap."""
         to_axes = self.axes.transData + self.axes.transAxes.inverted()
         middle = sum(self.axes.get_xlim()) / 2
         wanted = [float(to_axes.transform((middle, end.y))[1]) for end in self._ends]
         line = _LINE / self._height()
-        return apart(wanted, [line * (1 + end.text.count("\n")) for end in self._ends])
+        return without_overlap(wanted, [line * (1 + end.text.count("\n")) for end in self._ends])
 
     def _height(self) -> float:
         """Of the axis, in inches, as near as can be known before the layout."""
@@ -143,7 +143,7 @@ class Panel:
         return float(figure.get_figheight()) / place.get_gridspec().nrows * _AXIS
 
 
-def apart(wanted: Sequence[float], sizes: Sequence[float]) -> list[float]:
+def without_overlap(wanted: Sequence[float], sizes: Sequence[float]) -> list[float]:
     """Places as near to those wanted as can be without overlap, in the same order.
 
     ``sizes`` are the heights of what is placed; neighbours keep half of both between their middles.
@@ -249,6 +249,6 @@ def change(before: float, after: float) -> str:
         return "" if before == after else f"{after - before:+,.0f}"
     ratio = after / before
     if ratio >= 3 or ratio <= 1 / 3:
-        return f"{max(ratio, 1 / ratio):,.3g} times {'as much' if ratio > 1 else 'less'}"
+        return f"{max(ratio, 1 / ratio):,.3g}x {'as much' if ratio > 1 else 'less'}"
     percent = 100 * (ratio - 1)
     return "the same" if abs(percent) < 0.05 else f"{percent:+.1f} %".replace("-", "\N{MINUS SIGN}")

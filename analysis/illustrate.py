@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m analysis.illustrate``: make the pictures of the reply anew, from the samples.
+"""``python -m analysis.illustrate``: make the pictures of the reply from the samples.
 
-A picture cannot be compared byte by byte across machines, so what each was made from is written
-beside them: the notebook's digest, and the names of the runs.
+A picture cannot be compared byte by byte across machines, so what each was made from is recorded
+next to them: the notebook's digest, and the names of the runs.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def find_run(experiment: str, results: Path = RESULTS, samples: Path = SAMPLES) 
 
 
 def load_runs(experiments: Sequence[str], given: Path | str | None = None) -> dict[str, Run]:
-    """A run of each experiment: the given one for its own, for others the newest one beside it.
+    """A run of each experiment: the given one for its own, for others the newest one next to it.
 
     Where there is none it is what :func:`find_run` finds. Raises what :func:`load_run` and
     :func:`find_run` do, and :class:`NoRun` for a given run of none of the experiments.

@@ -62,7 +62,7 @@ class Points:
 class PlotSeries:
     """What theory says about one arm, and what was measured of it.
 
-    ``label`` is written beside the right end of the line, with the value measured there.
+    ``label`` is written at the right end of the line, with the value measured there.
     """
 
     label: str
@@ -153,7 +153,7 @@ def _measured_at(series: PlotSeries, x: float) -> float:
 
 
 def _ratio(axes: Axes, x: float, upper: float, lower: float) -> None:
-    """An arrow from the upper point to the lower one that says how many times less it is."""
+    """An arrow from the upper point to the lower one, labelled with their ratio."""
     if upper <= lower or lower <= 0:
         return
     axes.annotate(
@@ -164,7 +164,7 @@ def _ratio(axes: Axes, x: float, upper: float, lower: float) -> None:
     )
     ratio = upper / lower
     axes.annotate(
-        f"{ratio:,.0f} times less" if ratio >= 100 else f"{ratio:.3g} times less",
+        f"{ratio:,.0f}x less" if ratio >= 100 else f"{ratio:.3g}x less",
         (x, (upper * lower) ** 0.5),
         xytext=(-7, 0),
         textcoords="offset points",

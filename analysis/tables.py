@@ -2,7 +2,7 @@
 """Tables of a notebook made fit for a page: plain markup, numbers to the right, text to the left.
 
 pandas writes every cell alike and brings borders and style sheets of its own. A browser cannot tell
-a number from a word, so what is a number is told here, once for all notebooks.
+a number from a word, so numbers are marked here, once for all notebooks.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 """On which line of a TOML file each key stands.
 
 ``tomllib`` gives no positions, nor does tomlkit, so the text is read a second time. It is known to
-be valid by then, which makes that short: strings and comments are tokens, and what is left is told
-apart by its punctuation.
+be valid by then, which makes that short: strings and comments are tokens, and
+punctuation distinguishes the rest.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A TOML file that a person wrote, held against its model: what is wrong with it, and where."""
+"""A TOML file that a person wrote, validated by its model: what is wrong with it, and where."""
 
 from __future__ import annotations
 

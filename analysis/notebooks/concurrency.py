@@ -61,9 +61,10 @@ def per_operation(*metrics):
 # %% [markdown]
 # ## Semaphores
 # Attaching to a table and detaching from it take the lock of the file's mappings (`i_mmap_rwsem`) for
-# writing. So do mmap, munmap, fork and exit, without sharing too. Whoever sleeps has waited. Whoever
-# fails at the first attempt may have waited by spinning; or the semaphore was free, but somebody was
-# queued for it who had not run yet. On one processor, where nobody spins, it can only be the latter.
+# writing. So do mmap, munmap, fork and exit, without sharing too. A process that sleeps has waited.
+# One that fails at the first attempt may have waited by spinning; or the semaphore was free, but
+# another process was queued for it that had not run yet. On one processor, where nothing spins, it
+# can only be the latter.
 
 # %%
 first_attempts = per_operation("contended-writes", "contended-reads")

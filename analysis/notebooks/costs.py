@@ -85,7 +85,7 @@ for axis, entry in zip(axes, entries):
         panel.curve(name, colour, [1, 2, 3], ys, hollow=hollow)
         if sharing == "on":
             axis.annotate(
-                f"{own[1] / ys[1]:,.0f} times less",
+                f"{own[1] / ys[1]:,.0f}x fewer",
                 (2, (own[1] * ys[1]) ** 0.5),
                 ha="center",
                 color=charts.INK,
@@ -101,7 +101,7 @@ legend(figure, "rings: unpatched kernel    dots: patched kernel, sharing off and
 plots.picture(
     figure,
     alt="Instructions for touching one GiB by the first, second and third process: level without "
-    "sharing, and hundreds of times less from the second process on with it.",
+    "sharing, and several hundred times fewer from the second process on with it.",
 )
 
 # %%
@@ -126,7 +126,7 @@ shown.map("{:,.0f}".format)
 # %% [markdown]
 # ## Does finding a table cost more than making one?
 # The first access to a GiB by one more process, while another has so many mappings of the range. The
-# table to be found is that of the mapping which a walk comes to last. *Misaligned* mappings lie where
+# table to be found is that of the mapping which a walk reaches last. *Misaligned* mappings lie where
 # they cannot share, *untouched* ones have no table yet, and *read-only* ones share a table of their
 # own. Without sharing, a table is made and its first entry filled.
 
@@ -172,7 +172,7 @@ lines = [
 for walk in reversed(found.walks):
     lines.append(
         f"- By a walk past {walk.name}: {walk.per_mapping:,.0f} more for each. It takes more than making "
-        f"a table from {found.dearer_than_making(walk):,.0f} on, and more than filling the GiB from "
+        f"a table from {found.break_even(walk):,.0f} on, and more than filling the GiB from "
         f"{found.dearer_than_filling(walk):,.0f} on."
     )
 display(Markdown("\n".join(lines)))
@@ -359,7 +359,7 @@ for axis, (setting, title) in zip(axes, SETTINGS.items()):
     axis.annotate(
         "instructions", (0.99, 1.0), xycoords="axes fraction", ha="right", fontsize=8.5, color=plots.GREY
     )
-    # Room for the numbers beside the lines, and for the names.
+    # Room for the numbers next to the lines, and for the names.
     axis.margins(x=0.3)
 widest = max(abs(limit) for axis in axes for limit in axis.get_xlim())
 for axis in axes:

@@ -181,7 +181,7 @@ display(
 )
 
 # %% [markdown]
-# The first difference to the thread is the page of PMDs, 4 KiB beside every 2 MiB of PTEs. The
+# The first difference to the thread is the page of PMDs, 4 KiB for every 2 MiB of PTEs. The
 # second is rounding: 6,144 GiB x 10,000 x 4 KiB is 234.4 GiB.
 #
 # ## Do the tables go away?

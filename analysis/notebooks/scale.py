@@ -87,13 +87,13 @@ growth["per_gib"] = growth["bytes"] / growth["gib"]
 lines = stats.fit_lines(growth, "processes", "per_gib", by=["tables"])
 used = tidy.at_phase(run, "meminfo", "MemTotal", "touched")
 used["value"] -= tidy.at_phase(run, "meminfo", "MemFree", "touched")["value"]
-used["besides"] = used["value"] - growth["bytes"]
+used["other"] = used["value"] - growth["bytes"]
 # Small runs have a guest with less memory, which takes less of it for itself.
 used = used.query("tables != 'baseline'")
 large = used.query("processes >= 1000")
 if large["processes"].nunique() < 2:
     large = used
-besides = stats.fit_lines(large, "processes", "besides", by=["tables", "gib"])
+other = stats.fit_lines(large, "processes", "other", by=["tables", "gib"])
 touch = tidy.at_phase(run, "value", "touch", "touched")
 each = stats.fit_lines(touch, "processes", "value", by=["tables", "gib"])
 table = pd.DataFrame(
@@ -102,8 +102,8 @@ table = pd.DataFrame(
             "page tables": tables,
             "GiB mapped": gib,
             "tables for it, per process": binary(lines[(tables,)].slope * gib),
-            "memory besides, per process": binary(besides[(tables, gib)].slope)
-            if (tables, gib) in besides
+            "other memory, per process": binary(other[(tables, gib)].slope)
+            if (tables, gib) in other
             else "",
             "instructions to touch it, per process": f"{line.slope:,.0f}",
         }

@@ -45,7 +45,7 @@ class LookupCost:
     samples: int
     walks: list[Walk]
 
-    def dearer_than_making(self, walk: Walk) -> float:
+    def break_even(self, walk: Walk) -> float:
         """Mappings from which on a walk costs more than making a table."""
         return 1 + (self.made - walk.alone) / walk.per_mapping
 

@@ -54,13 +54,13 @@ class Locking:
         return any(spins.high > 0 for load in self.loads for spins in load.spins.values())
 
     @property
-    def sleeps_apart(self) -> list[str]:
+    def sleeps_differ(self) -> list[str]:
         """Loads with which sharing makes a difference in sleeps, and which: see :func:`_apart`."""
         chances = [load.sleeps_chance for load in self.loads]
         return _apart(self.loads, [load.sleeps for load in self.loads], chances)
 
     @property
-    def contended_apart(self) -> list[str]:
+    def contended_differ(self) -> list[str]:
         """The same of failed first attempts."""
         chances = [load.contended_chance for load in self.loads]
         return _apart(self.loads, [load.contended for load in self.loads], chances)

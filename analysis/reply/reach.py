@@ -25,7 +25,7 @@ class Scale:
     gib: int
     own_bytes: float
     shared_bytes: float
-    besides: float
+    other: float
     touch_own: float
     touch_shared: float
 
@@ -83,7 +83,7 @@ def scale(run: Run) -> Scale:
     lines = stats.fit_lines(growth, "processes", "per_gib", by=["tables"])
     total = tidy.at_phase(run, "meminfo", "MemTotal", "touched")["value"]
     free = tidy.at_phase(run, "meminfo", "MemFree", "touched")["value"]
-    growth["besides"] = total - free - growth["change"]
+    growth["other"] = total - free - growth["change"]
     touch = tidy.at_phase(run, "value", "touch", "touched")["value"]
     growth["touch"] = touch
     most, gib = int(growth["processes"].max()), int(growth["gib"].max())
@@ -95,7 +95,7 @@ def scale(run: Run) -> Scale:
     # All guests of a fit have the same memory, which is what large plans use.
     large = growth["processes"] >= 1000
     rows = growth[large] if growth[large]["processes"].nunique() > 1 else growth
-    besides = stats.fit_lines(rows[rows["tables"] == "shared"], "processes", "besides", by=["gib"])
+    other = stats.fit_lines(rows[rows["tables"] == "shared"], "processes", "other", by=["gib"])
     return Scale(
         own=lines["own",],
         shared=lines["shared",],
@@ -103,7 +103,7 @@ def scale(run: Run) -> Scale:
         gib=gib,
         own_bytes=at_most("own", "change"),
         shared_bytes=at_most("shared", "change"),
-        besides=besides[gib,].slope,
+        other=other[gib,].slope,
         touch_own=at_most("own", "touch"),
         touch_shared=at_most("shared", "touch"),
     )

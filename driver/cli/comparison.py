@@ -35,7 +35,7 @@ def comparison_table(comparison: Comparison, *, everything: bool = False) -> Ren
             parts.append(_titled(title, _changes(shown, _MOST_CHANGES if not everything else None)))
     remarks = [
         *(f"{name} is not compared: {reason}" for name, reason in comparison.refused.items()),
-        *comparison.apart,
+        *comparison.unmatched,
         *comparison.notes,
     ]
     if remarks:

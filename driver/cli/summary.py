@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from driver.experiment.conclusion import Conclusion
-from driver.experiment.definition import Experiment, Fit, Overview
+from driver.experiment.definition import Experiment, Fit, SummaryTable
 from driver.experiment.measured import MeasuredTrial
 from driver.experiment.summary import grid, order
 from driver.experiment.verdicts import CONFIRMED, FAILS, HOLDS, REFUTED, CheckRow
@@ -29,7 +29,7 @@ def summary(conclusion: Conclusion) -> RenderableType:
     trials = conclusion.trials
     parts: list[RenderableType] = []
     if trials:
-        parts += [_overview(experiment, overview, trials) for overview in experiment.overviews]
+        parts += [_summary_table(experiment, table, trials) for table in experiment.summary_tables]
     for fit in experiment.fits:
         rows = verdicts.of("fit", fit.name)
         rows.sort(key=lambda row: order(experiment, row.levels))
@@ -43,10 +43,10 @@ def summary(conclusion: Conclusion) -> RenderableType:
     return Group(*_spaced(parts))
 
 
-def _overview(
-    experiment: Experiment, overview: Overview, trials: Sequence[MeasuredTrial]
+def _summary_table(
+    experiment: Experiment, wanted: SummaryTable, trials: Sequence[MeasuredTrial]
 ) -> RenderableType:
-    found = grid(experiment, overview, trials)
+    found = grid(experiment, wanted, trials)
     table = _table(roomy=False)
     heading, *labels = _align([found.headings, *(labels for labels, _ in found.rows)])
     table.add_column(heading, no_wrap=True)

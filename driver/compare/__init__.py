@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two runs of one experiment beside each other: what changed, and how sure that is."""
+"""Comparing two runs of one experiment: what changed, and how certain that is."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What two runs have in common, and what stands in the way of comparing the rest."""
+"""What two runs have in common, and why the rest cannot be compared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DIGITS = 12
 
 @dataclass(frozen=True)
 class Circumstance:
-    """Something besides the numbers in which the runs differ."""
+    """A difference between the runs that is not one of their numbers."""
 
     what: str
     first: str
@@ -65,10 +65,10 @@ def common_quantities(first: RunNumbers, second: RunNumbers) -> tuple[list[Quant
             remarks.append(f"only A has {name}")
         elif other.formula != quantity.formula:
             remarks.append(
-                f"{name} is computed otherwise in B: {_first_difference(quantity, other)}"
+                f"{name} is computed differently in B: {_first_difference(quantity, other)}"
             )
         elif other.by != quantity.by:
-            remarks.append(f"{name} is grouped otherwise in B: by {', '.join(other.by)}")
+            remarks.append(f"{name} is grouped differently in B: by {', '.join(other.by)}")
         else:
             shared.append(quantity)
     remarks += [f"only B has {name}" for name in second.quantities if name not in first.quantities]
@@ -95,28 +95,28 @@ def missing_results(label: str, found: RunNumbers) -> Iterator[str]:
     if not bad.empty:
         named = [f"{row.trial} ({row.verdict})" for row in bad.head(_EXAMPLES).itertuples()]
         more = f", and {len(bad) - _EXAMPLES} more" if len(bad) > _EXAMPLES else ""
-        yield f"{label} has no result of {counted(len(bad), 'trial')}: {', '.join(named)}{more}"
+        yield f"{label} has no result for {counted(len(bad), 'trial')}: {', '.join(named)}{more}"
 
 
 def why_no_costs(first: Manifest, second: Manifest) -> str | None:
-    """Why times and path lengths of two runs cannot be held against each other, if so."""
+    """Why times and path lengths of two runs cannot be compared, or None if they can."""
     kinds = (first.accelerator, second.accelerator)
     if kinds[0] is not kinds[1]:
-        return f"A ran under {kinds[0]} and B under {kinds[1]}: their costs are of different kinds"
+        return f"A ran under {kinds[0]} and B under {kinds[1]}: their costs are not comparable"
     if kinds[0] is Accelerator.TCG:
-        return "under tcg neither a time nor a path length means anything"
+        return "times and path lengths are meaningless under tcg"
     if kinds[0] is Accelerator.ICOUNT and first.icount_shift != second.icount_shift:
         return (
             f"A ran with an icount shift of {first.icount_shift}, B of {second.icount_shift}: "
-            "the timer interrupts fall differently among the instructions"
+            "timer interrupts occur at different instructions"
         )
     if kinds[0] is Accelerator.KVM and first.host.cpu != second.host.cpu:
-        return f"A ran on {first.host.cpu}, B on {second.host.cpu}: times of different processors"
+        return f"A ran on {first.host.cpu}, B on {second.host.cpu}: times on different processors"
     return None
 
 
 def circumstances(first: Manifest, second: Manifest) -> list[Circumstance]:
-    """In what the runs differ besides their numbers: what may have made a change."""
+    """Differences that are no numbers, and may be the cause of a change."""
     found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for side, manifest in enumerate((first, second)):
         for what, value in _conditions(manifest):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Comparing two runs: every number they share, and a remark for everything else."""
+"""Comparing two runs: every number they share, and a remark on everything else."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from driver.experiment.conclusion import Conclusion
 from driver.intervals import CONFIDENCE
 from driver.validity import Accelerator
 
-# An exact run repeats on any host, whatever the experiment's text says beside its workload.
+# A run under icount repeats on any host, whatever else the text of the experiment says.
 _HARMLESS = frozenset({"host", "text of the experiment"})
 _EXACT_BUT = (
-    "exact runs repeat to the instruction as long as kernel, image, machine and QEMU are the same; "
-    "here they are not, so the timer's ticks and the addresses of things fall elsewhere, which "
-    "moves costs by itself: an arm that cannot have changed shows how much"
+    "runs under icount repeat to the instruction only with the same kernel, image, machine and "
+    "QEMU; these differ, which moves timer ticks and addresses and so changes costs by itself: an "
+    "arm that cannot have changed shows by how much"
 )
 
 
@@ -52,10 +52,10 @@ class ComparedRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs beside each other.
+    """The result of comparing two runs.
 
     ``refused`` are the quantities that exist and must not be compared, with the reason;
-    ``apart`` says what the runs do not have in common, ``notes`` what to mind when reading.
+    ``unmatched`` says what the runs do not have in common, ``notes`` what to mind when reading.
     """
 
     first: Conclusion
@@ -63,7 +63,7 @@ class Comparison:
     confidence: float
     rows: list[ComparedRow]
     refused: dict[str, str]
-    apart: list[str]
+    unmatched: list[str]
     notes: list[str]
     circumstances: list[Circumstance]
 
@@ -84,10 +84,10 @@ def compare_runs(
     Counts are always compared; times and path lengths only if both runs measured them in the
     same way. Raises :class:`driver.errors.UserError` for runs of different experiments.
     """
-    a, b, apart = matched(first, second)
+    a, b, unmatched = matched(first, second)
     quantities, remarks = common_quantities(a, b)
     cells, more = common_cells(a, b)
-    apart += [*remarks, *more, *missing_results("A", a), *missing_results("B", b)]
+    unmatched += [*remarks, *more, *missing_results("A", a), *missing_results("B", b)]
     manifests = (first.run.manifest, second.run.manifest)
     why = why_no_costs(*manifests)
     refused = {item.name: why for item in quantities if item.cost and why}
@@ -104,7 +104,7 @@ def compare_runs(
     disturbing = any(item.what not in _HARMLESS for item in differ)
     if repeatable and disturbing and any(row.quantity.cost for row in rows):
         notes.append(_EXACT_BUT)
-    return Comparison(first, second, confidence, rows, refused, apart, notes, differ)
+    return Comparison(first, second, confidence, rows, refused, unmatched, notes, differ)
 
 
 @dataclass(frozen=True)

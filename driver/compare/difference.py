@@ -75,7 +75,7 @@ def compare(
     countable: bool,
     confidence: float,
 ) -> Difference:
-    """Hold the second sample against the first.
+    """Compare the second sample with the first.
 
     ``repeatable`` says that one value is as good as many (an exact run); ``countable`` that the
     number is a count, which may be deterministic, and not a time, which never is.

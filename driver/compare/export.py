@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A comparison for programs: JSON and CSV.
 
-Numbers are in the unit named beside them; a change is the second run's less the first's, and
+Numbers are in the unit of their row; a change is the second run's less the first's, and
 ``relative`` is that as a fraction of the first, null (or empty) where the first is zero.
 """
 
@@ -33,7 +33,7 @@ def as_json(comparison: Comparison, findings: Sequence[ConditionMet]) -> str:
             "experiment": comparison.first.run.manifest.experiment.name,
             "confidence": comparison.confidence,
             "circumstances": [asdict(item) for item in comparison.circumstances],
-            "apart": comparison.apart,
+            "unmatched": comparison.unmatched,
             "refused": comparison.refused,
             "notes": comparison.notes,
             "rows": [

@@ -37,7 +37,7 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
     yield from _machine(experiment)
     yield from _levels(experiment)
     yield from _assertions(experiment)
-    yield from _overviews(experiment)
+    yield from _summary_tables(experiment)
 
 
 def _factors(experiment: Experiment) -> Iterator[Problem]:
@@ -142,7 +142,7 @@ def _assertion(
     experiment: Experiment, item: Assertion, scope: Sequence[str], where: KeyPath
 ) -> Iterator[Problem]:
     yield from _only_factors(experiment, expression.parse(item.where), (*where, "where"))
-    # Beside its own numbers an assertion may look at those of other trials.
+    # An assertion may also look at the numbers of other trials.
     scope = [*scope, expression.ELSEWHERE]
     yield from _formula(experiment, item.measured, scope, (*where, "measured"))
     theory: Sequence[str] = scope
@@ -162,14 +162,14 @@ def _assertion(
             yield from _formula(experiment, text, theory, (*where, key))
 
 
-def _overviews(experiment: Experiment) -> Iterator[Problem]:
-    for index, overview in enumerate(experiment.overviews):
-        where: KeyPath = ("overviews", index)
-        if overview.metric not in experiment.metrics:
-            message = f"unknown metric {overview.metric!r}"
+def _summary_tables(experiment: Experiment) -> Iterator[Problem]:
+    for index, table in enumerate(experiment.summary_tables):
+        where: KeyPath = ("summary_tables", index)
+        if table.metric not in experiment.metrics:
+            message = f"unknown metric {table.metric!r}"
             allowed = tuple(experiment.metrics)
-            yield Problem((*where, "metric"), message, overview.metric, allowed)
-        for key, names in (("rows", overview.rows), ("columns", (overview.columns,))):
+            yield Problem((*where, "metric"), message, table.metric, allowed)
+        for key, names in (("rows", table.rows), ("columns", (table.columns,))):
             for name in names:
                 if name not in experiment.factors:
                     allowed = tuple(experiment.factors)

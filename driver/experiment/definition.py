@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from driver.experiment import expression
 from driver.validity import UNITS
@@ -174,7 +174,7 @@ class Metric(Table):
 
 
 class Assertion(Table):
-    """Something measured held against something expected.
+    """A measured value compared with an expected one.
 
     Two numbers agree if they differ by no more than ``relative`` times ``scale`` (the expected
     value unless given) plus ``absolute``. With ``<=`` and ``>=`` the same slack is allowed on the
@@ -194,7 +194,7 @@ class Assertion(Table):
 
 
 class Fit(Assertion):
-    """The slope of a straight line through the trials of each group, held against theory.
+    """The slope of a straight line through the trials of each group, compared with theory.
 
     ``measured`` is plotted against ``against``; the trials are grouped by the factors in ``by``,
     and ``expected`` may use only those.
@@ -236,7 +236,7 @@ class Retry(Table):
     after: tuple[Literal["lost", "timeout", "workload", "splat"], ...] = ("lost", "timeout")
 
 
-class Overview(Table):
+class SummaryTable(Table):
     """A table for the terminal: one metric, rows by some factors, columns by another."""
 
     title: Text
@@ -271,4 +271,8 @@ class Experiment(Table):
     checks: tuple[Assertion, ...] = ()
     fits: tuple[Fit, ...] = ()
     predictions: tuple[Prediction, ...] = ()
-    overviews: tuple[Overview, ...] = ()
+    summary_tables: Annotated[
+        tuple[SummaryTable, ...],
+        # Its earlier name; the texts of old runs have it.
+        Field(validation_alias=AliasChoices("summary_tables", "overviews")),
+    ] = ()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one try at a trial came to: a verdict, and what it left behind."""
+"""The outcome of one attempt at a trial: a verdict, and what it left behind."""
 
 from __future__ import annotations
 

@@ -17,12 +17,12 @@ from collections.abc import Iterable
 from driver.results.record import TrialRecord
 from driver.results.schema import DISTURBED
 
-# How often the odd ones are run again.
-MOST_AGAIN = 3
+# How often outliers are run again.
+MAX_RETRIES = 3
 
 
 def outliers(records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """The trials that did not come out as most of those with the same factors did.
+    """The trials that differ from most of those with the same factors.
 
     Where there is no majority, all of them. Trials without digests promise nothing.
     """
@@ -33,10 +33,10 @@ def outliers(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     return [record for group in groups.values() for record in _minority(group)]
 
 
-def doubted(record: TrialRecord) -> TrialRecord:
-    """The record of an odd one, whose last attempt no longer counts."""
+def disturbed(record: TrialRecord) -> TrialRecord:
+    """The record of an outlier, whose last attempt no longer counts."""
     *earlier, last = record.attempts
-    message = "other rounds of this trial came out otherwise: the emulator was disturbed"
+    message = "differs from the other rounds of this trial: the emulator was disturbed"
     last = last.model_copy(update={"verdict": DISTURBED, "message": message})
     return record.model_copy(update={"attempts": [*earlier, last]})
 

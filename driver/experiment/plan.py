@@ -173,7 +173,7 @@ def _round(
 
 
 def _excluded(experiment: Experiment, factors: Factors) -> bool:
-    """Levels are held against each other as text: that is how they are checked, and chosen."""
+    """Levels are compared as text: that is how they are checked, and chosen."""
     return any(
         all(_text(factors[name]) in map(_text, levels) for name, levels in item.levels.items())
         for item in experiment.exclude
@@ -206,7 +206,7 @@ def _trial(experiment: Experiment, factors: Factors, repeat: int, sequence: int)
 
 
 def _check_conditions(experiment: Experiment, factors: Factors) -> None:
-    """What an assertion is made for is asked after the last trial; a mistake in it is told now."""
+    """`where` is evaluated after the last trial; a mistake in it is reported now."""
     for item in (*experiment.checks, *experiment.fits, *experiment.predictions):
         expression.truth(item.where, factors)
 

@@ -31,7 +31,7 @@ from driver.experiment.outcome import (
     failure,
     success,
 )
-from driver.experiment.outliers import MOST_AGAIN, doubted, outliers
+from driver.experiment.outliers import MAX_RETRIES, disturbed, outliers
 from driver.experiment.plan import GuestRequest, Trial
 from driver.guest.job import Job, JobResult
 from driver.progress import Reporter
@@ -130,12 +130,14 @@ class Runner:
         ):
             try:
                 self._run_missing(plan, before, records, pool, jobs)
-                for again in range(MOST_AGAIN + 1):
-                    odd = {record.id: doubted(record) for record in outliers(records.values())}
-                    if not odd or again == MOST_AGAIN:
-                        self._admit(odd)
+                for again in range(MAX_RETRIES + 1):
+                    odd = {record.id: disturbed(record) for record in outliers(records.values())}
+                    if not odd or again == MAX_RETRIES:
+                        self._report_outliers(odd)
                         break
-                    self.reporter.note(f"run again, being unlike other rounds: {', '.join(odd)}")
+                    self.reporter.note(
+                        f"running again, as it differs from the other rounds: {', '.join(odd)}"
+                    )
                     records = {name: found for name, found in records.items() if name not in odd}
                     self._run_missing(plan, odd, records, pool, jobs)
             except BaseException:
@@ -143,12 +145,12 @@ class Runner:
                 raise
         return [records[trial.id] for trial in plan]
 
-    def _admit(self, odd: Collection[str]) -> None:
-        """Say which trials never came to agree: their numbers count, and may not repeat."""
+    def _report_outliers(self, odd: Collection[str]) -> None:
+        """Report trials that never agreed: their numbers count, and may not repeat."""
         if odd:
             self.reporter.note(
-                f"still unlike other rounds after {MOST_AGAIN} more tries: {', '.join(odd)}; "
-                f"`driver repeatability {self.run.name}` shows in what"
+                f"still differs from the other rounds after {MAX_RETRIES} retries: "
+                f"{', '.join(odd)}; `driver repeatability {self.run.name}` shows where"
             )
 
     def _run_missing(
@@ -222,11 +224,11 @@ class Runner:
         factory = self.factories[trial.guest]
         with _directory(scratch):
             check_room(scratch)
-            self._go_on()
+            self._check_interrupted()
             with factory.fork(scratch) as guest:
                 try:
                     with self._state.watching(guest):
-                        self._go_on()
+                        self._check_interrupted()
                         seconds = trial.job.timeout * factory.timeout_scale(jobs)
                         deadline = Deadline.after(seconds, f"trial {trial.id}")
                         result = guest.run(trial.job, deadline)
@@ -240,7 +242,7 @@ class Runner:
         traces.result = result
         traces.numbers = numbers(result, self.manifest.keep, self.manifest.validity)
 
-    def _go_on(self) -> None:
+    def _check_interrupted(self) -> None:
         if self._state.stop.is_set():
             raise _Interrupted
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from driver.experiment.definition import Experiment, Level, Overview
+from driver.experiment.definition import Experiment, Level, SummaryTable
 from driver.experiment.measured import MeasuredTrial
 from driver.text import extent
 
@@ -24,28 +24,26 @@ class Grid:
     rows: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
 
 
-def grid(experiment: Experiment, overview: Overview, trials: Sequence[MeasuredTrial]) -> Grid:
-    """Fill an overview with what was measured; bytes are told in KiB."""
-    unit = experiment.metrics[overview.metric].unit
+def grid(experiment: Experiment, table: SummaryTable, trials: Sequence[MeasuredTrial]) -> Grid:
+    """Fill a table with what was measured; bytes are shown in KiB."""
+    unit = experiment.metrics[table.metric].unit
     scale, shown = (1024, "KiB") if unit == "B" else (1, unit)
-    across = experiment.factors[overview.columns]
+    across = experiment.factors[table.columns]
     present = [
         level
         for level in across.levels
-        if any(trial.factors[overview.columns] == level for trial in trials)
+        if any(trial.factors[table.columns] == level for trial in trials)
     ]
     cells: dict[tuple[Level, ...], dict[str, set[float]]] = {}
     for trial in trials:
-        row = cells.setdefault(tuple(trial.factors[name] for name in overview.rows), {})
-        value = trial.names.get(overview.metric)
+        row = cells.setdefault(tuple(trial.factors[name] for name in table.rows), {})
+        value = trial.names.get(table.metric)
         if value is not None:
-            row.setdefault(str(trial.factors[overview.columns]), set()).add(value / scale)
-    keys = sorted(
-        cells, key=lambda key: order(experiment, dict(zip(overview.rows, key, strict=True)))
-    )
+            row.setdefault(str(trial.factors[table.columns]), set()).add(value / scale)
+    keys = sorted(cells, key=lambda key: order(experiment, dict(zip(table.rows, key, strict=True))))
     return Grid(
-        title=f"{overview.title}, in {shown}, by {across.label or overview.columns}",
-        headings=tuple(experiment.factors[name].unit or name for name in overview.rows),
+        title=f"{table.title}, in {shown}, by {across.label or table.columns}",
+        headings=tuple(experiment.factors[name].unit or name for name in table.rows),
         columns=tuple(str(level) for level in present),
         rows=tuple(
             (

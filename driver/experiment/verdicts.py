@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holding what was measured against what the experiment said beforehand.
+"""Comparing what was measured with what the experiment said beforehand.
 
 A *check* must hold in every trial it is made for, a *fit* in every group of trials. A
 *prediction* is the same question asked of nature instead of the software: when it fails, the

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run as one HTML page that needs nothing else, for whoever was not there."""
+"""A run as one self-contained HTML page."""

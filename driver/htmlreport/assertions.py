@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every assertion of an experiment and what became of it, arranged for reading."""
+"""Every assertion of an experiment and its outcome, arranged for reading."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from driver.experiment.verdicts import (
     UNDECIDED,
     CheckRow,
 )
-from driver.htmlreport.arrange import Arms, charts
+from driver.htmlreport.assertion_charts import Arms, charts
 from driver.htmlreport.chart import ChartSeries, Drawing
 from driver.text import extent
 
@@ -30,25 +30,25 @@ MEASURED = "measured"
 
 @dataclass(frozen=True)
 class ReportLine:
-    """All repeats of one combination of levels: what they measured, and what became of it."""
+    """All repeats of one combination of levels: what they measured, and the verdict."""
 
     levels: tuple[str, ...]
     measured: str
     expected: str
     allowed: str
     verdict: str
-    mood: str
+    css_class: str
 
 
 @dataclass(frozen=True)
 class AssertionReport:
-    """A fit, a prediction or a check, or a metric that nothing was said about."""
+    """A fit, a prediction or a check, or a metric without an assertion."""
 
     kind: str
     name: str
     claim: str
     verdict: str
-    told: str
+    tally: str
     factors: tuple[str, ...]
     lines: tuple[ReportLine, ...]
     drawings: tuple[Drawing, ...]
@@ -56,19 +56,19 @@ class AssertionReport:
     explanation: str = ""
 
     @property
-    def strays(self) -> bool:
+    def exceeds_tolerance(self) -> bool:
         """Whether any mark is farther from what was predicted than is allowed."""
         return any(not mark.good for drawing in self.drawings for mark in drawing.marks)
 
     @property
-    def mood(self) -> str:
+    def css_class(self) -> str:
         """How the page marks it."""
-        return _mood(self.verdict, self.kind)
+        return _css_class(self.verdict, self.kind)
 
 
 @dataclass(frozen=True)
-class Arranger:
-    """Turns the verdicts of one run into findings."""
+class AssertionReports:
+    """Arranges the verdicts of one run for reading."""
 
     conclusion: Conclusion
 
@@ -93,7 +93,7 @@ class Arranger:
         """What was measured and neither asserted nor shown in a table."""
         experiment = self.conclusion.experiment
         known = {item.measured for item in (*experiment.checks, *experiment.predictions)}
-        known |= {overview.metric for overview in experiment.overviews}
+        known |= {table.metric for table in experiment.summary_tables}
         found = []
         for name, metric in experiment.metrics.items():
             rows = [
@@ -148,7 +148,7 @@ class Arranger:
             name=item.name,
             claim=item.claim,
             verdict=verdict or _verdict(rows),
-            told=_told(rows),
+            tally=_tally(rows),
             factors=tuple(rows[0].levels) if rows else (),
             lines=tuple(_line(levels, members, item, kind) for levels, members in groups.items()),
             drawings=tuple(drawings),
@@ -157,7 +157,7 @@ class Arranger:
         )
 
 
-def _mood(verdict: str, kind: str) -> str:
+def _css_class(verdict: str, kind: str) -> str:
     """``good``; ``bad`` for what makes the run fail; ``open`` for what a prediction may do."""
     if verdict in (HOLDS, CONFIRMED, MEASURED):
         return "good"
@@ -173,14 +173,14 @@ def _verdict(rows: Sequence[CheckRow]) -> str:
     return HOLDS if verdicts == {HOLDS} else UNDECIDED
 
 
-def _told(rows: Sequence[CheckRow]) -> str:
-    """How many of the rows came out how: ``holds in 41 of 42, fails in 1``."""
+def _tally(rows: Sequence[CheckRow]) -> str:
+    """How often each verdict was reached: ``holds in 41, fails in 1``."""
     counts = Counter(row.verdict for row in rows)
     if not rows:
-        return "was asked of no trial"
+        return "applies to no trial"
     if len(counts) == 1:
         (verdict,) = counts
-        return f"{verdict} in all {len(rows)}" if len(rows) > 1 else f"{verdict}, asked once"
+        return f"{verdict} in all {len(rows)}" if len(rows) > 1 else f"{verdict} in one case"
     return ", ".join(f"{verdict} in {count}" for verdict, count in counts.most_common())
 
 
@@ -192,13 +192,14 @@ def _line(
     expected = {row.expected for row in rows if row.expected is not None}
     allowed = {row.allowed for row in rows if row.allowed is not None}
     counts = Counter(row.verdict for row in rows)
-    verdict = next(iter(counts)) if len(counts) == 1 else _told(rows)
+    verdict = next(iter(counts)) if len(counts) == 1 else _tally(rows)
     reasons = {row.reason for row in rows if row.reason}
+    worst = verdict if len(counts) == 1 else FAILS if FAILS in counts else NO_DATA
     return ReportLine(
         levels=tuple(str(level) for level in levels),
         measured=extent(measured, unit) or "; ".join(sorted(reasons)),
         expected=_RELATIONS[item.relation] + extent(expected, unit) if expected else "",
         allowed=extent(allowed, unit),
         verdict=verdict,
-        mood=_mood(verdict if len(counts) == 1 else FAILS if FAILS in counts else NO_DATA, kind),
+        css_class=_css_class(worst, kind),
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a value goes on an axis, which values are written beside it, and how."""
+"""Where a value goes on an axis, which values label it, and how."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def level_axis(levels: Sequence[float]) -> Axis:
 
 
 def label(value: float, unit: str) -> str:
-    """A number in the room there is beside an axis: ``64 KiB``, ``1.5 M``, ``0``."""
+    """A number as a short label of an axis: ``64 KiB``, ``1.5 M``, ``0``."""
     return binary(value) if unit == "B" else decimal(value)
 
 

@@ -14,7 +14,7 @@ from driver.htmlreport.axis import Axis, label, level_axis, value_axis
 
 WIDTH, HEIGHT = 340.0, 230.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 14.0, 10.0, 40.0
-# Spans stand beside the marks of their level, those of several arms beside each other.
+# Spans are drawn next to the marks of their level, those of several arms side by side.
 _ASIDE = 4.0
 # Marks that can be told apart when they lie upon each other: a ring around a dot, a cross in it.
 MARKS = ("ring", "dot", "cross", "square")
@@ -26,7 +26,7 @@ class Point:
 
     level: float
     value: float
-    told: str
+    tooltip: str
     good: bool = True
 
 
@@ -52,7 +52,7 @@ class Mark:
     y: float
     shape: str
     colour: int
-    told: str
+    tooltip: str
     good: bool
 
 
@@ -66,7 +66,7 @@ class Polyline:
 
 @dataclass(frozen=True)
 class Tick:
-    """A label beside an axis, and where on it."""
+    """A label of an axis, and where on it."""
 
     at: float
     text: str
@@ -74,10 +74,10 @@ class Tick:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Everything the template draws; ``told`` says in words what is to be seen."""
+    """Everything the template draws; ``description`` says in words what it shows."""
 
     title: str
-    told: str
+    description: str
     unit: str
     x_label: str
     x_ticks: tuple[Tick, ...]
@@ -111,7 +111,7 @@ def draw(
     across, up = level_axis(levels), value_axis(values, unit, logarithmic=logarithmic)
     return Drawing(
         title=title,
-        told=_in_words(title, series, x_label, unit),
+        description=_description(title, series, x_label, unit),
         unit=unit,
         x_label=x_label,
         x_ticks=tuple(Tick(_x(across, tick), f"{tick:g}") for tick in across.ticks),
@@ -123,7 +123,7 @@ def draw(
                 _y(up, point.value),
                 MARKS[one.number % len(MARKS)],
                 one.number,
-                point.told,
+                point.tooltip,
                 point.good,
             )
             for one in series
@@ -168,7 +168,7 @@ def _polyline(
     return " ".join(f"{x:g},{y:g}" for x, y in places)
 
 
-def _in_words(title: str, series: Sequence[ChartSeries], x_label: str, unit: str) -> str:
+def _description(title: str, series: Sequence[ChartSeries], x_label: str, unit: str) -> str:
     parts = []
     for one in series:
         if one.points:

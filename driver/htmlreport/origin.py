@@ -43,18 +43,18 @@ def how_to_repeat(manifest: Manifest) -> list[str]:
 
 
 def caveats(manifest: Manifest) -> list[str]:
-    """What stands in the way of repeating it to the letter."""
+    """What keeps a repetition from being exact."""
     found = []
     if manifest.project.commit is None:
-        found.append("The project was not a git checkout: which state of it ran is not known.")
+        found.append("The project was not a git checkout; its state is unknown.")
     if manifest.project.modified:
-        found.append("The checkout held changes that were not committed.")
+        found.append("The checkout had uncommitted changes.")
     if manifest.options.source is not None:
-        found.append("The kernel source is a place on the machine of whoever ran it.")
+        found.append("The kernel source is a path on the machine that made the run.")
     if manifest.options.keep_guest:
-        found.append("With --keep-guest each trial began with a write of 0 to kernel.panic.")
+        found.append("With --keep-guest, each trial started by writing 0 to kernel.panic.")
     if manifest.status != "complete":
-        found.append(f"The run is not complete: it is {manifest.status}.")
+        found.append(f"The run is not complete (status: {manifest.status}).")
     return found
 
 

@@ -14,7 +14,7 @@ from driver.experiment.conclusion import Conclusion
 from driver.experiment.summary import Grid, grid
 from driver.experiment.verdicts import REFUTED
 from driver.htmlreport import origin
-from driver.htmlreport.assertions import Arranger
+from driver.htmlreport.assertions import AssertionReports
 from driver.results.record import TrialRecord, read_record
 from driver.results.schema import OK
 from driver.text import counted, quantity
@@ -25,9 +25,9 @@ _PAGE = "page.html.j2"
 
 @dataclass(frozen=True)
 class Headline:
-    """What the run comes to, in one line and one colour."""
+    """The result of the run in one line and one colour."""
 
-    mood: str
+    css_class: str
     text: str
 
 
@@ -42,7 +42,7 @@ def render(conclusion: Conclusion, *, excerpt: Callable[[TrialRecord], str] = _a
     """
     manifest = conclusion.run.manifest
     experiment = conclusion.experiment
-    arranger = Arranger(conclusion)
+    reports = AssertionReports(conclusion)
     records = [read_record(conclusion.directory, planned.id) for planned in manifest.plan]
     found = [record for record in records if record is not None]
     environment = Environment(
@@ -59,10 +59,10 @@ def render(conclusion: Conclusion, *, excerpt: Callable[[TrialRecord], str] = _a
         experiment=experiment,
         headline=_headline(conclusion),
         grids=_grids(conclusion) if conclusion.trials else [],
-        fits=arranger.fits(),
-        predictions=arranger.predictions(),
-        checks=arranger.checks(),
-        metrics=arranger.metrics(),
+        fits=reports.fits(),
+        predictions=reports.predictions(),
+        checks=reports.checks(),
+        metrics=reports.metrics(),
         failures=conclusion.verdicts.failures,
         failed=[(record, excerpt(record)) for record in conclusion.failed],
         pending=_pending(conclusion),
@@ -98,7 +98,7 @@ def _headline(conclusion: Conclusion) -> Headline:
 
 def _grids(conclusion: Conclusion) -> list[Grid]:
     experiment = conclusion.experiment
-    return [grid(experiment, overview, conclusion.trials) for overview in experiment.overviews]
+    return [grid(experiment, table, conclusion.trials) for table in experiment.summary_tables]
 
 
 def _pending(conclusion: Conclusion) -> list[str]:
@@ -110,7 +110,7 @@ def _pending(conclusion: Conclusion) -> list[str]:
 
 
 def _refusals(records: list[TrialRecord]) -> dict[str, list[str]]:
-    """What was sampled and left out, and in which trials: the same reason is told once."""
+    """Measurements that were left out: each reason once, with its trials."""
     found: dict[str, list[str]] = {}
     for record in records:
         for refusal in record.refused:

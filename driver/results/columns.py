@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each column of each CSV file means, and in which unit it is.
 
-Held against the columns that are really written by a test.
+A test compares them with the columns that are written.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ COLUMNS: Mapping[str, Columns] = {
         "subject": ("", "the trial, or the factor levels of a group of trials"),
         "measured": ("column `unit`", "what came out"),
         "expected": ("column `unit`", "what theory says"),
-        "allowed": ("column `unit`", "how far the two may be apart"),
+        "allowed": ("column `unit`", "the largest difference allowed"),
         "unit": ("", "the unit of the three"),
         "verdict": ("", "`holds`, `fails` or `no data`"),
     },

@@ -103,7 +103,7 @@ class RunDirectory:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run against a second driver; raises :class:`UserError` if one has it.
+        """Lock the run against a second driver; raises :class:`UserError` if one has it.
 
         The lock is on the directory itself: it leaves no file behind and dies with its holder.
         """
@@ -113,7 +113,7 @@ class RunDirectory:
             if not any(self._locked(descriptor, pause) for pause in _LOCK_PAUSES):
                 raise UserError(
                     f"another driver is working on the run {self.name}",
-                    hint="Wait for it to end, or start a run of your own.",
+                    hint="Wait for it to end, or start another run.",
                 )
             yield
         finally:

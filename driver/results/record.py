@@ -78,8 +78,8 @@ def write_record(
 def read_record(run: RunDirectory, trial: str) -> TrialRecord | None:
     """The record of a trial, or None if the trial has not been finished.
 
-    Raises :class:`UserError` for a file that the driver has not left like that: it writes none in
-    part, and will not guess whether the numbers beside it are whole.
+    Raises :class:`UserError` for a damaged file: the driver writes none in part, and does not
+    guess whether the numbers of that trial are whole.
     """
     path = run.trials / f"{trial}.json"
     try:
@@ -102,7 +102,7 @@ def read_raw(run: RunDirectory, trial: str) -> JobResult:
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             return _unpack([json.loads(line) for line in file])
-    # What a cut or altered file may come to: too short, no gzip, no text, no JSON, other keys.
+    # A cut or altered file may be: too short, no gzip, no text, no JSON, other keys.
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         record = run.trials / f"{trial}.json"
         raise UserError(

@@ -10,7 +10,7 @@
         console/<trial>.log      what the guest kernel said
         trials.csv               one row per planned trial, failed ones among them
         samples.csv              one row per number, tidy
-        checks.csv               one row per assertion: measured beside expected
+        checks.csv               one row per assertion: measured and expected
     results/latest               symbolic link to the newest run
 
 The CSV files are derived from the records and can be made again from them at any time.
@@ -29,7 +29,7 @@ SAMPLE_COLUMNS = ("run", "trial", "phase", "source", "metric", "process", "value
 CHECK_COLUMNS = (
     "run", "kind", "name", "subject", "measured", "expected", "allowed", "unit", "verdict",
 )  # fmt: skip
-# A factor becomes a column beside these, so it must not be called like one of them.
+# A factor becomes a further column, so it must not have one of these names.
 RESERVED = frozenset((*TRIAL_COLUMNS, *SAMPLE_COLUMNS, *CHECK_COLUMNS))
 
 OK = "ok"

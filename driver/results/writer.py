@@ -54,7 +54,7 @@ def write_tables(
 
 
 def write_checks(run: RunDirectory, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write ``checks.csv``: what was asserted, measured beside expected."""
+    """Write ``checks.csv``: what was asserted, measured and expected."""
     named = ({"run": run.name, **row} for row in rows)
     write_atomically(run.checks_csv, _csv(CHECK_COLUMNS, named))
 

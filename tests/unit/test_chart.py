@@ -73,7 +73,7 @@ def test_marks_lie_on_the_line_of_what_they_equal() -> None:
     assert drawing.marks[0].y == drawing.bottom, "the smallest value, at the axis"
     assert drawing.marks[-1].y == drawing.top
     assert drawing.left < drawing.marks[0].x < drawing.marks[-1].x < drawing.right
-    assert "off: 4 KiB at 1, 256 KiB at 64" in drawing.told
+    assert "off: 4 KiB at 1, 256 KiB at 64" in drawing.description
 
 
 def test_axes_that_are_looked_at_together_are_of_one_kind() -> None:

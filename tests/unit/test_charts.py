@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from analysis.charts import Panel, apart, change
+from analysis.charts import Panel, change, without_overlap
 from analysis.plots import figure
 from analysis.reply.wording import against, listed, signed
 from driver.text import decimal
@@ -32,7 +32,7 @@ def test_counts_for_people(value: float, text: str) -> None:
 
 
 def test_names_that_do_not_touch_stay_where_the_curves_end() -> None:
-    assert apart([0.9, 0.1, 0.5], [0.1, 0.1, 0.1]) == [0.9, 0.1, 0.5]
+    assert without_overlap([0.9, 0.1, 0.5], [0.1, 0.1, 0.1]) == [0.9, 0.1, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_names_that_do_not_touch_stay_where_the_curves_end() -> None:
 )
 def test_names_that_would_touch_move_apart_and_keep_their_order(wanted: list[float]) -> None:
     size = 0.1
-    places = apart(wanted, [size] * len(wanted))
+    places = without_overlap(wanted, [size] * len(wanted))
     assert sorted(range(len(wanted)), key=wanted.__getitem__) == sorted(
         range(len(wanted)), key=places.__getitem__
     )
@@ -83,8 +83,8 @@ def test_a_panel_names_its_curves_and_marks_what_was_measured() -> None:
         (100, 100, "the same", "the same"),
         (100, 101.3, "+1.3 %", "1.3 % more"),
         (100, 60, "\N{MINUS SIGN}40.0 %", "40.0 % less"),
-        (100, 952, "9.52 times as much", "9.52 times as much"),
-        (411, 1, "411 times less", "411 times less"),
+        (100, 952, "9.52x as much", "9.52x as much"),
+        (411, 1, "411x less", "411x less"),
         (0, 0, "", "the same"),
         (0, 5, "+5", "+5"),
     ],

@@ -123,3 +123,22 @@ def test_an_expression_cannot_reach_python() -> None:
     assert definition.experiment.provision is not None
     with pytest.raises(expression.ExpressionError):
         expression.number(definition.experiment.provision.timeout, {})
+
+
+def test_summary_tables_may_have_the_name_they_had() -> None:
+    old = FOOTPRINT.replace("[[summary_tables]]", "[[overviews]]")
+    assert old != FOOTPRINT
+    tables = read(old).experiment.summary_tables
+    assert tables
+    assert tables == read(FOOTPRINT).experiment.summary_tables
+
+
+def test_a_mistake_in_a_summary_table_names_its_line() -> None:
+    text = FOOTPRINT.replace('columns = "processes"', 'colums = "processes"')
+    with pytest.raises(UserError) as caught:
+        read(text)
+    line = line_of(text, "colums")
+    assert caught.value.message == (
+        f"experiment.toml:{line}: summary_tables.0.colums: unknown key 'colums'"
+    )
+    assert "Did you mean 'columns'?" in (caught.value.hint or "")

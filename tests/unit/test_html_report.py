@@ -24,7 +24,7 @@ from driver.cli.main import main
 from driver.errors import GuestSplat
 from driver.experiment.conclusion import Conclusion
 from driver.guest.job import Job
-from driver.htmlreport.arrange import Arms, charts
+from driver.htmlreport.assertion_charts import Arms, charts
 from driver.htmlreport.page import render
 from driver.results.record import read_record
 from driver.validity import Accelerator, Validity
@@ -155,7 +155,7 @@ def test_a_run_without_its_records_says_what_is_not_known(tmp_path: Path) -> Non
     for path in directory.trials.iterdir():
         path.unlink()
     words = Page(render(made.reread())).words
-    assert "Whether measurements were refused is not known" in words
+    assert "Unknown whether measurements were refused" in words
     assert "all 8 checks hold" in words
 
 

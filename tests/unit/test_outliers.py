@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.synthetic_runs import FakeGuestRun
 
-from driver.experiment.outliers import MOST_AGAIN, doubted, outliers
+from driver.experiment.outliers import MAX_RETRIES, disturbed, outliers
 from driver.guest.job import Job
 from driver.progress import SilentReporter
 from driver.results.reader import read_run
@@ -55,7 +55,7 @@ def test_other_trials_and_failed_ones_have_no_say() -> None:
 
 def test_an_attempt_that_is_doubted_stays_on_record() -> None:
     before = record(0, "a")
-    after = doubted(before)
+    after = disturbed(before)
     assert not after.ok
     assert after.last.host_seconds == before.last.host_seconds
     assert (before.last.verdict, after.last.verdict) == ("ok", "disturbed")
@@ -104,10 +104,10 @@ def test_rounds_that_never_agree_are_named(tmp_path: Path) -> None:
         found = read_record(directory, trial.id)
         assert found is not None
         assert [attempt.verdict for attempt in found.attempts] == [
-            *["disturbed"] * MOST_AGAIN,
+            *["disturbed"] * MAX_RETRIES,
             "ok",
         ]
-    assert len(notes) == MOST_AGAIN + 1
-    assert notes[-1].startswith(f"still unlike other rounds after {MOST_AGAIN} more tries: ")
+    assert len(notes) == MAX_RETRIES + 1
+    assert notes[-1].startswith(f"still differs from the other rounds after {MAX_RETRIES} retries")
     assert all(trial.id in notes[-1] for trial in bench.plan)
     assert directory.name in notes[-1]

@@ -123,16 +123,16 @@ def test_a_load_is_named_only_if_chance_seldom_makes_so_much_of_any_of_them() ->
 
     loads = [load("a", 9, 0.01, 0), load("b", 1, 0.02, 0), load("c", 9, 0.04, 0)]
     found = Locking(4, 8, 5, loads, 2)
-    assert found.sleeps_apart == [
+    assert found.sleeps_differ == [
         "more often with *a*",
         "less often with *b*",
         "more often with *c*",
     ]
-    assert found.contended_apart == []
+    assert found.contended_differ == []
     assert not found.counts_spins
     loads[0] = load("a", 9, 0.02, 3)
     found = Locking(4, 8, 5, loads, 2)
-    assert found.sleeps_apart == [], "0.02 is 0.06, if it is one of three"
+    assert found.sleeps_differ == [], "0.02 is 0.06, if it is one of three"
     assert found.counts_spins
 
 

@@ -3,7 +3,7 @@
 
 Across goes the factor that is swept over numbers in the most levels. Factors whose levels are arms
 are compared, so they share a panel and differ in colour and mark, as many as can be told apart;
-every combination of what is left gets a panel of its own. Panels of one assertion are read beside
+every combination of what is left gets a panel of its own. Panels of one assertion are compared with
 each other, so they have axes of one kind. Nothing here knows an experiment by name.
 """
 
@@ -138,7 +138,7 @@ def _by_level(rows: Sequence[CheckRow], across: str) -> list[tuple[float, CheckR
 
 def _sentence(row: CheckRow, unit: str) -> str:
     where = " ".join(f"{name}={level}" for name, level in row.levels.items())
-    told = f"{where}: measured {quantity(row.measured, unit)}"
+    text = f"{where}: measured {quantity(row.measured, unit)}"
     if row.expected is None:
-        return told
-    return f"{told}, predicted {quantity(row.expected, unit)} ({row.verdict})"
+        return text
+    return f"{text}, predicted {quantity(row.expected, unit)} ({row.verdict})"
