@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``check_commits.py [FILE]``: hold commit messages to the rule of CONTRIBUTING.md.
+
+A message has a subject `area: imperative` of at most 75 columns, a blank line, and a body that says
+why. With a file, which git's commit-msg hook passes, that message is checked; without one, every
+commit since ``BASE``, the last one before the rule was enforced. Exits 1 if a message breaks the
+rule, 2 if git fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BASE = "fba6ae9c7bbd28c79e1692c131fd25de788e8d50"
+# As for patches of the kernel (Documentation/process/submitting-patches.rst).
+MOST_COLUMNS = 75
+_SUBJECT = re.compile(r"(?P<area>[\w./*-]+(?:, [\w./*-]+)*): (?P<summary>\S.*)")
+_TRAILER = re.compile(r"[A-Z][\w-]*: ")
+# First words that begin a statement or a title, not an instruction.
+_NO_VERB = re.compile(
+    "a|all|an|and|any|as|at|both|by|each|every|for|from|how|if|in|into|is|it|its|less|more|most|no|"
+    "nobody|none|not|now|of|on|one|only|other|our|some|still|that|the|their|there|these|they|this|"
+    "those|to|too|two|was|we|what|when|where|which|who|whose|why|with|without|you|"
+    r".*(?<![su])s|.*ed|.*ing"  # waits, waited, waiting
+)
+# Verbs in the imperative that look like another form.
+_IMPERATIVE = re.compile(
+    "alias|bias|bring|canvas|cling|embed|exceed|feed|need|ping|proceed|ring|seed|shed|sing|speed|"
+    "spring|string|succeed|swing"
+)
+
+
+def problems(message: str) -> list[str]:
+    """What is wrong with a commit message, a sentence for each; nothing if it keeps the rule."""
+    lines = message.rstrip().split("\n")
+    subject = lines[0]
+    if subject.startswith(("Revert ", "Merge ")):  # as git writes them
+        return []
+    found = []
+    if len(subject) > MOST_COLUMNS:
+        found.append(f"the subject has {len(subject)} columns, at most {MOST_COLUMNS} are allowed")
+    match = _SUBJECT.fullmatch(subject)
+    if not match:
+        found.append("the subject is not `area: imperative`")
+    else:
+        verb = match["summary"].split()[0]
+        if not _is_imperative(verb.lower()):
+            found.append(
+                f"the subject should begin with an imperative after the area, not {verb!r}"
+            )
+        if subject.endswith("."):
+            found.append("the subject ends with a full stop")
+    if len(lines) > 1 and lines[1].strip():
+        found.append("the second line is not blank")
+    if not any(line.strip() and not _TRAILER.match(line) for line in lines[1:]):
+        found.append("there is no body that says why")
+    return found
+
+
+def _is_imperative(verb: str) -> bool:
+    """Whether a first word can be an imperative: by its form, not by its meaning."""
+    return bool(_IMPERATIVE.fullmatch(verb) or not _NO_VERB.fullmatch(verb))
+
+
+def message_being_written(text: str) -> str:
+    """The message in a file that git hands to its hook: no comments, nothing below the scissors."""
+    text = re.split(r"^# -+ >8 -+$", text, maxsplit=1, flags=re.M)[0]
+    return "\n".join(line for line in text.split("\n") if not line.startswith("#")).strip()
+
+
+def git(*arguments: str) -> str:
+    """The output of a git command in this repository; raises CalledProcessError."""
+    return subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def _is_ancestor(commit: str) -> bool:
+    check = ["git", "merge-base", "--is-ancestor", commit, "HEAD"]
+    return subprocess.run(check, cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+def messages_since(base: str) -> list[tuple[str, str]]:
+    """Short name and message of each commit since base but merges, the oldest first.
+
+    A shallow clone that ends after the base holds newer commits only: all of them are returned.
+    Raises CalledProcessError if the base is not in the history of a whole clone.
+    """
+    shallow = git("rev-parse", "--is-shallow-repository").strip() == "true"
+    commits = "HEAD" if shallow and not _is_ancestor(base) else f"{base}..HEAD"
+    text = git("log", "--reverse", "--no-merges", "--format=%h%x00%B%x01", commits)
+    parts = [entry.strip("\n").partition("\0") for entry in text.split("\1")]
+    return [(name, message) for name, _, message in parts if name]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Check commit messages.")
+    parser.add_argument("file", nargs="?", type=Path, help="one message; default: those since BASE")
+    file: Path | None = parser.parse_args(arguments).file
+    if file is not None:
+        text = message_being_written(file.read_text(encoding="utf-8"))
+        # `git rebase --autosquash` folds these away; those that are left fail the other check.
+        unfinished = text.startswith(("fixup! ", "squash! ", "amend! "))
+        messages = [] if unfinished else [("this message", text)]
+    elif not (ROOT / ".git").exists():
+        print(
+            "check_commits: no git repository, so that there is nothing to check", file=sys.stderr
+        )
+        return 0
+    else:
+        try:
+            messages = messages_since(BASE)
+        except subprocess.CalledProcessError as error:
+            print(
+                f"check_commits: {shlex.join(error.cmd)}: {error.stderr.strip()}", file=sys.stderr
+            )
+            return 2
+    status = 0
+    for name, message in messages:
+        for problem in problems(message):
+            print(f"{name}: {problem}: {message.partition(chr(10))[0]}", file=sys.stderr)
+            status = 1
+    if status:
+        print("See `Commits` in CONTRIBUTING.md.", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
