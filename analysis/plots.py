@@ -95,9 +95,7 @@ def picture(made: Figure, alt: str) -> Image:
     buffer = BytesIO()
     made.savefig(buffer, format="png")
     width = round(made.get_figwidth() * mpl.rcParams["figure.dpi"])
-    return Image(  # type: ignore[no-untyped-call]
-        data=buffer.getvalue(), format="png", alt=alt, width=width
-    )
+    return Image(data=buffer.getvalue(), format="png", alt=alt, width=width)
 
 
 def growth_panel(axes: Axes, series: Sequence[PlotSeries], *, title: str, across: str) -> None:

@@ -11,10 +11,10 @@
 # # Do processes that share page tables wait for each other?
 #
 # Eight processes work on the same GiB of a file at the same time, on one, two and four processors.
-# What is counted: how often one of them slept for a semaphore, how often the first attempt at one
-# failed, faults, and TLB shootdowns. Counts are valid under emulation, but who meets whom depends on
-# how the host runs the guest's processors. So each combination is run several times, and shown as the
-# median with its 95 % bootstrap interval. How *long* anybody waited cannot be said here.
+# Counted are sleeps for a semaphore, failed first attempts at one, faults, and TLB shootdowns.
+# Counts are valid under emulation, but which processes meet at a lock depends on how the host runs
+# the guest's processors. So each combination is run several times, and the median is shown with its
+# 95 % bootstrap interval. How *long* a process waited cannot be measured here.
 
 # %% tags=["parameters"]
 run_path = None  # the newest run, unless analysis.render says which
@@ -50,21 +50,21 @@ display(
 )
 
 
-def per_operation(*metrics):
+def per_operation(*metrics: str) -> pd.DataFrame:
     frames = [tidy.at_phase(run, "value", metric, "worked") for metric in metrics]
     made = frames[0].copy()
-    made["value"] = sum(frame["value"] for frame in frames)
+    made["value"] = pd.concat([frame["value"] for frame in frames], axis=1).sum(axis=1)
     made["value"] /= tidy.at_phase(run, "value", "operations", "worked")["value"]
     return made
 
 
 # %% [markdown]
 # ## Semaphores
-# Attaching to a table and detaching from it take the lock of the file's mappings (`i_mmap_rwsem`) for
-# writing. So do mmap, munmap, fork and exit, without sharing too. A process that sleeps has waited.
-# One that fails at the first attempt may have waited by spinning; or the semaphore was free, but
-# another process was queued for it that had not run yet. On one processor, where nothing spins, it
-# can only be the latter.
+# Attaching to a table and detaching from it take the lock of the file's mappings (`i_mmap_rwsem`)
+# for writing. So do mmap, munmap, fork and exit, with or without sharing. A process that sleeps has
+# waited. A process whose first attempt fails may have waited by spinning, or the semaphore was free
+# but another process was queued for it and had not run yet. On one processor nobody spins, so there
+# it can only be the latter.
 
 # %%
 first_attempts = per_operation("contended-writes", "contended-reads")
@@ -75,7 +75,7 @@ ROWS = {
 loads = [load for load in LOADS if load in set(first_attempts["load"])]
 
 
-def of(frame, load, kernel, sharing):
+def of(frame: pd.DataFrame, load: str, kernel: str, sharing: str) -> pd.DataFrame:
     rows = frame[frame["load"] == load]
     return rows[(rows["kernel"] == kernel) & (rows["sharing"] == sharing)]
 
@@ -83,7 +83,7 @@ def of(frame, load, kernel, sharing):
 panels = []
 figure = plots.grid(len(ROWS), len(loads), height=6.4)
 for row, (name, frame) in enumerate(ROWS.items()):
-    highest = 0
+    highest = 0.0
     for column, load in enumerate(loads):
         axis = figure.axes[row * len(loads) + column]
         panel = charts.Panel(
@@ -95,7 +95,9 @@ for row, (name, frame) in enumerate(ROWS.items()):
         )
         for place, (kernel, sharing, colour, arm) in enumerate(ARMS):
             groups = of(frame, load, kernel, sharing).groupby("processors")["value"]
-            found = {number: median_interval(100 * values) for number, values in groups}
+            found = {
+                int(str(number)): median_interval(list(100 * values)) for number, values in groups
+            }
             panel.curve(
                 f"{arm} {list(found.values())[-1].estimate:,.1f}",
                 colour,
@@ -122,8 +124,8 @@ figure.supxlabel(
 )
 plots.picture(
     figure,
-    alt="Sleeps for a semaphore, and first attempts at one that failed, per 100 operations, against "
-    "the number of processors, for three loads, on the unpatched kernel and with sharing off and on.",
+    alt="Sleeps for a semaphore, and failed first attempts at one, per 100 operations, against the "
+    "number of processors, for three loads, on the unpatched kernel and with sharing off and on.",
 )
 
 # %%
@@ -134,14 +136,14 @@ COUNTS = {
     "faults": (1, per_operation("minor-faults")),
     "TLB shootdowns, per 100": (100, per_operation("shootdowns")),
 }
-# A guest that knows its hypervisor takes spinlocks in a way that counts none: that is not none taken.
+# A guest that knows its hypervisor takes spinlocks in a way that counts none: drop a row of zeros.
 COUNTS = {what: (scale, frame) for what, (scale, frame) in COUNTS.items() if frame["value"].any()}
 most = max(first_attempts["processors"])
 
 
-def cell(scale, frame, load, kernel, sharing):
+def cell(scale: float, frame: pd.DataFrame, load: str, kernel: str, sharing: str) -> str:
     rows = of(frame, load, kernel, sharing)
-    found = median_interval(scale * rows[rows["processors"] == most]["value"])
+    found = median_interval(list(scale * rows[rows["processors"] == most]["value"]))
     if found.low == found.high:
         return f"{found.estimate:,.1f}"
     return f"{found.estimate:,.1f} ({found.low:,.1f} to {found.high:,.1f})"
@@ -157,8 +159,12 @@ table = pd.DataFrame(
         for kernel, sharing, _, name in ARMS
     }
 ).T
-display(Markdown(f"Per operation, or per 100 where it says so, on {most} processors: the median of {rounds} rounds and its "
-        "interval."))
+display(
+    Markdown(
+        f"Per operation, or per 100 where it says so, on {most} processors: "
+        f"the median of {rounds} rounds and its interval."
+    )
+)
 table
 
 # %% [markdown]

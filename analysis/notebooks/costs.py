@@ -10,9 +10,10 @@
 # %% [markdown]
 # # What does sharing cost, and what does it save, in instructions?
 #
-# Unless another unit is named, numbers are counts of instructions that a guest executed under QEMU's
-# `-icount`: lengths of paths through kernel and program, the same on every host and in every run.
-# They are not times: caches, TLBs and memory are not in them (see `docs/measurement-validity.md`).
+# Unless another unit is named, numbers are counts of instructions that a guest executed under
+# QEMU's `-icount`: path lengths through kernel and program, the same on every host and in every
+# run.
+# They are not times: QEMU models no caches, TLBs or memory (see `docs/measurement-validity.md`).
 # Where something was done several times the median is shown; a timer interrupt that falls into a
 # sample makes it longer than the others by a few thousand.
 
@@ -22,6 +23,7 @@ run_path = None  # the newest runs, unless analysis.render says which
 # %%
 import pandas as pd
 from IPython.display import Markdown, display
+from matplotlib.figure import Figure
 
 from analysis import charts, plots, tidy
 from analysis.load import load_runs
@@ -51,11 +53,11 @@ display(
 )
 
 
-def legend(figure, text):
+def legend(figure: Figure, text: str) -> None:
     figure.supxlabel(text, fontsize=9.5, color=plots.GREY)
 
 
-def entries_of(frame):
+def entries_of(frame: pd.DataFrame) -> list[str]:
     return [entry for entry in NAMES if entry in set(frame["entry"])]
 
 
@@ -74,14 +76,17 @@ per_fault = tidy.by_phase(run, "value", "access").query("access == 'write' and p
 entries = entries_of(touch)
 figure, axes = plots.figure(len(entries), height=4.2)
 panels = []
-for axis, entry in zip(axes, entries):
+for axis, entry in zip(axes, entries, strict=True):
     panel = charts.Panel(axis, f"Mapped by {NAMES[entry]}", "process", log_x=False)
+    own: list[float] = []  # the last arm without sharing: the patched kernel's
     for kernel, sharing, colour, hollow in ARMS:
         rows = touch.query("entry == @entry and kernel == @kernel and sharing == @sharing")
         if rows.empty:
             continue
         ys = [float(rows.loc[rows["phase"] == phase, "value"].iloc[0]) for phase in ORDER]
-        name = "" if hollow else f"{'shared' if sharing == 'on' else 'not shared'}\n{decimal(ys[-1])}"
+        name = (
+            "" if hollow else f"{'shared' if sharing == 'on' else 'not shared'}\n{decimal(ys[-1])}"
+        )
         panel.curve(name, colour, [1, 2, 3], ys, hollow=hollow)
         if sharing == "on":
             axis.annotate(
@@ -101,7 +106,7 @@ legend(figure, "rings: unpatched kernel    dots: patched kernel, sharing off and
 plots.picture(
     figure,
     alt="Instructions for touching one GiB by the first, second and third process: level without "
-    "sharing, and several hundred times fewer from the second process on with it.",
+    "sharing; with it, the second process and later ones need less than a hundredth.",
 )
 
 # %%
@@ -125,10 +130,10 @@ shown.map("{:,.0f}".format)
 
 # %% [markdown]
 # ## Does finding a table cost more than making one?
-# The first access to a GiB by one more process, while another has so many mappings of the range. The
-# table to be found is that of the mapping which a walk reaches last. *Misaligned* mappings lie where
-# they cannot share, *untouched* ones have no table yet, and *read-only* ones share a table of their
-# own. Without sharing, a table is made and its first entry filled.
+# The first access to a GiB by one more process, while another process has a number of mappings of
+# the range. The table to find belongs to the mapping that a walk visits last. *Misaligned* mappings
+# are at addresses where they cannot share, *untouched* ones have no table yet, and *read-only* ones
+# share a table of their own. Without sharing, a table is made and its first entry filled.
 
 # %%
 run = runs["lookup-cost"]
@@ -151,7 +156,9 @@ for crowd, colour in COLOURS.items():
     xs, ys = list(rows["vmas"]), list(rows["value"])
     panel.curve(f"walk past {CROWDS[crowd]}: {decimal(ys[-1])}", colour, xs, ys)
 rows = cost.query("finder == 'index' and crowd == 'matching'").sort_values("vmas")
-panel.curve(f"index: {decimal(rows['value'].iloc[-1])}", SHARED, list(rows["vmas"]), list(rows["value"]))
+panel.curve(
+    f"index: {decimal(rows['value'].iloc[-1])}", SHARED, list(rows["vmas"]), list(rows["value"])
+)
 panel.level("without sharing", made)
 panel.level("touching all of the GiB without sharing", filled)
 panel.close()
@@ -163,26 +170,26 @@ plots.picture(
 )
 
 # %%
-found = finding(run)
+lookup = finding(run)
 lines = [
-    f"- By the index: **{found.index_most:,.0f}** instructions, whatever the number and kind of "
-    f"mappings. A first access that makes a table takes {found.made:,.0f}, filling the GiB "
-    f"{found.filled:,.0f}.",
+    f"- By the index: **{lookup.index_most:,.0f}** instructions, whatever the number and kind of "
+    f"mappings. A first access that makes a table takes {lookup.made:,.0f}, filling the GiB "
+    f"{lookup.filled:,.0f}.",
 ]
-for walk in reversed(found.walks):
+for walk in reversed(lookup.walks):
     lines.append(
-        f"- By a walk past {walk.name}: {walk.per_mapping:,.0f} more for each. It takes more than making "
-        f"a table from {found.break_even(walk):,.0f} on, and more than filling the GiB from "
-        f"{found.dearer_than_filling(walk):,.0f} on."
+        f"- By a walk past {walk.name}: {walk.per_mapping:,.0f} more for each. The walk costs "
+        f"more than making a table from {lookup.dearer_than_making(walk):,.0f} on, and more than "
+        f"filling the GiB from {lookup.dearer_than_filling(walk):,.0f} on."
     )
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]
 # ## What a process pays that detaches from a shared table
-# One of 16 processes that have touched the GiB makes a call that changes its mapping, and then touches
-# what it still has of it. A call that changes a part hardly differs, but what follows does: the
-# process has detached from the table, and faults on everything once more, as it would have done from
-# the start without sharing.
+# One of 16 processes that have touched the GiB makes a call that changes its mapping, and then
+# touches what it still maps. A call that changes a part costs nearly the same with sharing. What
+# follows does not: the process has detached from the table and faults on everything again, as it
+# would have done from the start without sharing.
 
 # %%
 run = runs["unshare-cost"]
@@ -202,12 +209,12 @@ after = tidy.by_phase(run, "value", "refill")
 sharers = max(number for number in set(call["sharers"]) if number <= 16)
 
 
-def operation_costs(entry):
+def operation_costs(entry: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     keys = ["phase", "sharing"]
     chosen = "entry == @entry and sharers == @sharers and kernel == 'patched'"
     calls = call.query(chosen).set_index(keys)["value"]
     rest = after.query(chosen).set_index(keys)["value"]
-    return calls.unstack(), (calls + rest).unstack()
+    return calls.unstack("sharing"), (calls + rest).unstack("sharing")
 
 
 entry = "2M"
@@ -217,34 +224,38 @@ for axis, frame, title in (
     (axes[0], calls, "The call"),
     (axes[1], totals, "The call and touching the rest"),
 ):
-    rows = [
-        charts.DotPair(label, frame.loc[phase, "off"], frame.loc[phase, "on"])
+    pairs = [
+        charts.DotPair(label, float(frame["off"][phase]), float(frame["on"][phase]))
         for phase, label in LABELS.items()
         if phase in frame.index
     ]
-    charts.pairs(axis, rows, (OWN, SHARED), ("off", "on"), title=title, across="instructions")
+    charts.pairs(axis, pairs, (OWN, SHARED), ("off", "on"), title=title, across="instructions")
     axis.margins(x=0.22)
 legend(figure, f"{NAMES[entry]}, {sharers} processes share    off, on: vm.dax_share_page_tables")
 plots.picture(
     figure,
-    alt="Instructions of nine operations with sharing off and on: calls alike, leaving cheaper, "
-    "and a hundred times as many and more where a process unmaps a part and touches the rest.",
+    alt="Instructions of nine operations with sharing off and on: calls equal, leaving cheaper, "
+    "and at least 100x more where a process unmaps a part and touches the rest.",
 )
 
 # %%
-shoot = tidy.by_phase(run, "value", "shootdowns") if (run.samples["metric"] == "shootdowns").any() else None
+shoot = (
+    tidy.by_phase(run, "value", "shootdowns")
+    if (run.samples["metric"] == "shootdowns").any()
+    else None
+)
 if shoot is not None:
     shoot["operation"] = shoot["phase"].map(LABELS)
     frame = shoot.pivot_table(
         index="operation", columns=["kernel", "sharing"], values="value", sort=False
     )
-    display(Markdown("TLB shootdowns of one call, when threads of the process run on 3 more processors:"))
+    display(Markdown("TLB shootdowns of one call, with threads on 3 more processors:"))
     display(frame.map("{:,.0f}".format))
 
 # %% [markdown]
 # ## What it costs to change a file that processes have mapped
-# The walk visits every mapping in either case. With sharing, the first visit has emptied the table, and
-# for the others all that is left is to flush their TLBs.
+# The walk visits every mapping in either case. With sharing, the first visit empties the table, and
+# the others only have their TLBs flushed.
 
 # %%
 run = runs["reverse-unmap"]
@@ -269,7 +280,11 @@ for row, entry in enumerate(entries):
                 "phase == @phase and entry == @entry and kernel == @kernel and sharing == @sharing"
             )
             ys = list(rows["value"])
-            name = "" if hollow else f"{'shared' if sharing == 'on' else 'not shared'} {decimal(ys[-1])}"
+            name = (
+                ""
+                if hollow
+                else f"{'shared' if sharing == 'on' else 'not shared'} {decimal(ys[-1])}"
+            )
             panel.curve(name, colour, list(rows["sharers"]), ys, hollow=hollow)
         panels.append(panel)
     figure.axes[row * len(CALLS)].set_ylabel(f"{NAMES[entry]}\ninstructions")
@@ -285,25 +300,24 @@ plots.picture(
     "against the number of processes, for both sizes of entry, with and without sharing.",
 )
 
+
 # %%
-def summary(rows):
+def summary(rows: pd.DataFrame) -> pd.Series:
     ordered = rows.sort_values("sharers")
     xs, ys = list(ordered["sharers"]), list(ordered["value"])
-    return pd.Series(
-        {"with one": ys[0], "each further": (ys[-1] - ys[0]) / (xs[-1] - xs[0])}
-    )
+    return pd.Series({"with one": ys[0], "each further": (ys[-1] - ys[0]) / (xs[-1] - xs[0])})
 
 
 parts = cost[cost["phase"].isin(CALLS)].groupby(["phase", "entry", "kernel", "sharing"])
-table = parts[["sharers", "value"]].apply(summary).unstack(["kernel", "sharing"])
+per_call = parts[["sharers", "value"]].apply(summary).unstack(["kernel", "sharing"])
 display(Markdown("Instructions with one process, and for each further one:"))
-table.map("{:,.0f}".format)
+pd.DataFrame(per_call).map("{:,.0f}".format)
 
 # %% [markdown]
 # ## What the series costs where nothing is shared
-# Operations on memory that cannot be shared, compared with the unpatched kernel. Where the kernel's own
-# data lie changes with the size of a guest, and can matter more than the series does: that is what
-# makes the lines long.
+# Operations on memory that cannot be shared, compared with the unpatched kernel. The size of the
+# guest changes where the kernel's own data are, which can matter more than the series does. That is
+# why the lines are long.
 
 # %%
 run = runs["disabled-cost"]
@@ -323,12 +337,12 @@ MEMORY = {
 }
 SETTINGS = {"off": "Sharing never turned on", "on": "Sharing on, nothing to share"}
 figure, axes = plots.figure(len(SETTINGS), height=5.4)
-for axis, (setting, title) in zip(axes, SETTINGS.items()):
+for axis, (setting, title) in zip(axes, SETTINGS.items(), strict=True):
     for height, (metric, name) in enumerate(reversed(STEPS.values())):
         cost = tidy.at_phase(run, "value", metric, "done")
         plain = cost.query("kernel == 'baseline'").set_index(["memory", "size"])["value"]
-        found = cost.query("kernel == 'patched' and sharing == @setting")
-        found = found.set_index(["memory", "size"])["value"]
+        patched = cost.query("kernel == 'patched' and sharing == @setting")
+        found = patched.set_index(["memory", "size"])["value"]
         for place, (memory, (_, colour)) in enumerate(MEMORY.items()):
             if memory not in found.index:
                 continue
@@ -337,7 +351,7 @@ for axis, (setting, title) in zip(axes, SETTINGS.items()):
             at = height + 0.3 - 0.2 * place
             axis.plot([parts.min(), parts.max()], [at] * 2, color=colour, linewidth=1.4)
             axis.plot(parts.median(), at, "o", color=colour, markersize=5)
-            # In the first group, where no line is in the way, the kinds of memory are named as well.
+            # The first group, where no line is in the way, also names the kinds of memory.
             texts = [(0.99, "right", signed(more.median()))]
             if metric == "fault":
                 texts.append((0.01, "left", MEMORY[memory][0]))
@@ -357,7 +371,12 @@ for axis, (setting, title) in zip(axes, SETTINGS.items()):
     axis.set_title(title)
     axis.set_xlabel("% more than the unpatched kernel")
     axis.annotate(
-        "instructions", (0.99, 1.0), xycoords="axes fraction", ha="right", fontsize=8.5, color=plots.GREY
+        "instructions",
+        (0.99, 1.0),
+        xycoords="axes fraction",
+        ha="right",
+        fontsize=8.5,
+        color=plots.GREY,
     )
     # Room for the numbers next to the lines, and for the names.
     axis.margins(x=0.3)

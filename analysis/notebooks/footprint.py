@@ -19,6 +19,9 @@
 run_path = None  # the newest run, unless analysis.render says which
 
 # %%
+import math
+from collections.abc import Callable
+
 import pandas as pd
 from IPython.display import Markdown, display
 
@@ -40,8 +43,8 @@ display(
 
 # %% [markdown]
 # ## The answer
-# What a further process adds is the slope of page-table memory against the number of processes, per
-# GiB.
+# What one more process adds is the slope of page-table memory per GiB against the number of
+# processes.
 
 # %%
 growth = tidy.change(run, "meminfo", "PageTables", since="mapped", until="touched")
@@ -54,13 +57,13 @@ SIZES = {"2M": "2 MiB", "4K": "4 KiB"}
 pd.DataFrame(
     [
         {
-            "entries": SIZES[entry],
+            "entries": SIZES[str(entry)],
             "kernel": kernel,
             "sharing": sharing,
             "bytes per process and GiB": f"{line.slope:,.0f}",
-            "in theory": f"{0 if sharing == 'on' else theory_pages[entry] * PAGE:,}",
+            "in theory": f"{0 if sharing == 'on' else theory_pages[str(entry)] * PAGE:,}",
             "points": line.points,
-            "farthest from the line": binary(line.worst) if not line.exact else "0 B",
+            "worst distance from the line": binary(line.worst) if not line.exact else "0 B",
         }
         for (entry, kernel, sharing), line in lines.items()
     ]
@@ -72,14 +75,22 @@ entries = [entry for entry in NAMES if entry in set(growth["entry"])]
 figure, panels = plots.figure(len(entries))
 
 
-def points(entry, kernel, sharing, hollow=False):
+def points(entry: str, kernel: str, sharing: str, hollow: bool = False) -> plots.Points:
     rows = growth.query("entry == @entry and kernel == @kernel and sharing == @sharing")
     return plots.Points(
         f"{kernel}, {sharing}", list(rows["processes"]), list(rows["per_gib"]), "o", hollow
     )
 
 
-for axes, entry in zip(panels, entries):
+def level(one: int) -> Callable[[float], float]:
+    return lambda _processes: one
+
+
+def rising(one: int) -> Callable[[float], float]:
+    return lambda processes: processes * one
+
+
+for axes, entry in zip(panels, entries, strict=True):
     one = theory_pages[entry] * PAGE
     plots.growth_panel(
         axes,
@@ -87,15 +98,13 @@ for axes, entry in zip(panels, entries):
             plots.PlotSeries(
                 "not shared",
                 plots.VERMILLION,
-                lambda n, one=one: n * one,
+                rising(one),
                 [
                     points(entry, "patched", "off"),
                     points(entry, "baseline", "off", hollow=True),
                 ],
             ),
-            plots.PlotSeries(
-                "shared", plots.BLUE, lambda n, one=one: one, [points(entry, "patched", "on")]
-            ),
+            plots.PlotSeries("shared", plots.BLUE, level(one), [points(entry, "patched", "on")]),
         ],
         title=f"Mapped by {NAMES[entry]}",
         across="processes mapping the same range",
@@ -113,9 +122,9 @@ plots.picture(
 )
 
 # %% [markdown]
-# ## At which process count
-# Page tables per GiB mapped. Saved is what the same kernel uses with sharing off, less what it uses
-# with sharing on. With one process there is nothing to share, and nothing is lost either.
+# ## From how many processes on
+# Page tables per GiB mapped. Saved is what the same kernel uses with sharing off, minus what it
+# uses with sharing on. One process has nothing to share, and loses nothing either.
 
 # %%
 patched = growth[growth["kernel"] == "patched"]
@@ -126,7 +135,7 @@ table = table.rename(index=SIZES, level="entry")
 table["saved"] = table["off"] - table["on"]
 shown = pd.DataFrame(
     {
-        "each its own": table["off"].map(binary),
+        "not shared": table["off"].map(binary),
         "shared": table["on"].map(binary),
         "saved": table["saved"].map(binary),
         "saved, %": (100 * table["saved"] / table["off"]).map("{:.1f}".format),
@@ -146,18 +155,20 @@ shown
 GIB = 1 << 30
 
 
-def projection(entry, processes, gib):
+def projection(entry: str, processes: int, gib: int) -> tuple[float, float, float | None]:
     """Bytes unshared and shared, and the standard error of their difference."""
     own, shared = (lines[(entry, "patched", arm)] for arm in ("off", "on"))
     unshared_total = own.at(processes) * gib
     shared_total = shared.at(processes) * gib
     # Points that all lie on a line leave nothing but the rounding of the arithmetic.
     errors = [0.0 if line.exact else line.error for line in (own, shared)]
-    error = None if None in errors else processes * gib * sum(e * e for e in errors) ** 0.5
-    return unshared_total, shared_total, error
+    known = [error for error in errors if error is not None]
+    if len(known) < len(errors):
+        return unshared_total, shared_total, None
+    return unshared_total, shared_total, processes * gib * math.hypot(*known)
 
 
-def sentence(who, entry, processes, gib, said):
+def sentence(who: str, entry: str, processes: int, gib: int, said: str) -> str:
     unshared, shared, error = projection(entry, processes, gib)
     spread = f" (standard error {binary(error)})" if error else ""
     return (
@@ -181,12 +192,12 @@ display(
 )
 
 # %% [markdown]
-# The first difference to the thread is the page of PMDs, 4 KiB for every 2 MiB of PTEs. The
-# second is rounding: 6,144 GiB x 10,000 x 4 KiB is 234.4 GiB.
+# These differ from the thread's figures in two ways. The page of PMDs adds 4 KiB to every 2 MiB of
+# PTEs. And 6,144 GiB x 10,000 x 4 KiB is 234.4 GiB, which the thread rounded.
 #
 # ## Do the tables go away?
-# After the last process has gone, `PageTables` must be where it was before the first came, and so
-# must the count of pages that `/proc/kpageflags` marks as page tables.
+# After the last process has exited, `PageTables` must be what it was before the first started, and
+# so must the count of pages that `/proc/kpageflags` marks as page tables.
 
 # %%
 left = tidy.change(run, "meminfo", "PageTables", since="before", until="gone")["change"]

@@ -17,13 +17,15 @@
 run_path = None  # the newest runs, unless analysis.render says which
 
 # %%
+from collections.abc import Callable
+
 import pandas as pd
 from IPython.display import Markdown, display
 
 from analysis import plots, stats, tidy
 from analysis.load import load_runs
-from driver.text import binary
 from driver.intervals import rate_interval
+from driver.text import binary
 
 plots.use_style()
 runs = load_runs(["scale", "alignment"], run_path)
@@ -50,22 +52,32 @@ growth = tidy.change(run, "meminfo", "PageTables", since="mapped", until="touche
 growth = growth.rename(columns={"change": "bytes"}).sort_values("processes")
 sizes = sorted(set(growth["gib"]))
 figure, axes = plots.figure(len(sizes))
-for axis, gib in zip(axes, sizes):
 
-    def points(tables, hollow=False):
-        rows = growth.query("tables == @tables and gib == @gib")
-        return plots.Points(tables, list(rows["processes"]), list(rows["bytes"]), "o", hollow)
 
+def points(tables: str, gib: int, hollow: bool = False) -> plots.Points:
+    rows = growth.query("tables == @tables and gib == @gib")
+    return plots.Points(tables, list(rows["processes"]), list(rows["bytes"]), "o", hollow)
+
+
+def level(gib: int) -> Callable[[float], float]:
+    return lambda _processes: gib * PAGE
+
+
+def rising(gib: int) -> Callable[[float], float]:
+    return lambda processes: processes * gib * PAGE
+
+
+for axis, gib in zip(axes, sizes, strict=True):
     plots.growth_panel(
         axis,
         [
             plots.PlotSeries(
                 "not shared",
                 OWN,
-                lambda n, gib=gib: n * gib * PAGE,
-                [points("own"), points("baseline", hollow=True)],
+                rising(gib),
+                [points("own", gib), points("baseline", gib, hollow=True)],
             ),
-            plots.PlotSeries("shared", SHARED, lambda n, gib=gib: gib * PAGE, [points("shared")]),
+            plots.PlotSeries("shared", SHARED, level(gib), [points("shared", gib)]),
         ],
         title=f"{gib} GiB mapped by each",
         across="processes",
@@ -101,9 +113,9 @@ table = pd.DataFrame(
         {
             "page tables": tables,
             "GiB mapped": gib,
-            "tables for it, per process": binary(lines[(tables,)].slope * gib),
-            "other memory, per process": binary(other[(tables, gib)].slope)
-            if (tables, gib) in other
+            "tables for it, per process": binary(lines[(tables,)].slope * int(str(gib))),
+            "other memory, per process": binary(besides[(tables, gib)].slope)
+            if (tables, gib) in besides
             else "",
             "instructions to touch it, per process": f"{line.slope:,.0f}",
         }
@@ -125,13 +137,13 @@ display(
     Markdown(
         f"From {own.points} points of up to {most:,} processes: {binary(own.at(10_000) * gib, 4)} "
         f"without sharing, {binary(shared.at(10_000) * gib, 4)} with it (standard error of either "
-        f"{binary(error)}; the worst of all points is {binary(max(own.worst, shared.worst))} off its "
-        "line)."
+        f"{binary(error)}; the worst of all points is "
+        f"{binary(max(own.worst, shared.worst))} off its line)."
     )
 )
 
 # %% [markdown]
-# ## Where mappings lie that ask for no address
+# ## Where mappings are placed that ask for no address
 # Each program is started 200 times. It can share if address and file offset agree modulo 1 GiB.
 
 # %%
