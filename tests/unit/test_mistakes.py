@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mistakes people make: each is made, and what is printed is what docs/troubleshooting.md shows.
+"""Common mistakes: each is made, and prints what docs/troubleshooting.md shows.
 
 A comment before a block prepares the mistake in a copy of the project: ``prepare`` is a line of
 shell whose exported variables stay, ``in`` the directory in which the command is typed.
-If messages were changed on purpose, ``make docs`` writes the page anew.
+After a deliberate change of messages, ``make docs`` regenerates the page.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from helpers.documentation import ROOT
 from driver.cli.main import main
 from driver.guest.template_recipe import qemu_version
 
-# Not all that is there: lists in messages stay as they are when somebody adds an experiment.
+# A selection, so that a new experiment does not change the lists in messages.
 COPIED = (
     "experiments/five-cases",
     "experiments/pagetable-footprint",
@@ -66,9 +66,9 @@ def mistakes() -> list[Mistake]:
 
 
 @contextlib.contextmanager
-def desk() -> Iterator[Path]:
-    """A copy of the project, and a kernel in miniature beside it."""
-    with tempfile.TemporaryDirectory(prefix="desk-") as folder:
+def project_copy() -> Iterator[Path]:
+    """A copy of the project next to a small fake kernel; yields the directory of both."""
+    with tempfile.TemporaryDirectory(prefix="mistakes-") as folder:
         home = Path(folder).resolve()
         project = home / "dax-pagetables"
         for name in COPIED:
@@ -97,14 +97,14 @@ def desk() -> Iterator[Path]:
 
 def make(mistake: Mistake) -> str:
     """Make it, and return everything that is printed, with the reader's own paths."""
-    with desk() as home:
+    with project_copy() as home:
         if mistake.how == "prepare":
             script = f"{mistake.what}\n{sys.executable} -c 'import os; print(dict(os.environ))'"
-            told = subprocess.run(
+            printed = subprocess.run(
                 ["bash", "-ec", script.replace("export PATH=", "export THE_PATH=")],
                 capture_output=True, text=True, check=True,
             ).stdout  # fmt: skip
-            changed = eval(told)
+            changed = eval(printed)
             os.environ.update({**changed, "PATH": changed.get("THE_PATH", os.environ["PATH"])})
         if mistake.how == "in":
             os.chdir(mistake.what)
