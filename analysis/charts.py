@@ -249,6 +249,6 @@ def change(before: float, after: float) -> str:
         return "" if before == after else f"{after - before:+,.0f}"
     ratio = after / before
     if ratio >= 3 or ratio <= 1 / 3:
-        return f"{max(ratio, 1 / ratio):,.3g}x {'as much' if ratio > 1 else 'less'}"
+        return f"{max(ratio, 1 / ratio):,.3g}x {'as many' if ratio > 1 else 'fewer'}"
     percent = 100 * (ratio - 1)
     return "the same" if abs(percent) < 0.05 else f"{percent:+.1f} %".replace("-", "\N{MINUS SIGN}")

@@ -151,7 +151,7 @@ def _measured_at(series: PlotSeries, x: float) -> float:
 
 
 def _ratio(axes: Axes, x: float, upper: float, lower: float) -> None:
-    """An arrow from the upper point to the lower one, labelled with their ratio."""
+    """An arrow from the upper point to the lower one that says by which factor it is lower."""
     if upper <= lower or lower <= 0:
         return
     axes.annotate(

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from bs4 import BeautifulSoup, Tag
 
 # 1,234 | -0.5 % | 2.00 MiB | 4 s, also with a sign in front or a range of two behind each other.
-_ONE = r"[-\u2212+±~<>≤≥]?\s*\d[\d,.]*(?:e[-+]?\d+)?(?:\s*(?:%|[KMGTP]?i?B|[mµun]?s|times))?"
+_ONE = r"[-\u2212+±~<>≤≥]?\s*\d[\d,.]*(?:e[-+]?\d+)?(?:\s*(?:%|[KMGTP]?i?B|[mµun]?s|times|x))?"
 _NUMBER = re.compile(rf"{_ONE}(?:\s*(?:to|\.\.\.|[-\u2013±])\s*{_ONE})?")
 # What stands where there is no number says nothing of its column.
 _NOTHING = frozenset({"", "-", "\u2013", "\u2014", "nan", "NaN", "NaT", "None", "<NA>", "inf"})

@@ -179,8 +179,8 @@ lines = [
 for walk in reversed(lookup.walks):
     lines.append(
         f"- By a walk past {walk.name}: {walk.per_mapping:,.0f} more for each. The walk costs "
-        f"more than making a table from {lookup.dearer_than_making(walk):,.0f} on, and more than "
-        f"filling the GiB from {lookup.dearer_than_filling(walk):,.0f} on."
+        f"more than making a table from {lookup.costlier_than_making(walk):,.0f} on, and more than "
+        f"filling the GiB from {lookup.costlier_than_filling(walk):,.0f} on."
     )
 display(Markdown("\n".join(lines)))
 

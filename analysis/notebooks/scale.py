@@ -114,8 +114,8 @@ table = pd.DataFrame(
             "page tables": tables,
             "GiB mapped": gib,
             "tables for it, per process": binary(lines[(tables,)].slope * int(str(gib))),
-            "other memory, per process": binary(besides[(tables, gib)].slope)
-            if (tables, gib) in besides
+            "other memory, per process": binary(other[(tables, gib)].slope)
+            if (tables, gib) in other
             else "",
             "instructions to touch it, per process": f"{line.slope:,.0f}",
         }

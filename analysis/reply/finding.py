@@ -45,11 +45,11 @@ class LookupCost:
     samples: int
     walks: list[Walk]
 
-    def break_even(self, walk: Walk) -> float:
+    def costlier_than_making(self, walk: Walk) -> float:
         """Mappings from which on a walk costs more than making a table."""
         return 1 + (self.made - walk.alone) / walk.per_mapping
 
-    def dearer_than_filling(self, walk: Walk) -> float:
+    def costlier_than_filling(self, walk: Walk) -> float:
         """Mappings from which on a walk costs more than filling the whole GiB by faults."""
         return 1 + (self.filled - walk.alone) / walk.per_mapping
 

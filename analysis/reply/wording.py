@@ -14,22 +14,19 @@ def count(value: float, digits: int = 0) -> str:
     return f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def against(value: float, other: float, less: str = "less") -> str:
-    """A value compared with another: ``411x less``, ``1.3 % more``, ``the same``.
-
-    ``less`` is ``fewer`` for what is counted.
-    """
+def against(value: float, other: float) -> str:
+    """A count compared with another: ``411x fewer``, ``1.3 % more``, ``the same``."""
     if not other or not value:
         return "the same" if value == other else f"{value - other:+,.0f}"
     ratio = value / other
     if ratio >= 3 or ratio <= 1 / 3:
         times = max(ratio, 1 / ratio)
         shown = f"{times:,.0f}" if times >= 100 else f"{times:.3g}"
-        return f"{shown}x {'as much' if ratio > 1 else less}"
+        return f"{shown}x {'as many' if ratio > 1 else 'fewer'}"
     percent = 100 * abs(ratio - 1)
     if percent < 0.05:
         return "the same"
-    return f"{percent:.1f} % {'more' if ratio > 1 else less}"
+    return f"{percent:.1f} % {'more' if ratio > 1 else 'fewer'}"
 
 
 def signed(value: float) -> str:

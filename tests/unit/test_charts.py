@@ -82,9 +82,9 @@ def test_a_panel_names_its_curves_and_marks_what_was_measured() -> None:
     [
         (100, 100, "the same", "the same"),
         (100, 101.3, "+1.3 %", "1.3 % more"),
-        (100, 60, "\N{MINUS SIGN}40.0 %", "40.0 % less"),
-        (100, 952, "9.52x as much", "9.52x as much"),
-        (411, 1, "411x less", "411x less"),
+        (100, 60, "\N{MINUS SIGN}40.0 %", "40.0 % fewer"),
+        (100, 952, "9.52x as many", "9.52x as many"),
+        (411, 1, "411x fewer", "411x fewer"),
         (0, 0, "", "the same"),
         (0, 5, "+5", "+5"),
     ],
