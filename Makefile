@@ -38,11 +38,11 @@ docs: $(STAMP)  ## Regenerate the parts of the documentation that come from the 
 	PYTHONPATH=tests $(PYTHON) tests/unit/test_mistakes.py
 
 test: $(STAMP) lint  ## Run lint, all unit tests and the guest tests
-	$(PYTHON) -m pytest -q -n 2 tests/unit
+	$(PYTHON) -m pytest -q -n 2 --dist=loadfile tests/unit
 	$(MAKE) test-guest
 
 test-unit: $(STAMP)  ## Run the fast unit tests: seconds, no QEMU
-	$(PYTHON) -m pytest -q -n 2 -m "not slow" tests/unit
+	$(PYTHON) -m pytest -q -n 2 --dist=loadfile -m "not slow" tests/unit
 
 test-guest: $(STAMP)  ## Run the guest tests: real kernels in QEMU, minutes
 	$(PYTHON) -m pytest -v tests/guest
@@ -53,7 +53,7 @@ test-all: test coverage  ## Run everything, including mutants and third-party su
 	cd tests/guest && $(abspath $(PYTHON)) -m thirdparty stress-ng --seconds 60
 
 coverage: $(STAMP)  ## Measure what the unit tests cover; fail below the threshold
-	$(PYTHON) -m pytest -q -n 2 --cov --cov-report=term:skip-covered tests/unit
+	$(PYTHON) -m pytest -q -n 2 --dist=loadfile --cov --cov-report=term:skip-covered tests/unit
 
 check: lint test-unit  ## Run what a commit must pass
 

@@ -5,7 +5,7 @@
     .venv/bin/python tests/guest/figures.py [TURNS]
 
 A template is made three times, in a store of its own; a fork of it does as good as nothing, TURNS
-times (20 if not said); so does a guest that is booted anew, with a prepared NVDIMM and without.
+times (20 if not said); so does a guest that is booted again, with and without a prepared NVDIMM.
 Then a driver runs trials of the footprint experiment, one and two at a time. Seconds are those of
 the host and mean something if it had nothing else to do; processor seconds (QEMU's) also if it had.
 """
@@ -128,9 +128,9 @@ class Guests:
         halted = ", and the guest halted" if self.machine.deterministic else ""
         return measure(f"{self.accel}: fork, until a command has ended{halted}", turns, attempt)
 
-    def anew(self, what: str, nvdimm: Path | None, job: Job, turns: int) -> Figure:
+    def again(self, what: str, nvdimm: Path | None, job: Job, turns: int) -> Figure:
         """From nothing to the end of a job in a guest that is booted for it."""
-        folder = self.scratch / "anew"
+        folder = self.scratch / "again"
         folder.mkdir(exist_ok=True)
         kernel, log = kernel_file(self.machine, self.kernel), folder / "console.log"
         files = Files(kernel, self.image.initramfs, log, nvdimm=nvdimm)
@@ -203,8 +203,8 @@ def main(turns: int) -> None:
             figures += [*made, guests.fork(template, turns)]
             if guests is plain:
                 nvdimm = template.path / "nvdimm"
-                figures.append(plain.anew("until its NVDIMM is mounted", nvdimm, MOUNT, turns))
-                figures.append(plain.anew("until a new NVDIMM is ready", None, PROVISION, _FEW))
+                figures.append(plain.again("until its NVDIMM is mounted", nvdimm, MOUNT, turns))
+                figures.append(plain.again("until a new NVDIMM is ready", None, PROVISION, _FEW))
         print(table([HEADING, *(figure.row() for figure in figures)]), flush=True)
         scratch = Path(folder, "project")
         scratch.mkdir()

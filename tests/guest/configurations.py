@@ -113,7 +113,7 @@ def commands(
         yield f"stress, seed {seed}", argv, options.seconds * 4 + 900
 
 
-def told(result: JobResult) -> tuple[bool, str]:
+def verdict_of(result: JobResult) -> tuple[bool, str]:
     """Whether all is well, and what there is to say about it in a line."""
     if re.search(r"\d+ of \d+ loads right after it", result.output):
         return result.status == 0, "; ".join(result.output.splitlines())
@@ -134,7 +134,7 @@ def told(result: JobResult) -> tuple[bool, str]:
 def examine(
     wanted: Configuration, kernel: KernelArtifact, argv: list[str], seconds: float, folder: Path
 ) -> tuple[bool, str]:
-    """Boot a guest and run one program in it; as :func:`told`."""
+    """Boot a guest and run one program in it; as :func:`verdict_of`."""
     reporter = PlainReporter()
     store = Store(notify=reporter.note)
     folder.mkdir(parents=True, exist_ok=True)
@@ -167,7 +167,7 @@ def examine(
     finally:
         (folder / "tests.cpio").unlink(missing_ok=True)
     (folder / "output.txt").write_text(result.output, encoding="utf-8")
-    return told(result)
+    return verdict_of(result)
 
 
 def run(options: argparse.Namespace, folder: Path) -> int:

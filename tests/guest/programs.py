@@ -23,7 +23,7 @@ LOOKUP = "/proc/sys/vm/dax_share_page_tables_lookup"
 # counted if the kernel keeps them apart from others of the same size. And seconds have to be
 # seconds: on a busy host the kernel finds a wrong rate for the TSC.
 _KERNEL_ARGS = ("slab_nomerge", "clocksource=acpi_pm")
-# Spinners must not leave their processor: one each, beside the one that changes things.
+# Spinners must not leave their processor: one each, and one for the process that changes things.
 MACHINE = Machine(memory_mib=1024, vcpus=4, nvdimm_mib=6144, kernel_args=_KERNEL_ARGS)
 # Debug kernels need room for what they keep about each page and object.
 DEBUG_MACHINE = dataclasses.replace(MACHINE, memory_mib=2048)
@@ -31,7 +31,7 @@ DEBUG_MACHINE = dataclasses.replace(MACHINE, memory_mib=2048)
 TOLERATED = frozenset({"out-of-memory", "memory-failure"})
 # The second namespace of region 0, in raw mode.
 RAW_DEVICE = "/dev/pmem0.1"
-# Twice its size is kept back: namespaces are aligned.
+# Twice its size is reserved: namespaces are aligned.
 _RAW_MIB = 64
 PROVISION_SECONDS = 300.0
 

@@ -83,20 +83,20 @@ def debugged_shell(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], lis
         text=True,
     ) as child:
         assert child.stderr is not None
-        told: list[str] = []
-        while not told or "detach" not in told[-1]:
+        printed: list[str] = []
+        while not printed or "detach" not in printed[-1]:
             line = child.stderr.readline()
-            assert line, f"it ended: {told}"
-            told.append(line)
+            assert line, f"it ended: {printed}"
+            printed.append(line)
         try:
-            yield child, told
+            yield child, printed
         finally:
             child.terminate()
 
 
 def test_a_debugger_finds_the_kernel_its_vmlinux_describes(plain: KernelArtifact) -> None:
-    with debugged_shell("--", "sleep", "60") as (_, told):
-        line = next(line for line in told if "target remote" in line)
+    with debugged_shell("--", "sleep", "60") as (_, printed):
+        line = next(line for line in printed if "target remote" in line)
         path = re.search(r"target remote ([^']+)'", line)
         assert path is not None
         symbols = line.split()[-1]
@@ -112,7 +112,7 @@ def test_a_debugger_finds_the_kernel_its_vmlinux_describes(plain: KernelArtifact
     assert not Path(path[1]).exists()
 
 
-def test_a_panic_in_the_shell_is_told_with_its_trace(plain: KernelArtifact) -> None:
+def test_a_panic_in_the_shell_is_reported_with_its_trace(plain: KernelArtifact) -> None:
     began = time.monotonic()
     done = shell("--", "sh", "-c", "echo c > /proc/sysrq-trigger; sleep 100")
     assert done.returncode == 4

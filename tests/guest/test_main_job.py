@@ -45,7 +45,7 @@ def test_the_quick_plan_holds(experiment: str, scratch_project: Path) -> None:
 
 
 def test_sharing_is_what_saves(scratch_project: Path) -> None:
-    """Held against the samples themselves, not against the checks of the experiment."""
+    """Compared with the samples themselves, not with the checks of the experiment."""
     done = driver("run", "experiment", "pagetable-footprint", "--quick", "--only", "entry=4K")
     assert done.returncode == 0, done.stdout + done.stderr
     samples = pd.read_csv(scratch_project / "results" / "latest" / "samples.csv")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernel semantics of DAX mappings: the same on every kernel, whoever owns the page tables."""
+"""Kernel semantics of DAX mappings: the same on every kernel, with or without shared tables."""
 
 from __future__ import annotations
 

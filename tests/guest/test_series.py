@@ -23,7 +23,7 @@ SECONDS = 2400
 
 
 def test_a_second_series_and_its_experiment(scratch_project: Path) -> None:
-    """Held against what was sampled, not against the checks of the experiment."""
+    """Compared with what was sampled, not with the checks of the experiment."""
     done = subprocess.run(
         [sys.executable, "-m", "driver.cli.main", "run", "experiment", "smaps-dax", "--quick"],
         capture_output=True,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests of a real kernel: what works, and every way it can fail, told apart; nothing left."""
+"""Guests of a real kernel: what works, how each failure is distinguished, and clean-up."""
 
 from __future__ import annotations
 

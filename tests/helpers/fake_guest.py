@@ -2,7 +2,7 @@
 """A guest that behaves: it does the page-table arithmetic of a kernel instead of running one.
 
 It knows the two workloads' command lines, keeps a count of page-table pages and prints the same
-texts a kernel would. It can be told to misbehave.
+texts a kernel would. It can be made to misbehave.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _table_lifecycle(guest: Guest, job: Job) -> JobResult:
     sharing = _sharing(guest, job)
     small = option(job, "--entry") == "4K"
     table = 513 if small else 1
-    # The private writer's own tables, beside the other's.
+    # The private writer's own tables, in addition to the other's.
     own = 2 if sharing else table + (0 if small else 1)
     left = (1, 2, 1, 0)
     # Per phase: pages of tables; created, attached, detached, freed; faults of who acts.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real ``driver`` in a process of its own, with a plan that can be disturbed at a known moment.
+"""A real ``driver`` in its own process, with a plan that can be disturbed at a known moment.
 
 Each trial of the plan says on its console that it has begun, then does what its level of the
-factor ``way`` says. What a run must come to, however it is disturbed, is what an undisturbed one
-comes to: the same trials and the same numbers, none twice and none missing.
+factor ``way`` says. A disturbed run must give the result of an undisturbed one: the same trials and
+the same numbers, none twice and none missing.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class FaultInjection:
         folder = self.root / "experiments" / NAME
         folder.mkdir(parents=True)
         (folder / "experiment.toml").write_text(EXPERIMENT)
-        # Copies: a run refuses to go on with another image than it began with.
+        # Copies: a run refuses to continue with another image than it began with.
         for name in ("kernel-patches", "guest-images", "experiments/workloads"):
             shutil.copytree(PROJECT / name, self.root / name, symlinks=True)
         self.temporary.mkdir()
@@ -128,7 +128,7 @@ class FaultInjection:
         return (self.results / "latest").resolve()
 
     def start(self, *arguments: str) -> Driver:
-        """A driver that runs beside us."""
+        """A driver that runs in parallel with the test."""
         environment = {"TMPDIR": str(self.temporary), "DRIVER_PROJECT": str(self.root)}
         if self.cache is not None:
             environment["DRIVER_CACHE"] = str(self.cache)
@@ -227,7 +227,7 @@ def until(look: Callable[[], Found | None], what: str, seconds: float = PATIENCE
     """The first result that counts, of a look that is taken many times a second."""
     end = time.monotonic() + seconds
     while not (found := look()):
-        assert time.monotonic() < end, f"waited in vain until {what}"
+        assert time.monotonic() < end, f"timed out waiting until {what}"
         time.sleep(0.02)
     return found
 

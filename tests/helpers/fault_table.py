@@ -16,7 +16,7 @@ HEADING = ("fault", "injected how", "rows lost", "rows duplicated", "verdict rec
 
 @dataclass(frozen=True)
 class FaultTable:
-    """Holds mended runs against undisturbed ones; ``record`` is pytest's ``record_property``."""
+    """Compares resumed runs with undisturbed ones; ``record`` is pytest's ``record_property``."""
 
     record: Callable[[str, object], None]
 

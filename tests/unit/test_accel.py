@@ -103,7 +103,7 @@ def test_the_verdict_is_remembered(host: Callable[[Host], Host], tmp_path: Path)
     assert len(said) == 2
 
 
-def test_a_new_qemu_is_tried_anew(
+def test_a_new_qemu_is_tried_again(
     host: Callable[[Host], Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = host(Host(tcg=3.0, kvm=0.5))

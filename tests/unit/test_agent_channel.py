@@ -173,13 +173,13 @@ def test_the_watch_can_end_the_wait(agent: Start) -> None:
     assert deadline.remaining() > 4.0
 
 
-def test_an_agent_that_starts_anew_in_a_job_is_lost(agent: Start) -> None:
+def test_an_agent_that_restarts_in_a_job_is_lost(agent: Start) -> None:
     channel, _ = agent(b"output 1\nx" + READY)
     with pytest.raises(GuestLost, match="restarted in the middle"):
         channel.run(Job(["true"]), soon())
 
 
-def test_another_protocol_version_is_the_users_to_mend() -> None:
+def test_another_protocol_version_is_for_the_user_to_fix() -> None:
     host, guest = socket.socketpair()
     guest.sendall(b"ready 0 protocol=2 release=6.12\n")
     with AgentChannel(host) as channel, pytest.raises(UserError, match="protocol 2"):

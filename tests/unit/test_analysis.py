@@ -117,6 +117,7 @@ def test_a_sample_run_is_real_and_whole(sample: Path) -> None:
     assert set(asserted["verdict"]) == {"holds"}
 
 
+@pytest.mark.slow
 def test_rendering_writes_pictures_and_the_answers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,6 +135,7 @@ def test_rendering_writes_pictures_and_the_answers(
     assert "http" not in text.split("</style>")[1].replace("http://www.w3.org", "")
 
 
+@pytest.mark.slow
 def test_every_other_notebook_runs_on_the_samples() -> None:
     """One process executes all of them: starting one takes longer than the work."""
     with kernel() as process:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is written beside a curve: it must not lie on something else, and must be true."""
+"""Labels of curves: they must not overlap anything, and must be true."""
 
 from __future__ import annotations
 

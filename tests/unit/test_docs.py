@@ -9,7 +9,7 @@ Fenced blocks say how they are tested, in the words behind their language:
 ``sh mistake``         made by ``test_mistakes.py``
 ``sh guest``           also run by ``tests/guest/test_docs.py``, one page from top to bottom
 ``text out``           what the block before it must have printed, line by line
-``toml file=...``      written to that file, and read back by whoever reads such files
+``toml file=...``      written to that file, and read back by the code that reads such files
 ``diff guest tree=..`` applied to a kernel tree by the guest test
 """
 
@@ -63,12 +63,12 @@ def all_blocks(language: str) -> list[Block]:
     return [block for page in documents() for block in blocks(page) if block.language == language]
 
 
-# Lines that are not run as they stand on their page: a test that does the like, or why none can.
+# Lines that are not run from their page: a test that does something similar, or why none can.
 ELSEWHERE = {
     "git clone https://example.org/dax-pagetables.git": "the address is the reader's",
     "cd dax-pagetables": "the address is the reader's",
-    "make setup": "installs packages; whoever runs the tests has done it",
-    "make test": "whoever runs the tests is doing it",
+    "make setup": "installs packages; the tests need it done before",
+    "make test": "runs the tests, this one included",
     "make experiment": "tests/guest/test_main_job.py::test_the_quick_plan_holds",
     "make experiments-all": (
         "tests/guest/test_costs.py::test_the_quick_plan_of_an_experiment_holds"
@@ -135,7 +135,7 @@ def parse_only(monkeypatch: pytest.MonkeyPatch) -> Any:
         tree += getattr(each, "commands", {}).values()
         monkeypatch.setattr(each, "callback", None)
         for parameter in each.params:
-            if parameter.callback:  # --version and the like, which act while they are parsed
+            if parameter.callback:  # such as --version, which act while they are parsed
                 monkeypatch.setattr(parameter, "callback", leave)
     return command()
 
@@ -202,14 +202,18 @@ def test_every_line_is_run_by_some_test() -> None:
         lines = {command_of(line) for line in shell_lines(block)}
         (run if RUN_HERE & set(block.words) else shown).update(lines)
     left = shown - run - {""}
-    known = {line for line in left for told in ELSEWHERE if f"{line} ".startswith(f"{told} ")}
+    known = {
+        line for line in left for elsewhere in ELSEWHERE if f"{line} ".startswith(f"{elsewhere} ")
+    }
     assert left - known == set(), "run it, or say in ELSEWHERE where it is run"
-    assert {told for told in ELSEWHERE if not any(line.startswith(told) for line in left)} == set()
+    assert {
+        known for known in ELSEWHERE if not any(line.startswith(known) for line in left)
+    } == set()
 
 
-@pytest.mark.parametrize("told", sorted(ELSEWHERE.values()))
-def test_what_is_run_elsewhere_is_there(told: str) -> None:
-    path, _, name = told.partition("::")
+@pytest.mark.parametrize("elsewhere", sorted(ELSEWHERE.values()))
+def test_what_is_run_elsewhere_is_there(elsewhere: str) -> None:
+    path, _, name = elsewhere.partition("::")
     if name:
         assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
 

@@ -142,7 +142,7 @@ def test_a_tool_that_does_not_run_is_not_there(bin_: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "told", "verdict"),
+    ("program", "printed", "verdict"),
     [
         ("make", "GNU Make 3.82", CheckStatus.MISSING),
         ("make", "GNU Make 4.0", CheckStatus.OK),
@@ -161,8 +161,10 @@ def test_a_tool_that_does_not_run_is_not_there(bin_: Path) -> None:
         ("bison", "who knows", CheckStatus.OK),
     ],
 )
-def test_a_tool_that_is_too_old(bin_: Path, program: str, told: str, verdict: CheckStatus) -> None:
-    put(bin_ / program, f"#!/bin/sh\necho '{told}'\n")
+def test_a_tool_that_is_too_old(
+    bin_: Path, program: str, printed: str, verdict: CheckStatus
+) -> None:
+    put(bin_ / program, f"#!/bin/sh\necho '{printed}'\n")
     found = by_name(examine_tools())[program]
     assert found.verdict is verdict
     assert ("or newer is needed" in found.found) is (verdict is CheckStatus.MISSING)
@@ -236,7 +238,7 @@ class TestHost:
     def test_a_kvm_that_may_not_be_opened(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Told before a kernel is asked for, which would be of no use."""
+        """Reported before asking for a kernel, which would not help."""
         (tmp_path / "kvm").touch(mode=0)
         access = os.access
         monkeypatch.setattr(
@@ -322,8 +324,8 @@ def test_what_is_no_tool_is_named_with_what_it_is_about(
 
 def test_for_a_program(bin_: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of("doctor", "--json") == 3  # no apt on this machine knows a kernel source
-    told = json.loads(capsys.readouterr().out)
-    assert told["healthy"] is False
-    source = next(found for found in told["findings"] if found["area"] == "source")
+    report = json.loads(capsys.readouterr().out)
+    assert report["healthy"] is False
+    source = next(found for found in report["findings"] if found["area"] == "source")
     assert source["verdict"] == "missing"
     assert set(source["remedy"]) == {"debian", "fedora", "arch"}

@@ -137,7 +137,7 @@ def test_failures_come_with_their_evidence(tmp_path: Path) -> None:
     assert "12,288 B" in words
 
 
-def test_refusals_are_told(tmp_path: Path) -> None:
+def test_refusals_are_reported(tmp_path: Path) -> None:
     outcomes: Outcomes = {("old", 1): costs(800), ("new", 1): costs(800)}
     made = SyntheticRun(tmp_path / "run", outcomes)
     directory = made.write()
@@ -196,7 +196,7 @@ MANY_ARMS = """
 """
 
 
-def test_no_more_arms_share_a_panel_than_can_be_told_apart(tmp_path: Path) -> None:
+def test_no_more_arms_share_a_panel_than_can_be_distinguished(tmp_path: Path) -> None:
     """Two kernels by three loads are six arms, and there are four marks: a panel for each load."""
     text = EXPERIMENT.replace("[factors.size]\n", MANY_ARMS)
     conclusion = SyntheticRun(tmp_path / "run", LINE, text=text).read()

@@ -170,7 +170,7 @@ def test_every_change_makes_another_image_and_only_packages_are_fetched(
     assert fakes.read_text() != called
 
 
-def test_a_package_that_does_not_exist_is_told_in_apts_words(
+def test_a_package_that_does_not_exist_is_reported_in_apts_words(
     fakes: Path, project: Project, store: Store
 ) -> None:
     path = project.images / "mini/recipe.toml"
@@ -266,7 +266,7 @@ def test_programs_hold_what_they_use_of_the_library(tmp_path: Path) -> None:
 
 @needs_gcc
 def test_what_decides_the_programs(tmp_path: Path) -> None:
-    """Two folders of one name could not be told apart, nor a change in one that the other hides."""
+    """Two folders of one name are ambiguous, and a change in one would be hidden by the other."""
     one, other = tmp_path / "one/programs", tmp_path / "other/programs"
     for folder in (one, other):
         folder.mkdir(parents=True)

@@ -45,7 +45,7 @@ def test_guests_that_do_well_are_not_disturbed(tmp_path: Path) -> None:
     assert all(factory.alive == 0 for factory in kept.factories.values())
 
 
-def test_a_failure_is_told_and_recorded_as_ever(
+def test_a_failure_is_reported_and_recorded_as_ever(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def splat(_job: Job) -> None:

@@ -164,7 +164,7 @@ def test_names_of_trials_are_completed(run: RunDirectory) -> None:
 def test_a_run_of_which_only_the_tables_are_left(
     run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its trials were run all the same; what their guests said is what is not there."""
+    """Its trials were run, but the consoles of their guests are missing."""
     for path in (*run.trials.iterdir(), *run.consoles.iterdir()):
         path.unlink()
     status, out, _ = said(capsys, run.path)

@@ -84,7 +84,7 @@ def test_commands_are_answered() -> None:
         assert server.commands[0] == "qmp_capabilities"
 
 
-def test_a_refusal_is_told() -> None:
+def test_a_refusal_is_reported() -> None:
     with connected() as (monitor, _server), pytest.raises(HostError, match="no such command"):
         monitor.execute("nonsense", deadline=soon())
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trials that should have agreed: who is the odd one, and what becomes of it."""
+"""Trials that should have agreed: which one is the outlier, and what happens to it."""
 
 from __future__ import annotations
 

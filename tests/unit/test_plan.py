@@ -120,7 +120,7 @@ def test_a_selection_that_means_nothing(
         ),
     ],
 )
-def test_a_mistake_that_only_shows_in_a_trial_is_told_before_anything_is_built(
+def test_a_mistake_that_only_shows_in_a_trial_is_reported_before_anything_is_built(
     old: str, new: str, message: str
 ) -> None:
     path = EXPERIMENTS / "pagetable-footprint" / "experiment.toml"

@@ -187,7 +187,7 @@ def test_what_is_no_size(text: str) -> None:
         prune.parse_size(text)
 
 
-def test_a_limit_that_is_no_size_is_told_before_anything_is_made(
+def test_a_limit_that_is_no_size_is_reported_before_anything_is_made(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(prune.LIMIT_VARIABLE, "plenty")

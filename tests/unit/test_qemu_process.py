@@ -18,7 +18,7 @@ from driver.guest.qemu_process import QemuProcess
 
 
 def nothing() -> None:
-    """Asking in vain."""
+    """It does not react to being asked."""
 
 
 def gone(pid: int) -> bool:

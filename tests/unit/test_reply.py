@@ -30,20 +30,23 @@ def reply() -> str:
     return compose(gather())
 
 
+@pytest.mark.slow
 def test_the_reply_is_made_from_the_samples(reply: str) -> None:
-    assert REPLY.read_text(encoding="utf-8") == reply, "make it anew: make reply"
+    assert REPLY.read_text(encoding="utf-8") == reply, "regenerate it: make reply"
 
 
 def test_the_pictures_are_those_of_the_notebooks_and_samples() -> None:
     written = json.loads((PICTURES / ORIGINS).read_text(encoding="utf-8"))
-    assert written == origins(), "make them anew: make reply"
+    assert written == origins(), "regenerate them: make reply"
 
 
+@pytest.mark.slow
 def test_every_picture_is_shown(reply: str) -> None:
     shown = re.findall(r"^!\[[^\]]+\]\(([^)]+)\)$", reply, re.MULTILINE)
     assert {REPLY.parent / link for link in shown} == set(PICTURES.glob("*.png"))
 
 
+@pytest.mark.slow
 def test_every_link_leads_somewhere(reply: str) -> None:
     links = re.findall(r"\]\(([^)]+)\)", reply)
     assert len(links) > 3 * len(EXPERIMENTS)
@@ -55,6 +58,7 @@ def test_every_link_leads_somewhere(reply: str) -> None:
         assert found, link
 
 
+@pytest.mark.slow
 def test_every_experiment_stands_with_its_command_in_the_order_of_the_thread(reply: str) -> None:
     places = [reply.index(f"> `{command(load_run(place))}`") for place in gather().values()]
     assert places == sorted(places)
@@ -146,6 +150,7 @@ def test_a_projection_states_what_one_page_in_its_largest_count_would_change() -
     assert scale.above(1, 1) == 4096
 
 
+@pytest.mark.slow
 def test_a_run_takes_the_place_of_the_sample_of_its_experiment(tmp_path: Path) -> None:
     only = {"processes": ["1", "2", "8"], "gib": ["1"]}
     bench = FakeGuestRun(tmp_path, only=only)

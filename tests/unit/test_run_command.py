@@ -115,7 +115,7 @@ def test_a_typo_in_the_experiment_names_file_and_line(
         ('image = "dax"', 'image = "dacks"', "there is no image 'dacks'"),
     ],
 )
-def test_what_nobody_has_is_told_before_anything_is_built(
+def test_what_nobody_has_is_reported_before_anything_is_built(
     project: Path,
     old: str,
     new: str,
@@ -148,7 +148,7 @@ def test_nothing_is_built_for_a_kvm_that_may_not_be_opened(
 
 @pytest.mark.parametrize("command", ["build", "shell"])
 @pytest.mark.usefixtures("project", "no_kernels")
-def test_an_image_that_is_not_there_is_told_before_a_kernel_is_built(
+def test_an_image_that_is_not_there_is_reported_before_a_kernel_is_built(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert status_of(command, "--image", "daz") == 2
@@ -156,7 +156,7 @@ def test_an_image_that_is_not_there_is_told_before_a_kernel_is_built(
 
 
 @pytest.mark.usefixtures("project")
-def test_a_variant_that_is_not_there_is_told_before_a_source_is_fetched(
+def test_a_variant_that_is_not_there_is_reported_before_a_source_is_fetched(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("driver.kernel.build_request.obtain", None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which runs may come with the code, and what becomes of those they replace."""
+"""Which runs may be committed as samples, and that they replace older ones."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest holds on to in the driver, and lets go of; another program stands in for QEMU."""
+"""What a guest keeps open in the driver, and releases; another program replaces QEMU."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""setup.sh beside another package manager, and on a Python that is too old.
+"""setup.sh next to another package manager, and on a Python that is too old.
 
 The real apt-get runs here, on directories of its own, so that its locks and messages are real. No
 test needs root or the network.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signals that say to stop are all minded like Ctrl-C, and told apart by the exit status."""
+"""Signals that say to stop are all handled like Ctrl-C, and distinguished by the exit status."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from driver.signals import StopSignal, raise_on_signals
 )
 def test_a_signal_interrupts(number: signal.Signals, status: int) -> None:
     before = signal.getsignal(number)
-    with raise_on_signals() as told:
+    with raise_on_signals() as stop:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
-        assert told.exit_status == status
+        assert stop.exit_status == status
     assert signal.getsignal(number) is before
 
 
 def test_an_ignored_signal_stays_so() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with raise_on_signals() as told:
+        with raise_on_signals() as stop:
             os.kill(os.getpid(), signal.SIGHUP)
-            assert told.number is None
+            assert stop.number is None
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)

@@ -23,7 +23,7 @@ from driver.guest.ssh_keys import Keys, Login
 
 
 class Door(paramiko.ServerInterface):
-    """Lets in whoever has the user's key."""
+    """Accepts the user's key only."""
 
     def __init__(self, user: paramiko.PKey) -> None:
         self._user = user

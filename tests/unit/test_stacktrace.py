@@ -125,7 +125,7 @@ def test_a_return_address_is_at_the_line_of_its_call(program: Program) -> None:
     assert found.note == "source lines from the debug information of the kernel that ran"
 
 
-def test_inlined_functions_are_told(program: Program) -> None:
+def test_inlined_functions_are_named(program: Program) -> None:
     found = decode(f"[    1.000000][  T140]  ? {program.frames['outer']}", program.symbols)
     inner, outer = line_of("INLINED"), line_of("OUTER")
     assert found.text.endswith(f"(init/main.c:{inner} inlined, inlined at init/main.c:{outer})")
@@ -135,12 +135,12 @@ def test_an_instruction_pointer_is_exact(program: Program) -> None:
     """The call returns to another line than it was made on."""
     frame = program.frames["outer"]
     found = decode(f"[    1.000000] RIP: 0010:{frame}", program.symbols)
-    told = re.search(r"\(init/main\.c:(\d+)", found.text)
-    assert told is not None
-    assert int(told[1]) != line_of("INLINED")
+    location = re.search(r"\(init/main\.c:(\d+)", found.text)
+    assert location is not None
+    assert int(location[1]) != line_of("INLINED")
 
 
-def test_functions_of_one_name_are_told_apart_by_size(program: Program) -> None:
+def test_functions_of_one_name_are_distinguished_by_size(program: Program) -> None:
     sizes = [size for name, size in functions(program.symbols.path) if name == "twin"]
     assert len(set(sizes)) == 2
     places = set()

@@ -37,7 +37,7 @@ def test_what_is_a_number_is_set_as_one() -> None:
     ]
 
 
-def test_cells_that_reach_down_move_those_beside_them() -> None:
+def test_cells_that_reach_down_move_their_neighbours() -> None:
     index = pd.MultiIndex.from_product([["2M", "4K"], [1, 8]], names=["entry", "processes"])
     frame = pd.DataFrame({"arm": ["one", "two"] * 2, "saved": ["1 B", "2 B"] * 2}, index=index)
     assert rows(tidied(frame.to_html())) == [

@@ -29,7 +29,7 @@ _VARIABLES = {
 _HUGE_PAGES = 160
 
 _RUN = re.compile(r'^\s*CATEGORY="?(\w+)"? run_test (\S+)(.*)$', re.MULTILINE)
-# Variables of loops, and lines that go on.
+# Variables of loops, and continued lines.
 _UNFIT = re.compile(r"\$|\\$")
 _CASE = re.compile(r"^(?:#\s+)?(ok|not ok) \d+\s*-?\s*(.*)$", re.MULTILINE)
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\b\d{4,}\b")

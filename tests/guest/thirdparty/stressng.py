@@ -12,7 +12,7 @@ from driver.store import Store
 PROGRAM = "/usr/bin/stress-ng"
 _SUITE = "bookworm"
 
-# Stressor = its options. Files are made in the mount. Only mmap and msync can be told to map all of
+# Stressor = its options. Files are made in the mount. Only mmap and msync can be made to map all of
 # a gigabyte (each of the two workers half of what is said), and share it with their children.
 STRESSORS = {
     "mmap": "--mmap-file --mmap-bytes 2g",
@@ -61,7 +61,7 @@ def files(store: Store) -> dict[str, cpio.Entry]:
 
 
 def script(stressor: str, seconds: int) -> str:
-    """Two workers, beside a stress of shared tables; then what was shared meanwhile.
+    """Two workers, alongside a stress of shared tables; then what was shared meanwhile.
 
     Ends with 1 if the latter found anything wrong.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A kernel tree in miniature that really configures and compiles, and a series for it.
+"""A small fake kernel tree that really configures and compiles, and a series for it.
 
 Git, make and cc are the real ones: what is faked is only the size of the kernel.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a request to an artifact, with a real make and compiler on a kernel in miniature."""
+"""From a request to an artifact, with a real make and compiler on a small fake kernel."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ class TestFailure:
         assert "|         pagse = -1;" in excerpt.replace("\t", "        ")
         assert caught.value.log is not None
         assert "pagse" in caught.value.log.read_text()
-        # Mended, it goes on where it stopped.
+        # Once fixed, it continues where it stopped.
         patch.write_text(patch.read_text().replace("pagse = -1;", "pages = -1;"))
         assert build(tarball).release == "6.12.1-two"
         assert "memory.o" in build.compiled

@@ -144,7 +144,9 @@ class TestBuild:
     def seen(self, author: Author) -> dict[str, tuple[int, int]]:
         """All but git's objects, which are the cache's as well, under second names."""
         return {
-            name: told for name, told in snapshot(author.folder).items() if "/objects" not in name
+            name: content
+            for name, content in snapshot(author.folder).items()
+            if "/objects" not in name
         }
 
     def test_the_tree_is_not_touched(self, author: Author, build: Builder) -> None:

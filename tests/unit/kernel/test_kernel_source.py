@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sources: known by content, fetched once, and one clear message for each that cannot be had."""
+"""Sources: known by content, fetched once, and one clear message for each that is not available."""
 
 from __future__ import annotations
 
