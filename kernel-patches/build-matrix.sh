@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Compile mm/ and fs/ of a kernel tree in configurations that the driver never boots: what a series
-# must not break for others. Objects only, nothing is linked.
+# Compile mm/ and fs/ of a kernel tree in configurations that the driver never boots, to check that a
+# series breaks no other configuration. Objects only, nothing is linked.
 # Usage: build-matrix.sh TREE OUT [NAME...]   (TREE as `driver patch checkout` makes it)
 set -euo pipefail
 
@@ -27,7 +27,7 @@ arm64         | arm64  | aarch64-linux-gnu- | allnoconfig | $dax FS_DAX TRANSPAR
 EOF
 }
 
-# Whether sharing is compiled in must be what the row is about, not what Kconfig made of it.
+# Kconfig may drop a symbol that was requested: what each row must have in the end.
 expected() {
     case $1 in on | no-hugetlbfs | no-thp) echo y ;; *) echo n ;; esac
 }
@@ -62,7 +62,7 @@ failed=0
 while IFS='|' read -r name arch prefix base enabled disabled _; do
     name=${name// /}
     [ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
-    # In the background, as `||` would have bash ignore what fails inside.
+    # In the background: with `||` behind a function, bash ignores `set -e` inside it.
     compile "$name" "${arch// /}" "${prefix// /}" "${base// /}" "$enabled" "$disabled" &
     wait $! || {
         echo "$name: failed" >&2

@@ -92,8 +92,8 @@ def test_no_number_is_broken_in_two(tmp_path: Path) -> None:
     )
     lines = text_of(found).splitlines()
     assert all(len(line) <= 80 for line in lines)
-    changed = [line for line in lines if "1,095,224,489 1,095,224,532 +43 (+0.00 %)" in line]
-    assert len(changed) == 2, "with sharing off and on"
+    told = [line for line in lines if "1,095,224,489 1,095,224,532 +43 (+0.00 %)" in line]
+    assert len(told) == 2, "with sharing off and on"
     arms = [line for line in lines if line.split()[-5:] == ["0", "2", "+43", "(+0.00", "%)"]]
     assert len(arms) == 2, "likewise"
     assert "pages, in pages" in [line.rstrip() for line in lines]
@@ -277,14 +277,14 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert ended.value.code == 2
 
 
-def test_possible_causes_of_a_change_are_listed(tmp_path: Path) -> None:
+def test_what_may_have_made_a_change_is_told(tmp_path: Path) -> None:
     small = SyntheticRun(tmp_path / "a", LINE)
     more = EXPERIMENT.replace("memory_mib = 512", 'memory_mib = "512 if size < 4 else 640"')
     found = compared(
         tmp_path, small, SyntheticRun(tmp_path / "b", LINE, text=more, kernel_digest="beef")
     )
-    circumstances = {item.what: (item.first, item.second) for item in found.circumstances}
-    assert circumstances["memory_mib of series 6.12"] == ("512", "512 or 640")
-    assert circumstances["kernel of series none"] == ("6.12.1 (feed)", "6.12.1 (beef)")
-    assert "text of the experiment" in circumstances
-    assert "image" not in circumstances
+    told = {item.what: (item.first, item.second) for item in found.circumstances}
+    assert told["memory_mib of series 6.12"] == ("512", "512 or 640")
+    assert told["kernel of series none"] == ("6.12.1 (feed)", "6.12.1 (beef)")
+    assert "text of the experiment" in told
+    assert "image" not in told

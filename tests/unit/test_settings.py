@@ -231,7 +231,7 @@ class TestCompletion:
     def complete(self, line: str) -> list[str]:
         """What bash would offer at the end of a line, with our own script asking."""
         words = line.split(" ")
-        offered = subprocess.run(
+        told = subprocess.run(
             [sys.executable, "-m", "driver.cli.main"],
             env={
                 **os.environ,
@@ -245,7 +245,7 @@ class TestCompletion:
             text=True,
             check=False,
         )
-        return offered.stdout.split()
+        return told.stdout.split()
 
     @pytest.mark.parametrize(
         ("line", "offered"),
@@ -303,7 +303,7 @@ def test_an_option_that_would_be_ignored_is_refused(
     ("arguments", "path"),
     [([], "driver"), (["run"], "driver run"), (["patch"], "driver patch")],
 )
-def test_without_a_command_the_commands_are_listed(
+def test_who_asks_for_nothing_is_told_what_there_is(
     config: Path, arguments: list[str], path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert status_of(*arguments) == 2
@@ -341,22 +341,22 @@ class TestWhatTheSystemRefuses:
     def test_a_cache_that_cannot_be_made(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Below a file: nobody can write there, not even root."""
+        """Below a file: that nobody can, whoever runs the tests."""
         (tmp_path / "file").touch()
         root = tmp_path / "file/cache"
         monkeypatch.setenv("DRIVER_CACHE", str(root))
         with pytest.raises(OSError, match="Not a directory") as refused:
             Store().scratch("logs")
         assert refused.value.filename is not None
-        refusal = _as_host_error(refused.value)
-        assert refusal.message.startswith(f"the cache cannot be used: {tmp_path}/file")
-        assert refusal.hint == "Set DRIVER_CACHE to a directory that you may write to."
+        told = _as_host_error(refused.value)
+        assert told.message.startswith(f"the cache cannot be used: {tmp_path}/file")
+        assert told.hint == "Set DRIVER_CACHE to a directory that you may write to."
 
     @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO])
     def test_anything_else_is_named_and_comes_with_a_hint(self, number: int) -> None:
-        refusal = _as_host_error(OSError(number, os.strerror(number), "/srv/run/report.html"))
-        assert refusal.message == f"/srv/run/report.html: {os.strerror(number)}"
-        assert refusal.hint
+        told = _as_host_error(OSError(number, os.strerror(number), "/srv/run/report.html"))
+        assert told.message == f"/srv/run/report.html: {os.strerror(number)}"
+        assert told.hint
 
     def test_a_cache_is_not_blamed_for_its_neighbours(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
