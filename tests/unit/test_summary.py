@@ -69,7 +69,7 @@ def test_a_refuted_prediction_shows_its_finding(tmp_path: Path) -> None:
     assert conclusion.complaint() is None, "a refuted prediction is a result, not a failure"
     text = " ".join(text_of(conclusion).split())
     assert "refuted" in text
-    assert "up to the scheduler" in text
+    assert "depends on the scheduler" in text
 
 
 def test_failed_trials_leave_gaps_not_zeros(tmp_path: Path) -> None:
