@@ -68,6 +68,12 @@ def kernel(store: Store, project: Project) -> Callable[[str], KernelArtifact]:
 
 
 @pytest.fixture(scope="session")
+def plain(kernel: Callable[[str], KernelArtifact]) -> KernelArtifact:
+    """The unpatched kernel."""
+    return kernel("none")
+
+
+@pytest.fixture(scope="session")
 def image(store: Store, project: Project) -> ImageArtifact:
     return build_image(store, project, "dax", PlainReporter())
 

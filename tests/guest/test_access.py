@@ -8,7 +8,6 @@ import hashlib
 import os
 import socket
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,11 +23,6 @@ from driver.guest.template import Template, Templates
 from driver.store import Store
 
 SMALL = Machine(memory_mib=512, vcpus=1, nvdimm_mib=512)
-
-
-@pytest.fixture(scope="module")
-def plain(kernel: Callable[[str], KernelArtifact]) -> KernelArtifact:
-    return kernel("none")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,11 +21,6 @@ from driver.kernel.symbols import Symbols
 from driver.process import run
 
 SMALL = ["--series", "none", "--memory", "512", "--vcpus", "1", "--nvdimm", "1280"]
-
-
-@pytest.fixture(scope="module")
-def plain(kernel: Callable[[str], KernelArtifact]) -> KernelArtifact:
-    return kernel("none")
 
 
 def shell(*arguments: str) -> subprocess.CompletedProcess[str]:

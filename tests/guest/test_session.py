@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,11 +30,6 @@ from driver.store import Store
 SMALL = Machine(memory_mib=512, vcpus=1, nvdimm_mib=512)
 # A line the kernel prints only when it is in trouble, said through /dev/kmsg.
 COMPLAINT = "XFS (pmem0): log I/O error -5"
-
-
-@pytest.fixture(scope="module")
-def plain(kernel: Callable[[str], KernelArtifact]) -> KernelArtifact:
-    return kernel("none")
 
 
 @pytest.fixture(scope="module")

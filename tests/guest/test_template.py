@@ -46,11 +46,6 @@ JOBS = {
 
 
 @pytest.fixture(scope="module")
-def plain(kernel: Callable[[str], KernelArtifact]) -> KernelArtifact:
-    return kernel("none")
-
-
-@pytest.fixture(scope="module")
 def template(store: Store, plain: KernelArtifact, image: ImageArtifact) -> Template:
     return Templates(store).get(SMALL, plain, image, PROVISION)
 

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
+from helpers.command_line import status_of
 
-from driver.cli.main import main
 from driver.store import Store
 
 
@@ -25,13 +25,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = Store(root).get("image", {"name": name}, make).path
         os.utime(path, (1e9 + 1e6 * number, 1e9 + 1e6 * number))
     return root
-
-
-def status_of(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as left:
-        main(arguments)
-    assert isinstance(left.value.code, int)
-    return left.value.code
 
 
 def test_list(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:

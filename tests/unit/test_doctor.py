@@ -10,8 +10,8 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from helpers.command_line import status_of
 
-from driver.cli.main import main
 from driver.doctor import CheckStatus, Finding, examine
 from driver.doctor.systems import System, detect, install_command
 from driver.doctor.tools import TOOLS, examine_tools
@@ -62,13 +62,6 @@ def put(path: Path, text: str) -> None:
 
 def by_name(findings: list[Finding]) -> dict[str, Finding]:
     return {found.name: found for found in findings}
-
-
-def status_of(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as left:
-        main(arguments)
-    assert isinstance(left.value.code, int)
-    return left.value.code
 
 
 def test_every_debian_package_is_looked_for() -> None:

@@ -11,9 +11,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from helpers.command_line import status_of
 from helpers.synthetic_runs import FOOTPRINT, PROJECT, FakeGuestRun
 
-from driver.cli.main import main
 from driver.errors import GuestLost
 from driver.guest.job import Job
 from driver.results.directory import RunDirectory
@@ -35,13 +35,6 @@ def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Building a kernel fails the test."""
     for place in ("driver.kernel", "driver.cli.guests"):
         monkeypatch.setattr(f"{place}.build_kernel", None)
-
-
-def status_of(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as left:
-        main(arguments)
-    assert isinstance(left.value.code, int)
-    return left.value.code
 
 
 def test_a_dry_run_prints_the_plan_and_touches_nothing(

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.command_line import status_of
 
 from driver import __version__
 from driver.cli import context, settings
-from driver.cli.main import _as_host_error, command, main
+from driver.cli.main import _as_host_error, command
 from driver.errors import HostError
 from driver.project import Project
 from driver.store import Store
@@ -34,13 +35,6 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(variable, "")
         monkeypatch.delenv(variable)
     return path
-
-
-def status_of(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as left:
-        main(arguments)
-    assert isinstance(left.value.code, int)
-    return left.value.code
 
 
 def every_command() -> list[Any]:
