@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from driver.errors import UserError
+from driver.suggestion import did_you_mean
 
 SYNTAX = "Mend the line; https://toml.io describes the format."
 _KEYS = "docs/reference/files.md says what each key may hold."
@@ -70,11 +70,9 @@ def _mistake(path: Path, text: str, model: type[BaseModel], error: ValidationErr
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
         return UserError(f"{place}: `{where}`: {in_words(first['msg'])}", hint=_KEYS)
-    close = difflib.get_close_matches(where, model.model_fields, n=1)
-    meant = f"Did you mean `{close[0]}`? " if close else ""
     return UserError(
         f"{place}: `{where}`: there is no such key",
-        hint=f"{meant}Known keys: {', '.join(model.model_fields)}.",
+        hint=did_you_mean(where, model.model_fields, "Known keys"),
     )
 
 

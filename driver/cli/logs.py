@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ import typer
 
 from driver.cli import complete, runs
 from driver.errors import UserError
+from driver.suggestion import closest
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -100,7 +100,7 @@ def match(given: str, names: Sequence[str]) -> str:
             f"{len(found)} trials begin with {given!r}",
             hint=f"Give more of the name: {shown}{more}.",
         )
-    close = difflib.get_close_matches(given, names, n=3, cutoff=0.4)
+    close = closest(given, names, alike=0.4, most=3)
     inside = [name for name in names if given in name][:_MOST_NAMES]
     hint = f"Did you mean {' or '.join(inside or close)}?" if inside or close else None
     raise UserError(

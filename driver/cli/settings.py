@@ -18,7 +18,6 @@ What may be in it is read off the commands themselves; what is given on the comm
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import tomllib
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 from platformdirs import user_config_path
 
 from driver.errors import UserError
+from driver.suggestion import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -142,11 +142,9 @@ def _mistake(path: Path, text: str, model: type[BaseModel], error: ValidationErr
         field = ".".join(str(word) for word in where)
         return UserError(f"{place}: {field}: {in_words(items[0]['msg'])}", hint=_MANUAL)
     allowed = _keys_at(model, where[:-1])
-    close = difflib.get_close_matches(str(where[-1]), allowed, n=1)
-    meant = f"Did you mean `{close[0]}`? " if close else ""
     return UserError(
         f"{place}: there is nothing called `{'.'.join(str(word) for word in where)}`",
-        hint=f"{meant}Possible here: {', '.join(sorted(allowed))}.",
+        hint=did_you_mean(str(where[-1]), sorted(allowed), "Possible here"),
     )
 
 

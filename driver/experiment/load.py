@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from driver.errors import UserError
 from driver.experiment.consistency import Problem, problems
 from driver.experiment.definition import Experiment
+from driver.suggestion import did_you_mean
 from driver.tomlfile import SYNTAX, KeyPath, in_words, key_lines, nearest
 
 FILE_NAME = "experiment.toml"
@@ -50,7 +50,8 @@ def load(experiments: Path, name: str) -> Definition:
     except FileNotFoundError:
         known = available(experiments)
         raise UserError(
-            f"there is no experiment called {name!r}", hint=_suggest(name, known)
+            f"there is no experiment called {name!r}",
+            hint=did_you_mean(name, known, "Possible here"),
         ) from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text: {error}", hint=SYNTAX) from error
@@ -76,17 +77,9 @@ def _user_error(path: Path, text: str, problem: Problem) -> UserError:
     line = nearest(key_lines(text), problem.path)
     place = f"{path}:{line}" if line else f"{path}"
     field = ".".join(str(word) for word in problem.path)
-    hint = _suggest(problem.given, problem.allowed) if problem.allowed else _KEYS
+    allowed = problem.allowed
+    hint = did_you_mean(problem.given, allowed, "Possible here") if allowed else _KEYS
     return UserError(f"{place}: {field + ': ' if field else ''}{problem.message}", hint=hint)
-
-
-def _suggest(given: str, allowed: Iterable[str]) -> str:
-    names = list(allowed)
-    if not names:
-        return "There are none yet."
-    close = difflib.get_close_matches(given, names, n=1)
-    listing = f"Possible here: {', '.join(names)}."
-    return f"Did you mean {close[0]!r}? {listing}" if close else listing
 
 
 def _schema_problem(error: ValidationError) -> Problem:

@@ -110,7 +110,7 @@ def test_a_typo_in_the_experiment_names_file_and_line(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('series = "6.12"', 'series = "6.21"', "Did you mean `6.12`?"),
+        ('series = "6.12"', 'series = "6.21"', "Did you mean '6.12'?"),
         ('series = "6.12"', 'series = "6.12", variant = "debgu"', "no kernel variant `debgu`"),
         ('image = "dax"', 'image = "dacks"', "there is no image 'dacks'"),
     ],

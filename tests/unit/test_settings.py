@@ -101,9 +101,9 @@ class TestDefaults:
     @pytest.mark.parametrize(
         ("text", "message", "hint"),
         [
-            ("[build]\njobs = 2\njbos = 8\n", ":3: there is nothing called `build.jbos`", "`jobs`"),
-            ("quite = true\n", ":1: there is nothing called `quite`", "Did you mean `quiet`?"),
-            ("[run.expriment]\n", ":1: there is nothing called `run.expriment`", "`experiment`"),
+            ("[build]\njobs = 2\njbos = 8\n", ":3: there is nothing called `build.jbos`", "'jobs'"),
+            ("quite = true\n", ":1: there is nothing called `quite`", "Did you mean 'quiet'?"),
+            ("[run.expriment]\n", ":1: there is nothing called `run.expriment`", "'experiment'"),
             (
                 "\n[build]\njobs = 0\n",
                 ":3: build.jobs: it should be greater than or equal",
