@@ -15,7 +15,8 @@ from driver.experiment.definition import Experiment, Fit, Overview
 from driver.experiment.lifecycle import Conclusion
 from driver.experiment.measured import MeasuredTrial, measured_trials
 from driver.experiment.summary import grid, order
-from driver.experiment.verdicts import CONFIRMED, FAILS, HOLDS, REFUTED, CheckRow
+from driver.experiment.verdicts import CheckRow
+from driver.results.verdict import CONFIRMED, FAILS, HOLDS, REFUTED
 from driver.text import quantity
 
 # More failing rows of one check say no more than these do; all of them are in checks.csv.

@@ -18,9 +18,7 @@ from driver.experiment.definition import Assertion, Experiment, Fit, Level, Pred
 from driver.experiment.expression import ExpressionError, NoData
 from driver.experiment.measured import MeasuredTrial, measured_trials
 from driver.results.reader import Run
-
-HOLDS, FAILS, NO_DATA = "holds", "fails", "no data"
-CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
+from driver.results.verdict import FAILS, HOLDS, NO_DATA, of_prediction
 
 
 @dataclass(frozen=True)
@@ -84,16 +82,8 @@ def judge(experiment: Experiment, run: Run) -> Verdicts:
         made = _per_trial if prediction.against is None else _per_group
         found = list(made("prediction", prediction, trials))
         rows += found
-        predictions[prediction.name] = _conclude(found)
+        predictions[prediction.name] = of_prediction(row.verdict for row in found)
     return Verdicts(rows, predictions)
-
-
-def _conclude(rows: Sequence[CheckRow]) -> str:
-    """Refuted by one counter-example; confirmed only if every trial could be asked."""
-    verdicts = {row.verdict for row in rows}
-    if FAILS in verdicts:
-        return REFUTED
-    return CONFIRMED if verdicts == {HOLDS} else UNDECIDED
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,10 @@ from driver.experiment.formulas import is_measured
 from driver.experiment.lifecycle import Conclusion
 from driver.experiment.measured import measured_trials
 from driver.experiment.summary import order
-from driver.experiment.verdicts import (
-    CONFIRMED,
-    FAILS,
-    HOLDS,
-    NO_DATA,
-    REFUTED,
-    UNDECIDED,
-    CheckRow,
-)
+from driver.experiment.verdicts import CheckRow
 from driver.htmlreport.arrange import Arms, charts
 from driver.htmlreport.chart import ChartSeries, Drawing
+from driver.results.verdict import CONFIRMED, FAILS, HOLDS, NO_DATA, REFUTED, UNDECIDED
 from driver.text import quantity
 
 _RELATIONS = {"==": "", "<=": "at most ", ">=": "at least "}

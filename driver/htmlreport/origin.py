@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from driver.results.manifest import GuestRecord, ManifestV1
+from driver.results.repeat import repeat_command
 
 Facts = list[tuple[str, str]]
 
@@ -21,22 +22,9 @@ _MEANING = {
 
 def how_to_repeat(manifest: ManifestV1) -> list[str]:
     """Commands, from a clone of the project to the same run."""
-    options = manifest.options
-    words = [".venv/bin/driver", "run", "experiment", manifest.experiment.name]
-    if options.quick:
-        words.append("--quick")
-    for factor, levels in options.only.items():
-        words += ["--only", f"{factor}={','.join(levels)}"]
-    if options.repeat is not None:
-        words += ["--repeat", str(options.repeat)]
-    if options.jobs != 1:
-        words += ["--jobs", str(options.jobs)]
-    words += ["--accel", manifest.accelerator.value]
-    if options.source is not None:
-        words += ["--source", options.source]
     commit = manifest.project.commit
     checkout = [f"git checkout {commit}"] if commit else []
-    return [*checkout, "make setup", shlex.join(words)]
+    return [*checkout, "make setup", repeat_command(manifest)]
 
 
 def caveats(manifest: ManifestV1) -> list[str]:

@@ -13,11 +13,11 @@ from driver import __version__
 from driver.experiment.lifecycle import Conclusion
 from driver.experiment.measured import measured_trials
 from driver.experiment.summary import Grid, grid
-from driver.experiment.verdicts import REFUTED
 from driver.htmlreport import origin
 from driver.htmlreport.assertions import Arranger
 from driver.results.record import TrialRecord, read_record
 from driver.results.schema import OK
+from driver.results.verdict import REFUTED
 from driver.text import counted, quantity
 
 _TEMPLATES = Path(__file__).with_name("templates")

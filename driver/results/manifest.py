@@ -39,6 +39,8 @@ class ExperimentText(_Record):
 class Options(_Record):
     """What the command line asked for on top of the experiment.
 
+    ``kernel_args`` are words added to the kernel command line of every guest, ``qemu_args`` words
+    added to QEMU's.
     ``keep_guest`` is more than a convenience: so that a panic stands still, a guest that may be
     kept writes 0 to ``kernel.panic`` before each workload.
     """
@@ -50,6 +52,8 @@ class Options(_Record):
     jobs: int = 1
     force: bool = False
     keep_guest: bool = False
+    kernel_args: tuple[str, ...] = ()
+    qemu_args: tuple[str, ...] = ()
 
 
 class Host(_Record):

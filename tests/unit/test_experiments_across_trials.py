@@ -13,11 +13,11 @@ from driver.cli.main import main
 from driver.counters import sources
 from driver.counters.source import Reading, UnreadableSource
 from driver.errors import UserError
-from driver.experiment import verdicts
 from driver.experiment.definition import Experiment, Prediction
 from driver.experiment.load import Definition, parse
-from driver.experiment.verdicts import judge
+from driver.experiment.verdicts import CheckRow, judge
 from driver.results.reader import Run
+from driver.results.verdict import CONFIRMED, FAILS, HOLDS, REFUTED, UNDECIDED
 
 PAGE = 4096
 ONLY = {"processes": ["1", "4", "16"], "gib": ["1"], "entry": ["2M"]}
@@ -30,7 +30,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, Run]
     return conclusion.experiment, conclusion.run
 
 
-def predict(run: tuple[Experiment, Run], /, **item: object) -> tuple[str, list[verdicts.CheckRow]]:
+def predict(run: tuple[Experiment, Run], /, **item: object) -> tuple[str, list[CheckRow]]:
     prediction = Prediction.model_validate({"name": "probe", "claim": "x", "unit": "B", **item})
     experiment = run[0].model_copy(update={"predictions": (prediction,)})
     found = judge(experiment, run[1])
@@ -44,7 +44,7 @@ def test_a_trial_is_held_against_another_one(measured: tuple[Experiment, Run]) -
         measured="growth * processes",
         expected="elsewhere('growth', sharing='off')",
     )
-    assert verdict == verdicts.CONFIRMED
+    assert verdict == CONFIRMED
     assert [row.expected for row in rows] == [PAGE, 4 * PAGE, 16 * PAGE]
     verdict, rows = predict(
         measured,
@@ -52,8 +52,8 @@ def test_a_trial_is_held_against_another_one(measured: tuple[Experiment, Run]) -
         measured="growth",
         expected="elsewhere('growth', kernel='baseline', sharing='off')",
     )
-    assert verdict == verdicts.REFUTED
-    assert {row.verdict for row in rows} == {verdicts.HOLDS, verdicts.FAILS}
+    assert verdict == REFUTED
+    assert {row.verdict for row in rows} == {HOLDS, FAILS}
 
 
 def test_without_the_other_trial_nothing_is_decided(measured: tuple[Experiment, Run]) -> None:
@@ -63,7 +63,7 @@ def test_without_the_other_trial_nothing_is_decided(measured: tuple[Experiment, 
         measured="growth",
         expected="elsewhere('growth', processes=2)",
     )
-    assert verdict == verdicts.UNDECIDED
+    assert verdict == UNDECIDED
     assert "no finished trial like" in rows[0].reason
     assert "processes=2" in rows[0].reason
 
@@ -81,7 +81,7 @@ def test_a_metric_the_other_trial_lacks_is_explained(measured: tuple[Experiment,
         measured="0",
         expected="elsewhere('shared', kernel='baseline', sharing='off')",
     )
-    assert verdict == verdicts.UNDECIDED
+    assert verdict == UNDECIDED
     assert "meminfo has no 'SharedPageTables'" in rows[0].reason
 
 
@@ -94,14 +94,14 @@ def test_a_prediction_may_be_about_slopes(measured: tuple[Experiment, Run]) -> N
     verdict, rows = predict(
         measured, **slope, expected=f"0 if sharing == 'on' else {PAGE}", absolute="0.5"
     )
-    assert verdict == verdicts.CONFIRMED
+    assert verdict == CONFIRMED
     assert [row.subject for row in rows] == [
         "kernel=baseline sharing=off",
         "kernel=patched sharing=off",
         "kernel=patched sharing=on",
     ]
     verdict, rows = predict(measured, **slope, expected="1", where="processes == 4")
-    assert verdict == verdicts.UNDECIDED
+    assert verdict == UNDECIDED
     assert "two different values" in rows[0].reason
 
 
