@@ -18,30 +18,24 @@ What may be in it is read off the commands themselves; what is given on the comm
 
 from __future__ import annotations
 
-import inspect
+import logging
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import Any
 
 from platformdirs import user_config_path
 
 from driver.errors import UserError
-from driver.suggestion import did_you_mean
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
+_log = logging.getLogger(__name__)
 
 VARIABLE = "DRIVER_CONFIG"
 # Keys that stand for an environment variable.
 ENVIRONMENT = {"cache-folder": "DRIVER_CACHE", "cache-limit": "DRIVER_CACHE_LIMIT"}
 PROJECT = "project"
-# Options that ask for something once; as a default they make no sense.
-NO_DEFAULTS = frozenset(
-    {"help", "version", "resume", "attach", "install-completion", "show-completion"}
-)
-_MANUAL = "docs/how-to/set-defaults.md describes the file."
+MANUAL = "docs/how-to/set-defaults.md describes the file."
 
 
 def location() -> Path | None:
@@ -66,50 +60,16 @@ def load(command: Any) -> dict[str, Any]:
         content = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{path} cannot be read: {reason}", hint=_MANUAL) from error
-    from pydantic import ValidationError  # noqa: PLC0415  (0.2 s, and few have the file)
+        raise UserError(f"{path} cannot be read: {reason}", hint=MANUAL) from error
+    _log.info("defaults of %s", path)
+    # Few have the file, and checking it takes pydantic, which takes longer than everything else.
+    from driver.cli import settings_schema  # noqa: PLC0415
 
-    model = schema(command)
-    try:
-        checked = model.model_validate(content)
-    except ValidationError as error:
-        raise _mistake(path, text, model, error) from error
-    values = checked.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    values = settings_schema.check(path, text, content, command)
     for key, variable in ENVIRONMENT.items():
         if key in values:
             os.environ.setdefault(variable, str(Path(values[key]).expanduser()))
     return _by_parameter(command, values)
-
-
-def schema(command: Any, name: str = "config.toml") -> type[BaseModel]:
-    """What the table of a command may contain: its options, and a table for each subcommand."""
-    from pydantic import ConfigDict, Field, create_model  # noqa: PLC0415
-
-    fields: dict[str, Any] = {}
-    for option, hint, least in _options(command):
-        constrained = Annotated[hint, Field(ge=least)] if least is not None else hint
-        fields[f"option_{option}".replace("-", "_")] = (constrained, Field(None, alias=option))
-    for each, subcommand in getattr(command, "commands", {}).items():
-        table = schema(subcommand, each)
-        fields[f"table_{each}"] = (table, Field(None, alias=each))
-    if name == "config.toml":
-        for key in (*ENVIRONMENT, PROJECT):
-            fields[f"key_{key}".replace("-", "_")] = (str, Field(None, alias=key))
-    config = ConfigDict(extra="forbid", protected_namespaces=())
-    return create_model(name, __config__=config, **fields)
-
-
-def _options(command: Any) -> Iterator[tuple[str, Any, int | None]]:
-    """Long name, type and least value of each option of a command, from its function."""
-    function = inspect.unwrap(command.callback) if command.callback else None
-    hints = get_type_hints(function, include_extras=True) if function else {}
-    for parameter in command.params:
-        long = max((name for name in parameter.opts if name.startswith("--")), key=len, default="")
-        option = long.removeprefix("--")
-        if parameter.name in hints and option and option not in NO_DEFAULTS:
-            hint = hints[parameter.name]
-            told = getattr(hint, "__metadata__", (None,))[0]
-            yield option, getattr(hint, "__origin__", hint), getattr(told, "min", None)
 
 
 def _by_parameter(command: Any, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,36 +84,3 @@ def _by_parameter(command: Any, values: Mapping[str, Any]) -> dict[str, Any]:
         names.get(key, key): _by_parameter(commands[key], value) if key in commands else value
         for key, value in values.items()
     }
-
-
-def _mistake(path: Path, text: str, model: type[BaseModel], error: ValidationError) -> UserError:
-    """The one mistake to tell: an unknown key first."""
-    from driver.tomlfile import (  # noqa: PLC0415
-        in_words,
-        key_lines,
-        nearest,
-    )
-
-    items = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-    where = tuple(items[0]["loc"])
-    line = nearest(key_lines(text), where)
-    place = f"{path}:{line}" if line else f"{path}"
-    if items[0]["type"] != "extra_forbidden":
-        field = ".".join(str(word) for word in where)
-        return UserError(f"{place}: {field}: {in_words(items[0]['msg'])}", hint=_MANUAL)
-    allowed = _keys_at(model, where[:-1])
-    return UserError(
-        f"{place}: there is nothing called `{'.'.join(str(word) for word in where)}`",
-        hint=did_you_mean(str(where[-1]), sorted(allowed), "Possible here"),
-    )
-
-
-def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    for word in path:
-        table: Any = next(
-            (field.annotation for field in model.model_fields.values() if field.alias == word), None
-        )
-        if not hasattr(table, "model_fields"):
-            return []
-        model = table
-    return [str(field.alias) for field in model.model_fields.values()]

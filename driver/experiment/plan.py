@@ -117,10 +117,11 @@ def guests(plan: Sequence[Trial]) -> list[GuestRequest]:
 
 def trial_id(factors: Factors, repeat: int) -> str:
     """A file name that says what the trial is: its levels, and its round counted from 1."""
-    return "_".join([*(_text(level) for level in factors.values()), f"r{repeat + 1}"])
+    return "_".join([*(level_text(level) for level in factors.values()), f"r{repeat + 1}"])
 
 
-def _text(level: Level) -> str:
+def level_text(level: Level) -> str:
+    """A level as it stands in names and on the command line: ``true``, not ``True``."""
     return str(level).lower() if isinstance(level, bool) else str(level)
 
 
@@ -144,7 +145,7 @@ def _levels(experiment: Experiment, selection: Selection) -> dict[str, list[Leve
 
 
 def _pick(name: str, levels: Sequence[Level], texts: Sequence[str]) -> list[Level]:
-    known = {_text(level): level for level in levels}
+    known = {level_text(level): level for level in levels}
     for text in texts:
         if text.lower() not in known and text not in known:
             raise UserError(
@@ -170,9 +171,10 @@ def _round(
 
 
 def _excluded(experiment: Experiment, factors: Factors) -> bool:
-    """Levels are held against each other as text: that is how they are checked, and chosen."""
+    """Levels are compared as text: that is how they are checked, and chosen."""
+    here = {name: level_text(level) for name, level in factors.items()}
     return any(
-        all(_text(factors[name]) in map(_text, levels) for name, levels in item.levels.items())
+        all(here[name] in map(level_text, levels) for name, levels in item.levels.items())
         for item in experiment.exclude
     )
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from helpers.synthetic_runs import FOOTPRINT, PROJECT, FakeGuestRun
 
-from driver.cli import run as run_command
+from driver.api import experiments
+from driver.api.experiments import ExperimentPlan
 from driver.cli.main import main
 from driver.counters import sources
 from driver.counters.source import Reading, UnreadableSource
@@ -151,11 +152,11 @@ def test_the_experiment_says_which_accelerator_it_needs(
     monkeypatch.setenv("DRIVER_PROJECT", str(tmp_path))
     asked: list[str] = []
 
-    def prepare(*arguments: object) -> None:
-        asked.extend(word for word in arguments if isinstance(word, str))
+    def prepare(planned: ExperimentPlan, *_: object) -> None:
+        asked.append(planned.accel)
         raise UserError("far enough")
 
-    monkeypatch.setattr(run_command, "_prepare", prepare)
+    monkeypatch.setattr(experiments, "_prepare", prepare)
     with pytest.raises(SystemExit):
         main(["run", "experiment", "paths", "--quick", *options])
     assert asked == [expected]
