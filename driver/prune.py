@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import re
 import shutil
@@ -25,6 +26,8 @@ from urllib.parse import unquote
 from filelock import FileLock, Timeout
 
 from driver.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 MANIFEST = "artifact.json"
 
@@ -89,6 +92,7 @@ def prune(root: Path, most: int, *, dry_run: bool = False) -> list[Entry]:
             continue
         excess -= entry.size
         removed.append(entry)
+        _log.info("%s %s", "would remove" if dry_run else "removed", entry.path)
     return removed
 
 

@@ -85,6 +85,7 @@ def _global_options(
 ) -> None:
     context.set_verbosity(verbose=verbose, quiet=quiet)
     logging.configure(verbose)
+    settings.log_location()
 
 
 @functools.cache

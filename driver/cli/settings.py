@@ -46,6 +46,13 @@ def location() -> Path | None:
     return user_config_path("dax-pagetable-driver") / "config.toml"
 
 
+def log_location() -> None:
+    """Log which file the defaults are from; they are loaded before it is known what to log."""
+    path = location()
+    if path is not None and path.exists():
+        _log.info("defaults from %s", path)
+
+
 def load(command: Any) -> dict[str, Any]:
     """The defaults for a tree of commands, as ``default_map`` takes them.
 
@@ -61,7 +68,6 @@ def load(command: Any) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{path} cannot be read: {reason}", hint=MANUAL) from error
-    _log.info("defaults of %s", path)
     # Few have the file, and checking it takes pydantic, which takes longer than everything else.
     from driver.cli import settings_schema  # noqa: PLC0415
 
