@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading runs: helpers for notebooks, and the notebooks.
 
-Of ``driver`` this package uses the results schema (:mod:`driver.results.reader`), and nothing else.
+The helpers use the results schema of ``driver`` (:mod:`driver.results`), and nothing else of it.
+Notebooks may use :mod:`driver.api` as well, to run an experiment or to compare two runs.
 """
