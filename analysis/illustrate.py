@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
+import jupytext
+
 from analysis.load import ROOT, SAMPLES, NoRun, find_run
 from analysis.render import NOTEBOOKS, BrokenNotebook, execute, experiments_of, kernel, pictures
 from driver.errors import UserError
@@ -29,6 +31,12 @@ class Origin(TypedDict):
     runs: list[str]
 
 
+def shown() -> list[Path]:
+    """The notebooks whose pictures the reply shows: all but those whose header says otherwise."""
+    found = sorted(NOTEBOOKS.glob("*.py"))
+    return [notebook for notebook in found if jupytext.read(notebook).metadata.get("reply", True)]
+
+
 def origins() -> dict[str, Origin]:
     """What pictures that are made now are made from, by name of the notebook.
 
@@ -39,12 +47,12 @@ def origins() -> dict[str, Origin]:
             notebook=hashlib.sha256(notebook.read_bytes()).hexdigest(),
             runs=[find_run(name, SAMPLES, SAMPLES).name for name in experiments_of(notebook)],
         )
-        for notebook in sorted(NOTEBOOKS.glob("*.py"))
+        for notebook in shown()
     }
 
 
 def illustrate(into: Path = PICTURES) -> list[Path]:
-    """Execute every notebook on the samples and keep its pictures; returns the files written.
+    """Execute the notebooks on the samples and keep their pictures; returns the files written.
 
     Raises :class:`BrokenNotebook` and :class:`NoRun`.
     """
@@ -53,7 +61,7 @@ def illustrate(into: Path = PICTURES) -> list[Path]:
         older.unlink()
     written = []
     with kernel() as manager:
-        for notebook in sorted(NOTEBOOKS.glob("*.py")):
+        for notebook in shown():
             run = find_run(experiments_of(notebook)[0], SAMPLES, SAMPLES)
             executed = execute(notebook, run, manager)
             for number, picture in enumerate(pictures(executed), start=1):

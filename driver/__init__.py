@@ -3,12 +3,11 @@
 
 The package knows how to run kernels and collect counters; it knows no experiment, no patch
 series and no guest image by name. Those live in ``experiments/``, ``kernel-patches/`` and
-``guest-images/`` of a project directory (see :mod:`driver.project`).
+``guest-images/`` of a project directory (see :mod:`driver.project`). :mod:`driver.api` is for
+notebooks and scripts.
 """
 
-from importlib.metadata import PackageNotFoundError, version
+import lazy_loader as _lazy
 
-try:
-    __version__ = version("dax-pagetable-driver")
-except PackageNotFoundError:  # imported from a checkout that was never installed
-    __version__ = "0+unknown"
+# Looking for what is installed takes longer than most commands do without it.
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

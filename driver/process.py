@@ -8,10 +8,12 @@ the file with its whole output. For a missing program the message names the Debi
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shlex
 import signal
 import subprocess
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from pathlib import Path
 
 from driver.errors import HostError
 from driver.text import last_lines
+
+_log = logging.getLogger(__name__)
 
 # Debian package that ships each program the driver calls (`dpkg -S $(which PROGRAM)`).
 DEBIAN_PACKAGE = {
@@ -96,6 +100,7 @@ def run(
     program is missing or ``timeout`` (in seconds) passes.
     """
     command = quote(argv, cwd)
+    began = _begin(command)
     try:
         done = subprocess.run(
             [str(word) for word in argv],
@@ -113,6 +118,7 @@ def run(
         raise _missing(argv, cwd) from error
     except subprocess.TimeoutExpired as error:
         raise HostError(f"`{command}` did not finish within {timeout:.0f} s") from error
+    _end(argv, done.returncode, began)
     if check and done.returncode != 0:
         raise CommandFailed(
             command, done.returncode, last_lines(done.stdout + done.stderr, _TAIL_LINES), None
@@ -135,6 +141,7 @@ def stream(
     :class:`CommandFailed` with the last lines on a non-zero status.
     """
     command = quote(argv, cwd)
+    began = _begin(command)
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as sink:
@@ -163,6 +170,7 @@ def stream(
         except BaseException:
             end_group(child)
             raise
+    _end(argv, status, began)
     if status != 0:
         raise CommandFailed(command, status, "".join(tail), log)
 
@@ -177,6 +185,16 @@ def end_group(child: subprocess.Popen[str], grace: float = 5.0) -> None:
         except subprocess.TimeoutExpired:
             continue
         return
+
+
+def _begin(command: str) -> float:
+    _log.info("$ %s", command)
+    return time.monotonic()
+
+
+def _end(argv: Sequence[str | Path], status: int, began: float) -> None:
+    seconds = time.monotonic() - began
+    _log.info("%s %s after %.2f s", Path(argv[0]).name, describe_status(status), seconds)
 
 
 def _environment(changes: Mapping[str, str | None] | None) -> dict[str, str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Telling a person what is going on, without telling a program anything.
+"""Progress for a person, and nothing of it for a program.
 
 Everything here goes to standard error; standard output is for results. A terminal gets a bar
 that is redrawn; a pipe, a CI log or a dumb terminal gets plain lines, few of them; ``--json`` and
@@ -14,10 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TextIO
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+from typing import Protocol, TextIO
 
 # Plain progress prints when this share of the work, or this time, has gone by since the last line.
 _PLAIN_SHARE = 0.10
@@ -88,91 +85,22 @@ class PlainReporter:
         self._stream.flush()
 
 
-class TerminalReporter:
-    """One redrawn bar at the foot of a terminal; finished steps and notes scroll up above it."""
-
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._lock = threading.Lock()
-        self._task: TaskID | None = None
-        self._title = ""
-        self._began = 0.0
-
-    def step(self, title: str) -> None:
-        with self._lock:
-            self._end_step()
-            self._title, self._began = title, time.monotonic()
-            self._task = self._bars.add_task(title, total=None, label="")
-
-    def progress(self, done: int, total: int | None, label: str = "") -> None:
-        with self._lock:
-            if self._task is not None:
-                self._bars.update(self._task, completed=done, total=total, label=label)
-
-    def note(self, text: str) -> None:
-        self._bars.console.print(f"note: {text}", markup=False, highlight=False, style="yellow")
-
-    def close(self) -> None:
-        """End the last step; one that was interrupted by an exception is not called done."""
-        with self._lock:
-            self._end_step(done=sys.exc_info()[0] is None)
-
-    def _end_step(self, *, done: bool = True) -> None:
-        if self._task is None:
-            return
-        self._bars.remove_task(self._task)
-        self._task = None
-        if done:
-            seconds = time.monotonic() - self._began
-            self._bars.console.print(
-                f"{self._title} ({seconds:.1f} s)", markup=False, highlight=False, style="dim"
-            )
-
-
 @contextmanager
-def open_reporter(*, silent: bool = False) -> Iterator[Reporter]:
-    """The reporter that suits standard error, for the length of one command."""
+def open_reporter(*, silent: bool = False, plain: bool = False) -> Iterator[Reporter]:
+    """The reporter that suits standard error, for the length of one command.
+
+    A ``plain`` one redraws nothing, for when something else is written there as well.
+    """
     if silent:
         yield SilentReporter()
-    elif not _is_terminal():
+    elif plain or not _is_terminal():
         yield PlainReporter()
     else:
-        from rich.console import Console  # noqa: PLC0415  a tenth of a second few calls need
-        from rich.progress import (  # noqa: PLC0415
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            Task,
-            TextColumn,
-            TimeElapsedColumn,
-        )
-        from rich.table import Column  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        # A tenth of a second that only a person at a terminal waits for.
+        from driver.terminal_progress import terminal_reporter  # noqa: PLC0415
 
-        # The label gives way to everything else on a narrow terminal.
-        rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
-
-        class CountColumn(MofNCompleteColumn):
-            """``3/4``; nothing where nobody counts."""
-
-            def render(self, task: Task) -> Text:
-                counted = task.total is not None or task.completed
-                return super().render(task) if counted else Text()
-
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            CountColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[label]}", markup=False, style="dim", table_column=rest),
-        )
-        console = Console(stderr=True)  # Console itself honours NO_COLOR
-        with Progress(*columns, console=console, transient=True, expand=True) as bars:
-            reporter = TerminalReporter(bars)
-            try:
-                yield reporter
-            finally:
-                reporter.close()
+        with terminal_reporter() as reporter:
+            yield reporter
 
 
 def _is_terminal() -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import re
 import shutil
@@ -26,6 +27,8 @@ from filelock import FileLock, Timeout
 
 from driver.errors import UserError
 from driver.text import binary
+
+_log = logging.getLogger(__name__)
 
 MANIFEST = "artifact.json"
 
@@ -90,6 +93,7 @@ def prune(root: Path, most: int, *, dry_run: bool = False) -> list[Entry]:
             continue
         excess -= entry.size
         removed.append(entry)
+        _log.info("%s %s", "would remove" if dry_run else "removed", entry.path)
     return removed
 
 

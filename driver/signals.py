@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ending in order when told to.
+"""Stopping in order on a signal.
 
-On Ctrl-C guests are ended and temporary files removed. Whoever stops the driver otherwise
-(``kill``, a CI system, a terminal that closes) deserves the same: the exception is the same, and
-the exit status tells which it was.
+On Ctrl-C guests are ended and temporary files removed. Other ways to stop the driver (``kill``, a
+CI system, a terminal that closes) get the same: the exception is the same, and the exit status
+shows which signal it was.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass
 class StopSignal:
-    """The signal that said to stop, if any did."""
+    """The signal that stopped the driver, if one did."""
 
     number: signal.Signals | None = None
 
@@ -35,10 +35,10 @@ def raise_on_signals() -> Iterator[StopSignal]:
 
     A signal that is ignored (``nohup``, a job in the background of a script) stays so.
     """
-    told = StopSignal()
+    received = StopSignal()
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        told.number = signal.Signals(number)
+        received.number = signal.Signals(number)
         raise KeyboardInterrupt
 
     before = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -46,7 +46,7 @@ def raise_on_signals() -> Iterator[StopSignal]:
     try:
         for number in heeded:
             signal.signal(number, interrupt)
-        yield told
+        yield received
     finally:
         for number in heeded:
             signal.signal(number, before[number])

@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import shutil
 import time
@@ -36,6 +37,8 @@ from platformdirs import user_cache_path
 from driver.atomic_write import write_atomically
 from driver.digest import digest_of, file_digest, tree_digest
 from driver.prune import MANIFEST, describe, limit, prune
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["Artifact", "Store", "digest_of", "file_digest", "tree_digest"]
 
@@ -66,10 +69,7 @@ class Store:
     """
 
     def __init__(self, root: Path | None = None, *, notify: Callable[[str], None] | None = None):
-        override = os.environ.get("DRIVER_CACHE")
-        self.root = root or (
-            Path(override) if override else user_cache_path("dax-pagetable-driver")
-        )
+        self.root = root or cache_root()
         self._notify = notify or (lambda _message: None)
         self._held: dict[Path, int] = {}
         weakref.finalize(self, _release, self._held)
@@ -97,7 +97,9 @@ class Store:
         digest = digest_of(inputs)
         found = self._load(kind, digest)
         if found is not None:
+            _log.info("%s %s is in the cache", kind, found.short)
             return found
+        _log.info("%s %s is not in the cache: making it", kind, digest[:12])
         with self.lock(f"{kind}-{digest[:24]}", waiting_for=f"another driver making this {kind}"):
             found = self._load(kind, digest)
             if found is not None:
@@ -113,6 +115,7 @@ class Store:
         try:
             lock.acquire(timeout=0)
         except Timeout:
+            _log.info("%s is locked", lock.lock_file)
             self._notify(f"waiting for {waiting_for}")
             lock.acquire()
         try:
@@ -220,6 +223,12 @@ class Store:
         for entry in prune(self.root, most):
             self._notify(f"the cache is larger than it should be: removed {describe(entry)}")
         return Artifact(kind, digest, final, inputs, facts)
+
+
+def cache_root() -> Path:
+    """The directory that ``DRIVER_CACHE`` names, or the user's cache directory for the driver."""
+    override = os.environ.get("DRIVER_CACHE")
+    return Path(override) if override else user_cache_path("dax-pagetable-driver")
 
 
 def _release(held: dict[Path, int]) -> None:

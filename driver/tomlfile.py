@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from driver.errors import UserError
+from driver.suggestion import did_you_mean
 from driver.toml_positions import KeyPath, key_lines, nearest
 
 SYNTAX = "Correct the line; https://toml.io describes the format."
@@ -67,16 +67,6 @@ def mistake(path: Path, text: str, key: KeyPath, message: str, *, hint: str) -> 
     return UserError(": ".join(filter(None, (place, name, message))), hint=hint)
 
 
-def suggestion(given: str, allowed: Iterable[str]) -> str:
-    """A hint for a word that is not one of those allowed."""
-    names = list(allowed)
-    if not names:
-        return "There are none yet."
-    close = difflib.get_close_matches(given, names, n=1)
-    listing = f"Possible here: {', '.join(names)}."
-    return f"Did you mean {close[0]!r}? {listing}" if close else listing
-
-
 def _explained(
     path: Path, text: str, model: type[BaseModel], error: ValidationError, manual: str
 ) -> UserError:
@@ -85,7 +75,7 @@ def _explained(
     key: KeyPath = tuple(word for word in item["loc"] if word != "[key]")
     if item["type"] == "extra_forbidden":
         word, table = str(key[-1]), _model_at(model, key[:-1])
-        hint = suggestion(word, _keys(table)) if table else manual
+        hint = did_you_mean(word, _keys(table), "Possible here") if table else manual
         return mistake(path, text, key, f"unknown key {word!r}", hint=hint)
     if item["type"] == "missing":
         return mistake(path, text, key[:-1], f"the key {key[-1]!r} is missing", hint=manual)
@@ -93,7 +83,7 @@ def _explained(
         expected = str(item.get("ctx", {}).get("expected", ""))
         allowed = [part.strip(" '") for part in expected.replace(" or ", ",").split(",")]
         given = str(item["input"])
-        hint = suggestion(given, allowed)
+        hint = did_you_mean(given, allowed, "Possible here")
         return mistake(path, text, key, f"{item['input']!r} is not possible", hint=hint)
     return mistake(path, text, key, _in_words(item["msg"]), hint=manual)
 

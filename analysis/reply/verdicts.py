@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import shlex
 import tomllib
 from dataclasses import dataclass
 
 from analysis.load import ROOT
 from driver.results.reader import Run
-from driver.validity import Accelerator
+from driver.results.repeat import repeat_command
+from driver.results.verdict import HOLDS, of_prediction
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,13 @@ def verdicts(run: Run) -> list[PredictionVerdict]:
     found = []
     for prediction in text.get("predictions", []):
         asked = list(rows[rows["name"] == prediction["name"]]["verdict"])
-        if "fails" in asked:
-            verdict = "refuted"
-        else:
-            verdict = "confirmed" if asked and set(asked) == {"holds"} else "undecided"
         finding = findings.get((prediction["name"], prediction["claim"]), "")
         found.append(
             PredictionVerdict(
                 experiment=run.manifest.experiment.name,
                 claim=prediction["claim"],
-                verdict=verdict,
-                held=asked.count("holds"),
+                verdict=of_prediction(asked),
+                held=asked.count(HOLDS),
                 asked=len(asked),
                 finding=" ".join(finding.split()),
             )
@@ -58,17 +54,5 @@ def verdicts(run: Run) -> list[PredictionVerdict]:
 
 def command(run: Run) -> str:
     """What to type to repeat a run from a clean clone."""
-    options = run.manifest.options
-    words = [".venv/bin/driver", "run", "experiment", run.manifest.experiment.name]
-    if options.quick:
-        words.append("--quick")
-    for factor, levels in options.only.items():
-        words += ["--only", f"{factor}={','.join(levels)}"]
-    if options.repeat:
-        words += ["--repeat", str(options.repeat)]
-    wanted = tomllib.loads(run.manifest.experiment.text).get("accelerator", "auto")
-    used = run.manifest.accelerator
     # What `auto` chooses is up to the host; what is counted is the same under either choice.
-    if wanted != "auto" and Accelerator(wanted) is not used:
-        words += ["--accel", used.value]
-    return shlex.join(words)
+    return repeat_command(run.manifest, pinned=False)

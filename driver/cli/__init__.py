@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: the only place that composes the rest."""
+"""The command line: it parses, calls :mod:`driver.api`, and prints."""

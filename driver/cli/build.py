@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``driver build``: the kernel and the guest image, from the store or made now."""
+"""``driver build``: the kernel and the guest image, from the cache or built now."""
 
 from __future__ import annotations
 
 import enum
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from driver.cli import complete, context
-
-DEFAULT_IMAGE = "dax"
+from driver import api
+from driver.cli import context, options
 
 
 class What(enum.StrEnum):
@@ -26,78 +25,29 @@ def build(
     ctx: typer.Context,
     what: Annotated[What, typer.Argument(help="What to build.")] = What.ALL,
     *,
-    series: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Patch series: a folder of kernel-patches/, or `none` for the kernel as it is. "
-            "Default: 6.12; with --source DIR: that of the checkout, else none.",
-            autocompletion=complete.series,
-        ),
-    ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SOURCE",
-            help="Kernel source: DIR (built as it stands, never written to; a series given with "
-            "it adds only its configuration), debian:BASE[=VERSION], or URL#sha256=HEX. "
-            "Default: the newest Debian package of the series' base.",
-        ),
-    ] = None,
-    variant: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="More kernel configuration, e.g. `debug`.",
-            autocompletion=complete.variants,
-        ),
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs", "-j", metavar="N", min=1, help="Compilers at once. Default: all processors."
-        ),
-    ] = None,
-    image: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"Guest image: a folder of guest-images/. Default: {DEFAULT_IMAGE}.",
-            autocompletion=complete.images,
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object; no progress.")
-    ] = False,
+    series: options.Series = None,
+    source: options.Source = None,
+    variant: options.Variant = None,
+    jobs: options.Compilers = None,
+    image: options.Image = options.DEFAULT_IMAGE,
+    as_json: options.AsJson = False,
 ) -> None:
     """Build the kernel, the guest image, or both.
 
-    What is in the cache is not built again. Prints where everything is.
+    Anything already in the cache is reused. Prints the path of each result.
     """
     if what is What.IMAGE:
         _refuse(ctx, what, "series", "source", "variant", "jobs")
     if what is What.KERNEL:
         _refuse(ctx, what, "image")
-    project = context.project()
-    image = DEFAULT_IMAGE if image is None else image
-    if what is not What.KERNEL:
-        from driver.image import build_image, check_image  # noqa: PLC0415  (pydantic: 0.2 s)
-
-        check_image(project, image)
-    built: dict[str, Any] = {}
+    built: dict[str, str] = {}
     with context.reporting(silent=as_json) as reporter:
-        store = context.store(reporter)
+        place = context.workspace(reporter)
+        if what is not What.KERNEL:
+            api.check_image(image, workspace=place)
         if what is not What.IMAGE:
-            from driver.kernel import build_kernel  # noqa: PLC0415  (pydantic: 0.2 s)
-
-            kernel = build_kernel(
-                store,
-                project,
-                source=source,
-                series=series,
-                variant=variant,
-                jobs=jobs,
-                reporter=reporter,
+            kernel = api.build_kernel(
+                series=series, source=source, variant=variant, jobs=jobs, workspace=place
             )
             built |= {
                 "release": kernel.release,
@@ -108,7 +58,7 @@ def build(
                 "kernel_digest": kernel.digest,
             }
         if what is not What.KERNEL:
-            initramfs = build_image(store, project, image, reporter)
+            initramfs = api.build_image(image, workspace=place)
             built |= {
                 "initramfs": str(initramfs.initramfs),
                 "image_digest": initramfs.digest,
@@ -120,10 +70,10 @@ def build(
             typer.echo(f"{name:<14}{value}")
 
 
-def _refuse(ctx: typer.Context, what: What, *options: str) -> None:
-    """No option is silently ignored: one that does not apply is a mistake worth telling."""
-    for name in context.given(ctx, *options):
-        raise typer.BadParameter(f"{name} has no meaning for `driver build {what}`")
+def _refuse(ctx: typer.Context, what: What, *names: str) -> None:
+    """No option is silently ignored: one that does not apply is an error."""
+    for name in context.given(ctx, *names):
+        raise typer.BadParameter(f"{name} does not apply to `driver build {what}`")
 
 
 def register(app: typer.Typer) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from contextlib import AbstractContextManager
@@ -11,20 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+import typer
+
+from driver import api
+from driver.api.workspace import Workspace
 from driver.errors import UserError
-from driver.progress import Reporter, open_reporter
+from driver.progress import Reporter, SilentReporter, open_reporter
 from driver.project import Project
 from driver.store import Store
 
 if TYPE_CHECKING:
-    import typer
-
     from driver.kernel.checkout import Checkout
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
 class _Verbosity:
-    verbose: bool = False
+    verbose: int = 0
     quiet: bool = False
 
 
@@ -38,12 +44,13 @@ def set_project(path: str | None) -> None:
     _project[:] = [Path(path).expanduser()] if path else []
 
 
-def set_verbosity(*, verbose: bool, quiet: bool) -> None:
+def set_verbosity(*, verbose: int, quiet: bool) -> None:
     """Remember the global options for the rest of the process."""
     _chosen.verbose, _chosen.quiet = verbose, quiet
 
 
-def verbose() -> bool:
+def verbose() -> int:
+    """How often --verbose was given."""
     return _chosen.verbose
 
 
@@ -78,12 +85,23 @@ def given(ctx: typer.Context, *names: str) -> list[str]:
 
 def reporting(*, silent: bool = False) -> AbstractContextManager[Reporter]:
     """The reporter for one command: silent with ``--quiet`` or when a program reads the output."""
-    return open_reporter(silent=silent or _chosen.quiet)
+    return open_reporter(silent=silent or _chosen.quiet, plain=_chosen.verbose > 0)
 
 
 def store(to: Reporter) -> Store:
-    """The user's artifact store; it tells ``to`` when it waits or repairs something."""
+    """The user's artifact store; it notifies ``to`` when it waits or repairs something."""
     return Store(notify=to.note)
+
+
+def workspace(reporter: Reporter | None = None) -> Workspace:
+    """The project and the user's store, for the functions of :mod:`driver.api`.
+
+    Progress goes to ``reporter``; commands that do no long work have none.
+    """
+    reporter = reporter or SilentReporter()
+    made = Workspace(project(), store(reporter), reporter)
+    _log.info("project %s, cache %s", made.project.root, made.store.root)
+    return made
 
 
 def project() -> Project:
@@ -100,6 +118,4 @@ def project() -> Project:
 
 def checkout() -> Checkout | None:
     """The kernel tree of ``driver patch checkout`` that the current directory is in."""
-    from driver.kernel.checkout import enclosing  # noqa: PLC0415  (pydantic: 0.2 s)
-
-    return enclosing(Path.cwd())
+    return api.enclosing_checkout(Path.cwd())

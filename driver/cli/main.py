@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import logging
 import os
 import sys
 import traceback
@@ -20,8 +19,23 @@ from typing import Annotated, Any, NoReturn
 import typer
 import typer.main
 
-from driver import __version__
-from driver.cli import context, settings
+import driver
+from driver.cli import (
+    build,
+    cache,
+    compare,
+    context,
+    doctor,
+    logging,
+    logs,
+    patch,
+    repeatability,
+    report,
+    run,
+    runs,
+    settings,
+    shell,
+)
 from driver.errors import DriverError, HostError, UserError
 from driver.signals import StopSignal, raise_on_signals
 from driver.store import Store
@@ -42,47 +56,41 @@ _CLICK_INTERRUPTED = 130
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"driver {__version__}")
+        typer.echo(f"driver {driver.__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _global_options(
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Explain more; show tracebacks.")
-    ] = False,
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            show_default=False,
+            help="Log commands and decisions with their times, and show tracebacks; -vv also logs "
+            "the protocols spoken with QEMU and the guest.",
+        ),
+    ] = 0,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress; results and errors only.")
+        bool, typer.Option("--quiet", "-q", help="Print results and errors only, no progress.")
     ] = False,
     version: Annotated[  # noqa: ARG001  (handled by its eager callback)
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print and exit."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     context.set_verbosity(verbose=verbose, quiet=quiet)
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR)
-    for noisy in ("paramiko", "qemu", "asyncio", "matplotlib"):
-        logging.getLogger(noisy).setLevel(logging.INFO if verbose else logging.CRITICAL)
+    logging.configure(verbose)
+    settings.log_location()
 
 
 @functools.cache
 def command() -> Any:
     """Every command there is, as a tree that can be asked for its options (see reference.py)."""
-    # Each of these imports the layer below it when it is called, not before.
-    from driver.cli import (  # noqa: PLC0415
-        build,
-        cache,
-        compare,
-        doctor,
-        logs,
-        patch,
-        repeatability,
-        report,
-        run,
-        runs,
-        shell,
-    )
-
     finished = (runs, compare, report, logs, repeatability)
     for group in (build, run, *finished, patch, cache, doctor, shell):
         group.register(app)
@@ -101,13 +109,13 @@ def _defaults(arguments: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _obey(arguments: Sequence[str], told: StopSignal) -> object:
+def _obey(arguments: Sequence[str], stopped: StopSignal) -> object:
     """Run one command; what it returns, if anything, is an exit status."""
     defaults = _defaults(arguments)
     status = command()(
         args=arguments, prog_name="driver", standalone_mode=False, default_map=defaults
     )
-    if told.number is not None and status == _CLICK_INTERRUPTED:
+    if stopped.number is not None and status == _CLICK_INTERRUPTED:
         raise KeyboardInterrupt
     return status
 
@@ -115,14 +123,14 @@ def _obey(arguments: Sequence[str], told: StopSignal) -> object:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script; always leaves through :class:`SystemExit`."""
     words = sys.argv[1:] if arguments is None else arguments
-    with raise_on_signals() as told:
+    with raise_on_signals() as stopped:
         try:
-            status = _obey(words, told)
+            status = _obey(words, stopped)
         except typer.TyperException as error:
             _refuse_usage(error, words)
         except (KeyboardInterrupt, typer.Abort):
             _print_error("interrupted", hint=None, excerpt=None, log=None)
-            sys.exit(told.exit_status)
+            sys.exit(stopped.exit_status)
         except DriverError as error:
             _fail(error)
         except OSError as error:
@@ -134,7 +142,7 @@ def _refuse_usage(error: typer.TyperException, arguments: Sequence[str]) -> NoRe
     """A command line that cannot be understood: an unknown command or option, a bad value."""
     asked = getattr(error, "ctx", None)
     if asked is not None and type(error).__name__ == "NoArgsIsHelpError":
-        # Nothing was asked for, which is no mistake to tell; a script must not go on all the same.
+        # No command was given: show which there are, but do not let a script continue.
         print(asked.get_help(), file=sys.stderr)
         sys.exit(UserError.exit_status)
     where = asked.command_path if asked is not None else _path_in(arguments)
@@ -144,7 +152,7 @@ def _refuse_usage(error: typer.TyperException, arguments: Sequence[str]) -> NoRe
 
 
 def _path_in(arguments: Sequence[str]) -> str:
-    """The command that a command line names, as far as that can be told from its words alone.
+    """The command that a command line names, as far as its words alone show it.
 
     An option without its value is refused by a parser that does not say whose it was.
     """
@@ -159,7 +167,7 @@ def _path_in(arguments: Sequence[str]) -> str:
 
 def _as_host_error(error: OSError) -> HostError:
     where = f"{error.filename}: " if error.filename else ""
-    told = f"{where}{error.strerror or error}"
+    reason = f"{where}{error.strerror or error}"
     if error.errno == errno.ENOSPC:
         writing = f" while writing {error.filename}" if error.filename else ""
         return HostError(
@@ -168,12 +176,12 @@ def _as_host_error(error: OSError) -> HostError:
         )
     if error.filename and _leads_to(Path(os.fsdecode(error.filename)), Store().root):
         return HostError(
-            f"the cache cannot be used: {told}",
-            hint="Set DRIVER_CACHE to a directory that you may write to.",
+            f"cannot use the cache: {reason}",
+            hint="Set DRIVER_CACHE to a writable directory.",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return HostError(told, hint="Run the driver as a user, or in a copy, that may do this.")
-    return HostError(told, hint="`driver --verbose` with the same command shows what it was doing.")
+        return HostError(reason, hint="Run the driver as a user, or in a copy, that may do this.")
+    return HostError(reason, hint="`driver -v` with the same command logs what it was doing.")
 
 
 def _leads_to(path: Path, root: Path) -> bool:

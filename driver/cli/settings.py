@@ -18,28 +18,23 @@ What may be in it is read off the commands themselves; what is given on the comm
 
 from __future__ import annotations
 
-import inspect
+import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import Any
 
 from platformdirs import user_config_path
 
 from driver.errors import UserError
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
+_log = logging.getLogger(__name__)
 
 VARIABLE = "DRIVER_CONFIG"
 # Keys that stand for an environment variable.
 ENVIRONMENT = {"cache-folder": "DRIVER_CACHE", "cache-limit": "DRIVER_CACHE_LIMIT"}
 PROJECT = "project"
-# Options that ask for something once; as a default they make no sense.
-NO_DEFAULTS = frozenset(
-    {"help", "version", "resume", "attach", "install-completion", "show-completion"}
-)
-_MANUAL = "docs/how-to/set-defaults.md describes the file."
+MANUAL = "docs/how-to/set-defaults.md describes the file."
 
 
 def location() -> Path | None:
@@ -48,6 +43,13 @@ def location() -> Path | None:
     if named is not None:
         return Path(named).expanduser() if named else None
     return user_config_path("dax-pagetable-driver") / "config.toml"
+
+
+def log_location() -> None:
+    """Log which file the defaults are from; they are loaded before it is known what to log."""
+    path = location()
+    if path is not None and path.exists():
+        _log.info("defaults from %s", path)
 
 
 def load(command: Any) -> dict[str, Any]:
@@ -63,46 +65,15 @@ def load(command: Any) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{path} cannot be read: {reason}", hint=_MANUAL) from error
-    from driver.tomlfile import validated  # noqa: PLC0415  (pydantic: 0.2 s, few have the file)
+        raise UserError(f"{path} cannot be read: {reason}", hint=MANUAL) from error
+    # Few have the file, and checking it takes pydantic, which takes longer than everything else.
+    from driver.cli import settings_schema  # noqa: PLC0415
 
-    checked = validated(path, text, schema(command), _MANUAL)
-    values = checked.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    values = settings_schema.check(path, text, command)
     for key, variable in ENVIRONMENT.items():
         if key in values:
             os.environ.setdefault(variable, str(Path(values[key]).expanduser()))
     return _by_parameter(command, values)
-
-
-def schema(command: Any, name: str = "config.toml") -> type[BaseModel]:
-    """What the table of a command may contain: its options, and a table for each subcommand."""
-    from pydantic import ConfigDict, Field, create_model  # noqa: PLC0415
-
-    fields: dict[str, Any] = {}
-    for option, hint, least in _options(command):
-        constrained = Annotated[hint, Field(ge=least)] if least is not None else hint
-        fields[f"option_{option}".replace("-", "_")] = (constrained, Field(None, alias=option))
-    for each, subcommand in getattr(command, "commands", {}).items():
-        table = schema(subcommand, each)
-        fields[f"table_{each}"] = (table, Field(None, alias=each))
-    if name == "config.toml":
-        for key in (*ENVIRONMENT, PROJECT):
-            fields[f"key_{key}".replace("-", "_")] = (str, Field(None, alias=key))
-    config = ConfigDict(extra="forbid", protected_namespaces=())
-    return create_model(name, __config__=config, **fields)
-
-
-def _options(command: Any) -> Iterator[tuple[str, Any, int | None]]:
-    """Long name, type and least value of each option of a command, from its function."""
-    function = inspect.unwrap(command.callback) if command.callback else None
-    hints = get_type_hints(function, include_extras=True) if function else {}
-    for parameter in command.params:
-        long = max((name for name in parameter.opts if name.startswith("--")), key=len, default="")
-        option = long.removeprefix("--")
-        if parameter.name in hints and option and option not in NO_DEFAULTS:
-            hint = hints[parameter.name]
-            told = getattr(hint, "__metadata__", (None,))[0]
-            yield option, getattr(hint, "__origin__", hint), getattr(told, "min", None)
 
 
 def _by_parameter(command: Any, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ there is: what cannot be checked has not passed.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from fnmatch import fnmatchcase
 from driver.compare.comparison import ComparedRow, Comparison
 from driver.compare.difference import Basis, Change, Difference
 from driver.errors import UserError
+from driver.suggestion import did_you_mean
 
 _EXAMPLE = "For example 'growth>1%', 'growth<-1%', 'growth>4096' or 'growth!=0'."
 _TEXT = re.compile(
@@ -97,11 +97,9 @@ def _check(comparison: Comparison, condition: Condition) -> None:
     known = comparison.names
     matching = [name for name in known if fnmatchcase(name, condition.name)]
     if not matching:
-        close = difflib.get_close_matches(condition.name, known, n=1)
-        listing = f"These runs can be compared by {', '.join(known) or 'nothing'}."
         raise UserError(
             f"--fail-on {condition.text!r}: the runs share no number called {condition.name!r}",
-            hint=f"Did you mean {close[0]}? {listing}" if close else listing,
+            hint=did_you_mean(condition.name, known, "These runs can be compared by"),
         )
     refused = [name for name in matching if name in comparison.refused]
     if len(refused) == len(matching):

@@ -10,7 +10,8 @@ from pathlib import Path
 from driver.errors import UserError
 from driver.experiment.consistency import problems
 from driver.experiment.definition import Experiment
-from driver.tomlfile import SYNTAX, mistake, suggestion, validated
+from driver.suggestion import did_you_mean
+from driver.tomlfile import SYNTAX, mistake, validated
 
 FILE_NAME = "experiment.toml"
 _KEYS = "docs/reference/experiment.md says what each key may hold."
@@ -44,7 +45,8 @@ def load(experiments: Path, name: str) -> Definition:
     except FileNotFoundError:
         known = available(experiments)
         raise UserError(
-            f"there is no experiment called {name!r}", hint=suggestion(name, known)
+            f"there is no experiment called {name!r}",
+            hint=did_you_mean(name, known, "Possible here"),
         ) from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text: {error}", hint=SYNTAX) from error
@@ -55,6 +57,10 @@ def parse(name: str, path: Path, text: str) -> Definition:
     """Make a definition of a text; ``path`` is only named in messages."""
     experiment = validated(path, text, Experiment, _KEYS)
     for problem in problems(experiment):
-        hint = suggestion(problem.given, problem.allowed) if problem.allowed else _KEYS
+        hint = (
+            did_you_mean(problem.given, problem.allowed, "Possible here")
+            if problem.allowed
+            else _KEYS
+        )
         raise mistake(path, text, problem.path, problem.message, hint=hint)
     return Definition(name, path, text, experiment)

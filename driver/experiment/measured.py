@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from driver.experiment import expression
 from driver.experiment.definition import Level, Metric
 from driver.experiment.expression import ExpressionError, NoData
 from driver.results.reader import Run
+from driver.suggestion import closest
 
 Key = tuple[str, str, int | None]  # metric, phase, process
 
@@ -100,7 +100,7 @@ def _explain(
 ) -> str:
     metrics = sorted({key[0] for key in table})
     if metric not in metrics:
-        close = difflib.get_close_matches(metric, metrics, n=1)
+        close = closest(metric, metrics)
         return f"{source} has no {metric!r}" + (f" (but {close[0]!r})" if close else "")
     worker = "" if process is None else f" of worker {process}"
     return f"{source} has no {metric!r}{worker} in the phase {phase!r}"

@@ -8,11 +8,9 @@ from combination to combination and from round to round.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from driver.counters import sources
 from driver.counters.source import Scope
@@ -22,6 +20,7 @@ from driver.experiment.definition import Arm, Command, Experiment, Kernel, Level
 from driver.experiment.expression import ExpressionError
 from driver.guest.job import Job, Write
 from driver.guest.machine import Accel, Machine
+from driver.suggestion import did_you_mean
 
 Factors = Mapping[str, Level]
 
@@ -118,10 +117,11 @@ def guests(plan: Sequence[Trial]) -> list[GuestRequest]:
 
 def trial_id(factors: Factors, repeat: int) -> str:
     """A file name that says what the trial is: its levels, and its round counted from 1."""
-    return "_".join([*(_text(level) for level in factors.values()), f"r{repeat + 1}"])
+    return "_".join([*(level_text(level) for level in factors.values()), f"r{repeat + 1}"])
 
 
-def _text(level: Level) -> str:
+def level_text(level: Level) -> str:
+    """A level as it stands in names and on the command line: ``true``, not ``True``."""
     return str(level).lower() if isinstance(level, bool) else str(level)
 
 
@@ -136,25 +136,23 @@ def _levels(experiment: Experiment, selection: Selection) -> dict[str, list[Leve
             chosen[name] = _pick(name, chosen[name], [str(level) for level in wanted])
     for name, texts in selection.only.items():
         if name not in experiment.factors:
-            raise UserError(f"no factor called {name!r}", hint=_suggest(name, experiment.factors))
+            raise UserError(
+                f"no factor called {name!r}", hint=did_you_mean(name, experiment.factors)
+            )
         # A level outside the quick subset may still be asked for by name.
         chosen[name] = _pick(name, list(experiment.factors[name].levels), texts)
     return chosen
 
 
 def _pick(name: str, levels: Sequence[Level], texts: Sequence[str]) -> list[Level]:
-    known = {_text(level): level for level in levels}
+    known = {level_text(level): level for level in levels}
     for text in texts:
         if text.lower() not in known and text not in known:
-            raise UserError(f"the factor {name} has no level {text!r}", hint=_suggest(text, known))
+            raise UserError(
+                f"the factor {name} has no level {text!r}", hint=did_you_mean(text, known)
+            )
     wanted = {text if text in known else text.lower() for text in texts}
     return [level for text, level in known.items() if text in wanted]
-
-
-def _suggest(given: str, allowed: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(given, list(allowed), n=1)
-    listing = f"Possible: {', '.join(allowed)}."
-    return f"Did you mean {close[0]!r}? {listing}" if close else listing
 
 
 def _round(
@@ -174,8 +172,9 @@ def _round(
 
 def _excluded(experiment: Experiment, factors: Factors) -> bool:
     """Levels are compared as text: that is how they are checked, and chosen."""
+    here = {name: level_text(level) for name, level in factors.items()}
     return any(
-        all(_text(factors[name]) in map(_text, levels) for name, levels in item.levels.items())
+        all(here[name] in map(level_text, levels) for name, levels in item.levels.items())
         for item in experiment.exclude
     )
 

@@ -8,6 +8,8 @@ record in place, or as if it had never begun.
 
 from __future__ import annotations
 
+import logging
+import shlex
 import shutil
 import threading
 import time
@@ -40,6 +42,8 @@ from driver.results.manifest import Manifest
 from driver.results.record import TrialRecord, read_record, write_record
 from driver.results.tidy import Number, numbers
 from driver.validity import Accelerator
+
+_log = logging.getLogger(__name__)
 
 
 class TrialGuest(Protocol):
@@ -209,6 +213,7 @@ class Runner:
         return record
 
     def _attempt(self, trial: Trial, jobs: int) -> TrialOutcome:
+        _log.info("trial %s: %s", trial.id, shlex.join(trial.job.argv))
         began = time.monotonic()
         traces = Traces()
         try:
@@ -216,8 +221,12 @@ class Runner:
         except (GuestError, UnreadableSource) as error:
             if self._state.stop.is_set():
                 raise _Interrupted from error
-            return failure(error, traces, _since(began))
-        return success(traces, _since(began))
+            outcome = failure(error, traces, _since(began))
+        else:
+            outcome = success(traces, _since(began))
+        attempt = outcome.attempt
+        _log.info("trial %s: %s after %.2f s", trial.id, attempt.verdict, attempt.host_seconds)
+        return outcome
 
     def _measure(self, trial: Trial, traces: Traces, jobs: int) -> None:
         scratch = self.run.scratch / trial.id

@@ -17,9 +17,7 @@ from driver.experiment import expression
 from driver.experiment.definition import Assertion, Experiment, Fit, Level, Prediction
 from driver.experiment.expression import ExpressionError, NoData
 from driver.experiment.measured import MeasuredTrial
-
-HOLDS, FAILS, NO_DATA = "holds", "fails", "no data"
-CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
+from driver.results.verdict import FAILS, HOLDS, NO_DATA, of_prediction
 
 
 @dataclass(frozen=True)
@@ -82,16 +80,8 @@ def judge(experiment: Experiment, trials: Sequence[MeasuredTrial]) -> Verdicts:
         made = _per_trial if prediction.against is None else _per_group
         found = list(made("prediction", prediction, trials))
         rows += found
-        predictions[prediction.name] = _conclude(found)
+        predictions[prediction.name] = of_prediction(row.verdict for row in found)
     return Verdicts(rows, predictions)
-
-
-def _conclude(rows: Sequence[CheckRow]) -> str:
-    """Refuted by one counter-example; confirmed only if every trial could be asked."""
-    verdicts = {row.verdict for row in rows}
-    if FAILS in verdicts:
-        return REFUTED
-    return CONFIRMED if verdicts == {HOLDS} else UNDECIDED
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import select
+import shlex
 import socket
 from collections.abc import Callable
 
@@ -12,6 +14,8 @@ from driver.deadline import Deadline
 from driver.errors import GuestLost, UserError, WorkloadFailed
 from driver.guest.agent_protocol import Frame, FrameParser, decode, garbled
 from driver.guest.job import PROTOCOL, Job, JobResult, Sample, Value, encode
+
+_log = logging.getLogger(__name__)
 
 # Seconds between two calls of a waiting caller's `check_alive`.
 _WATCH_EVERY = 0.1
@@ -65,6 +69,7 @@ class AgentChannel:
         sysctl that does not exist), :class:`GuestLost` when the channel ends or carries garbage,
         :class:`GuestTimeout` at the deadline.
         """
+        _log.debug("-> job: %s", shlex.join(job.argv))
         self._send(encode(job), deadline, check_alive)
         collected = _Collector()
         while collected.result is None:
@@ -87,6 +92,7 @@ class AgentChannel:
         while True:
             frame = self._parser.next()
             if frame is not None:
+                _log.debug("<- %s %s, %d bytes", frame.type, frame.keys, len(frame.payload))
                 return frame
             try:
                 data = self._socket.recv(1 << 18)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from driver.guest.qemu_args import Files
 from driver.guest.session import BOOT_SECONDS, Guest
 from driver.guest.ssh_keys import Keys, Login
 from driver.image import cpio
+
+_log = logging.getLogger(__name__)
 
 # Booting with four processors, QEMU 7.2 broke 2 guests of 60 on a busy host (see
 # EmulatorFault), so that after this many in a row something else is wrong.
@@ -67,8 +69,10 @@ def start(config: GuestConfig, deadline: Deadline) -> Guest:
     is started again: nothing but booting has happened yet.
     """
     for _ in range(_BOOTS - 1):
-        with contextlib.suppress(EmulatorFault):
+        try:
             return _start(config, deadline)
+        except EmulatorFault as fault:
+            _log.info("starting the guest again: %s", fault.message)
         config.files.console_log.unlink(missing_ok=True)
     return _start(config, deadline)
 

@@ -8,6 +8,7 @@ what it measures does not depend on that.
 from __future__ import annotations
 
 import contextlib
+import logging
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from driver.errors import DriverError, HostError
 from driver.guest.job import Job, Write
 from driver.guest.qemu_args import escape
 from driver.guest.session import Guest
+
+_log = logging.getLogger(__name__)
 
 # A kernel that panics would reset, and QEMU would end with everything there is to see: make it
 # stand still instead (0 is "wait for ever", Documentation/admin-guide/sysctl/kernel.rst).
@@ -74,6 +77,7 @@ def offer_shell(guest: Guest) -> None:
 
 def _ask(guest: Guest, line: str) -> None:
     """A command of the human monitor that says nothing when it works."""
+    _log.info("to QEMU's monitor: %s", line)
     answer = guest.human(line).strip()
     if answer and "Waiting for gdb connection" not in answer:
         raise HostError(f"QEMU refused `{line.split(maxsplit=1)[0]}`: {answer}")

@@ -27,6 +27,12 @@ _LEAST_MEMORY_MIB = 128
 # CONFIG_NR_CPUS of the lean kernel configuration.
 _MOST_VCPUS = 8
 
+# QEMU's options (without dashes) that decide what executes the guest, and so what its numbers mean.
+_ACCELERATORS = frozenset({"accel", "enable-kvm", "icount"})
+# QEMU's options that watch a guest and change nothing in it: all that a guest under icount may be
+# given. A device may bring the host's clock, files or packets into it.
+_OBSERVERS = frozenset({"D", "d", "dfilter", "msg", "name", "plugin", "trace"})
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -34,8 +40,9 @@ class Machine:
 
     ``memory_mib`` is its RAM and ``nvdimm_mib`` the persistent memory it sees (a multiple of
     16 MiB, 0 for none), both in MiB. ``kernel_args`` are words added to the kernel command line.
-    ``ssh`` gives it a network card and an SSH server; ``la57`` five-level page tables. Under icount
-    one instruction takes 2**``icount_shift`` ns of guest time.
+    ``qemu_args`` are words added to QEMU's. ``ssh`` gives it a network card and an SSH server;
+    ``la57`` five-level page tables. Under icount one instruction takes 2**``icount_shift`` ns of
+    guest time.
 
     Raises :class:`UserError` for a machine that cannot be built.
     """
@@ -48,6 +55,7 @@ class Machine:
     ssh: bool = False
     la57: bool = False
     icount_shift: int = 3
+    qemu_args: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.memory_mib < _LEAST_MEMORY_MIB:
@@ -73,6 +81,25 @@ class Machine:
             )
         if not 0 <= self.icount_shift <= 10:  # the range of QEMU's -icount shift=
             raise UserError(f"icount shift {self.icount_shift} is outside 0 to 10")
+        self._check_qemu_args()
+
+    def _check_qemu_args(self) -> None:
+        for word in self.qemu_args:
+            if not word or "\0" in word:
+                raise UserError(f"{word!r} is no word of a command line")
+            option = word.lstrip("-") if word.startswith("-") else ""
+            if option in _ACCELERATORS or "accel=" in word:
+                raise UserError(
+                    f"QEMU's {word} would overrule the accelerator that the results name",
+                    hint="Use --accel instead.",
+                )
+            if self.deterministic and option and option not in _OBSERVERS:
+                raise UserError(
+                    f"a guest under icount cannot have QEMU's -{option}",
+                    hint="What it adds may depend on the host, so that trials would not repeat. "
+                    f"Only options that observe are accepted: {', '.join(sorted(_OBSERVERS))}. "
+                    "Use --accel tcg for others.",
+                )
 
     @property
     def deterministic(self) -> bool:

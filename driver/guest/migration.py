@@ -7,6 +7,7 @@ so that what is written is the state of the devices: some 150 KiB, in some 20 ms
 
 from __future__ import annotations
 
+import logging
 import shlex
 import time
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 from driver.deadline import Deadline
 from driver.errors import HostError, UserError
 from driver.guest.qmp import Monitor
+
+_log = logging.getLogger(__name__)
 
 # Seconds between two looks at how far it is.
 _LOOK_EVERY = 0.002
@@ -27,6 +30,7 @@ def save(monitor: Monitor, path: Path, deadline: Deadline) -> None:
     while True:
         answer = monitor.execute("query-migrate", deadline=deadline)
         if answer.get("status") == "completed":
+            _log.info("saved the state of the guest to %s", path)
             return
         if answer.get("status") == "failed":
             raise HostError(f"QEMU could not save its state: {answer.get('error-desc')}")

@@ -108,6 +108,8 @@ def argv(
         # Wait until QMP's `migrate-incoming` says where the state is.
         *(["-incoming", "defer"] if incoming else []),
         *(["-gdb", f"unix:{escape(ports.gdb)},server=on,wait=off"] if ports.gdb else []),
+        # What a person asked for beyond all this: last, so that it wins where QEMU merges options.
+        *machine.qemu_args,
     ]  # fmt: skip
 
 

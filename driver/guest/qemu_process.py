@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from driver.process import describe_status, missing_program, quote
+
+_log = logging.getLogger(__name__)
 
 # How the process ended: by itself, when asked over the monitor, by SIGTERM, by SIGKILL.
 Ending = Literal["exited", "asked", "terminated", "killed"]
@@ -104,6 +107,7 @@ class QemuProcess:
         except BaseException:
             self._stderr.close()
             raise
+        _log.info("started QEMU, process %d: %s", self.pid, self.command)
 
     @property
     def pid(self) -> int:
@@ -160,6 +164,7 @@ class QemuProcess:
                 self._last_words = self.messages()
                 self._stderr.close()
             self._exit = Exit(ending, self._child.returncode)
+            _log.info("QEMU, process %d, ended: %s", self.pid, self._exit)
             return self._exit
 
     def _end(self, ask: Callable[[], None], grace: float) -> Ending:

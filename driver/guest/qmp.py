@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from driver.deadline import Deadline
 from driver.errors import GuestLost, GuestTimeout, HostError
+
+_log = logging.getLogger(__name__)
 
 
 class Monitor:
@@ -35,8 +38,9 @@ class Monitor:
         Raises :class:`HostError` when QEMU refuses it, :class:`GuestLost` when QEMU is gone,
         :class:`GuestTimeout` when it does not answer by the deadline.
         """
+        _log.debug("-> %s %s", command, dict(arguments or {}))
         try:
-            return self._wait(self._execute(command, arguments), deadline.remaining())
+            answer = self._wait(self._execute(command, arguments), deadline.remaining())
         except ExecuteError as error:
             raise HostError(f"QEMU refused `{command}`: {error}") from error
         except TimeoutError as error:
@@ -44,6 +48,8 @@ class Monitor:
         except (QMPError, OSError, EOFError, AssertionError) as error:
             # AssertionError: qemu.qmp 0.0.6 asserts that QEMU has survived the negotiation.
             raise GuestLost(f"QEMU ended before it answered `{command}`") from error
+        _log.debug("<- %s: %s", command, answer)
+        return answer
 
     def wait_event(self, name: str, seconds: float) -> bool:
         """Whether the next event is of this name and arrives within ``seconds``.

@@ -7,7 +7,9 @@ Why it failed, if it does, is :mod:`driver.guest.diagnosis`'s to say.
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from driver.guest.console import Console
     from driver.guest.console_login import ConsoleSession
     from driver.guest.ssh import Ssh
+
+_log = logging.getLogger(__name__)
 
 # Seconds a guest gets to boot, many times what it needs on an idle host (2 to 3 s under TCG), for
 # hosts that are busy. :mod:`driver.guest.accel` scales it to what it measured.
@@ -134,6 +138,7 @@ class Guest:
             if self._paused:
                 self.resume()
             self.release = self._agent.wait_ready(deadline, check_alive=self._diagnosis.check_alive)
+        _log.info("the guest runs Linux %s; its agent is ready", self.release)
         return self.release
 
     def run(self, job: Job, deadline: Deadline) -> JobResult:
@@ -149,6 +154,7 @@ class Guest:
             if started_with is not None:
                 self._wait_halted(deadline)
         self.check()
+        _log.info("`%s` in the guest ended with status %d", shlex.join(job.argv), result.status)
         return result
 
     def run_first(self, job: Job, deadline: Deadline) -> JobResult:

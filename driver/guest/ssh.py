@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 import os
 import select
 import shlex
@@ -22,6 +23,8 @@ from driver.deadline import Deadline
 from driver.errors import GuestLost, GuestTimeout, HostError
 from driver.guest import terminal
 from driver.guest.ssh_keys import Login
+
+_log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 
@@ -76,6 +79,7 @@ class Ssh:
                         f" ({error})",
                         hint="The console log shows whether it started.",
                     ) from error
+                _log.debug("port %d does not answer yet: %s", port, error)
                 patience *= 2
                 time.sleep(0.1)
             else:
@@ -100,6 +104,7 @@ class Ssh:
     ) -> RemoteResult:
         """Run a command line (or a list of words, quoted here) and return all it left behind."""
         line = command if isinstance(command, str) else shlex.join(command)
+        _log.info("in the guest, by SSH: %s", line)
         collected = _Collected()
         status = self._exchange(line, deadline, stdin, collected)
         return RemoteResult(

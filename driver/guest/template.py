@@ -14,6 +14,7 @@ template has new ones.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ from driver.guest.standalone import standalone_command
 from driver.guest.template_recipe import SAVE_SECONDS, TemplateRecipe, files_of, make, provision
 from driver.guest.timeouts import timeout_scale
 from driver.store import Artifact, Store
+
+_log = logging.getLogger(__name__)
 
 KIND = "template"
 
@@ -66,6 +69,7 @@ class Templates:
                 return make(recipe, folder, boot_seconds)
 
         artifact = self._store.get(KIND, recipe.inputs(), make_it)
+        _log.info("guests are forked from template %s in %s", artifact.short, artifact.path)
         return Template(recipe, artifact, self._notify, boot_seconds, self._store)
 
 

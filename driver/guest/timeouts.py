@@ -8,9 +8,12 @@ template of these guests took to boot; and what else the host runs, by its load 
 
 from __future__ import annotations
 
+import logging
 import os
 
 from driver.guest.machine import Machine
+
+_log = logging.getLogger(__name__)
 
 # From QEMU's start to a waiting agent on that host: the upper end of what was measured there
 # (2.0 to 2.5 s, QEMU 7.2).
@@ -31,7 +34,9 @@ def timeout_scale(machine: Machine, boot_seconds: float, jobs: int = 1) -> float
     turns = machine.vcpus if machine.deterministic else 1
     speed = turns * boot_seconds / REFERENCE_BOOT_SECONDS
     planned = jobs * (1 if machine.deterministic else machine.vcpus) / _processors()
-    return min(_MOST, max(1.0, speed) * max(planned, load_factor()))
+    scale = min(_MOST, max(1.0, speed) * max(planned, load_factor()))
+    _log.debug("timeouts are multiplied by %.1f: a boot takes %.1f s here", scale, boot_seconds)
+    return scale
 
 
 def load_factor() -> float:

@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from driver.experiment.definition import Experiment, Level
-from driver.experiment.verdicts import FAILS, CheckRow
+from driver.experiment.verdicts import CheckRow
 from driver.htmlreport.axis import is_wide
 from driver.htmlreport.chart import MARKS, ChartSeries, Drawing, Point, draw
+from driver.results.verdict import FAILS
 from driver.text import quantity
 
 Levels = Mapping[str, Level]

@@ -11,17 +11,10 @@ from driver.experiment.conclusion import Conclusion
 from driver.experiment.definition import Assertion, Level
 from driver.experiment.formulas import is_measured
 from driver.experiment.summary import order
-from driver.experiment.verdicts import (
-    CONFIRMED,
-    FAILS,
-    HOLDS,
-    NO_DATA,
-    REFUTED,
-    UNDECIDED,
-    CheckRow,
-)
+from driver.experiment.verdicts import CheckRow
 from driver.htmlreport.assertion_charts import Arms, charts
 from driver.htmlreport.chart import ChartSeries, Drawing
+from driver.results.verdict import CONFIRMED, FAILS, HOLDS, NO_DATA, REFUTED, UNDECIDED
 from driver.text import extent
 
 _RELATIONS = {"==": "", "<=": "at most ", ">=": "at least "}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from driver.results.guest_record import GuestRecord, KernelProvenance
 from driver.results.manifest import Manifest
+from driver.results.repeat import repeat_command
 from driver.text import UNKNOWN, value_text
 
 Facts = list[tuple[str, str]]
@@ -22,24 +23,9 @@ _MEANING = {
 
 def how_to_repeat(manifest: Manifest) -> list[str]:
     """Commands, from a clone of the project to the same run."""
-    options = manifest.options
-    words = [".venv/bin/driver", "run", "experiment", manifest.experiment.name]
-    if options.quick:
-        words.append("--quick")
-    for factor, levels in options.only.items():
-        words += ["--only", f"{factor}={','.join(levels)}"]
-    if options.repeat is not None:
-        words += ["--repeat", str(options.repeat)]
-    if options.jobs != 1:
-        words += ["--jobs", str(options.jobs)]
-    if options.digest_nvdimm:
-        words.append("--digest-nvdimm")
-    words += ["--accel", manifest.accelerator.value]
-    if options.source is not None:
-        words += ["--source", options.source]
     commit = manifest.project.commit
     checkout = [f"git checkout {commit}"] if commit else []
-    return [*checkout, "make setup", shlex.join(words)]
+    return [*checkout, "make setup", repeat_command(manifest)]
 
 
 def caveats(manifest: Manifest) -> list[str]:

@@ -12,11 +12,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from driver import __version__
 from driver.experiment.conclusion import Conclusion
 from driver.experiment.summary import Grid, grid
-from driver.experiment.verdicts import REFUTED
 from driver.htmlreport import origin
 from driver.htmlreport.assertions import AssertionReports
 from driver.results.record import TrialRecord, read_record
 from driver.results.schema import OK
+from driver.results.verdict import REFUTED
 from driver.text import counted, quantity
 
 _TEMPLATES = Path(__file__).with_name("templates")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from driver.kernel.sources.spec import obtain
 from driver.progress import Reporter
 from driver.project import Project
 from driver.store import Store, digest_of
+
+_log = logging.getLogger(__name__)
 
 # Raised when the same inputs would give another artifact: other make variables, other files.
 RECIPE = 1
@@ -116,6 +119,7 @@ def make_request(
         extra = [turned_off(chosen)]
     else:
         extra = [builtin(variant)] if variant else []
+    _log.info("kernel source: %s, series %s, variant %s", found.label, chosen.name, variant)
     return BuildRequest(
         source=found,
         series=chosen,

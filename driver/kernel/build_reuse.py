@@ -17,6 +17,7 @@ no seed: its objects name the sibling's files.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ from driver.kernel.git import git
 from driver.kernel.kbuild import VMLINUX
 from driver.process import run
 from driver.store import Store
+
+_log = logging.getLogger(__name__)
 
 _RECORD = "driver-pair.json"
 # Files of a build directory in which kbuild keeps paths.
@@ -88,8 +91,10 @@ def sibling(store: Store, new: BuildTree, commit: str) -> Iterator[BuildTree | N
         for pair in _candidates(new, commit):
             # Still usable, now that nobody else may change it?
             if _try_lock(held, store, pair.lock) and is_usable(pair):
+                _log.info("starting with the objects of %s", pair.build)
                 yield pair
                 return
+        _log.info("no earlier build to start with: everything is compiled")
         yield None
 
 

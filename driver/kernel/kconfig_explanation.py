@@ -8,12 +8,13 @@ That explains nearly every dropped symbol; where it does not, the answer says so
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from driver.suggestion import closest
 
 _WORD = re.compile(r"\b[A-Z0-9_]*[A-Z_][A-Z0-9_]*\b")
 _BLOCK = re.compile(r"(config|menuconfig|choice|menu|if|comment|mainmenu|source)\b\s*(.*)")
@@ -38,7 +39,7 @@ def why_dropped(tree: Path, symbol: str, value: str, config: Mapping[str, str]) 
     files = list(kconfig_files(tree))
     definitions = [found for file in files for found in _definitions(tree, file, symbol)]
     if not definitions:
-        close = difflib.get_close_matches(symbol, _all_symbols(files), n=1, cutoff=0.8)
+        close = closest(symbol, _all_symbols(files), alike=0.8)
         meant = f"; did you mean CONFIG_{close[0]}?" if close else ""
         return f"this source has no such symbol{meant}"
     where = definitions[0].where

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from driver.kernel import checkout
 from driver.kernel.kconfig_fragment import Fragment
 from driver.kernel.sources.source import DEFAULT_BASE, KernelSource, is_directory_spec
 from driver.project import Project
+from driver.suggestion import did_you_mean
 
 # The series name that means no series.
 NONE = "none"
@@ -104,7 +104,7 @@ def load(project: Project, name: str) -> PatchSeries:
         known = sorted(found.parent.name for found in project.patches.glob(f"*/{SERIES_FILE}"))
         raise UserError(
             f"there is no series `{name}` (no {path})",
-            hint=f"Known: {', '.join([*known, NONE])}.{_meant(name, known)}",
+            hint=did_you_mean(name, [*known, NONE], "Known"),
         )
     listed = tomlfile.read(path, SeriesFile)
     _check_files(path, listed)
@@ -126,7 +126,7 @@ def _check_files(path: Path, listed: SeriesFile) -> None:
             present = [file.name for file in folder.iterdir()]
             raise UserError(
                 f"{path} lists {name}, which is not in {folder}",
-                hint=_meant(name, present).strip() or "Add the file or take the line away.",
+                hint=did_you_mean(name, present, None) or "Add the file or take the line away.",
             )
     if len(set(listed.patches)) != len(listed.patches):
         twice = next(name for name in listed.patches if listed.patches.count(name) > 1)
@@ -142,8 +142,3 @@ def _check_files(path: Path, listed: SeriesFile) -> None:
             f"{path} does not list {', '.join(forgotten)}",
             hint="List every patch of the folder under `patches`, or move it away.",
         )
-
-
-def _meant(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" Did you mean `{close[0]}`?" if close else ""

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import fcntl
 import os
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from driver.atomic_write import UNFINISHED
 from driver.errors import HostError, UserError
+from driver.suggestion import did_you_mean
 
 LATEST = "latest"
 # What must be free where guests keep their logs and records go: a boot prints some 20 kB and the
@@ -56,12 +56,9 @@ class RunDirectory:
             if (path / "manifest.json").is_file():
                 return cls(path.resolve())
         known = sorted(path.parent.name for path in results.glob("*/manifest.json"))
-        close = difflib.get_close_matches(name, known, n=1)
         raise UserError(
             f"no run called {name!r} in {results}",
-            hint=f"Did you mean {close[0]}?"
-            if close
-            else "`driver list` shows the runs there are.",
+            hint=did_you_mean(name, known, None) or "`driver list` shows the runs there are.",
         )
 
     @property

@@ -161,6 +161,7 @@ class MachineRecord(Record):
     ssh: bool
     la57: bool
     icount_shift: int
+    qemu_args: list[str] = []
 
 
 class QemuRecord(Record):

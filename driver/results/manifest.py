@@ -40,6 +40,8 @@ class Options(Record):
     """What the command line asked for on top of the experiment.
 
     ``digest_nvdimm`` takes the digest of each trial's NVDIMM, under icount.
+    ``kernel_args`` are words added to the kernel command line of every guest, ``qemu_args`` words
+    added to QEMU's.
     ``keep_guest`` is more than a convenience: so that a panic stands still, a guest that may be
     kept writes 0 to ``kernel.panic`` before each workload.
     """
@@ -52,6 +54,8 @@ class Options(Record):
     force: bool = False
     keep_guest: bool = False
     digest_nvdimm: bool = False
+    kernel_args: tuple[str, ...] = ()
+    qemu_args: tuple[str, ...] = ()
 
 
 class Host(Record):

@@ -51,11 +51,11 @@ def test_what_is_in_use_is_shown(cache: Path, capsys: pytest.CaptureFixture[str]
 
 def test_prune(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of("cache", "prune") == 0
-    assert capsys.readouterr().out == "0 B freed\n"
+    assert capsys.readouterr().out == "freed 0 B\n"
     assert status_of("cache", "prune", "--to", "3.5M", "--dry-run") == 0
     out = capsys.readouterr().out
     assert out.startswith("would remove image ")
-    assert out.endswith("1.00 MiB would be freed\n")
+    assert out.endswith("would free 1.00 MiB\n")
     assert status_of("cache", "prune", "--to", "3.5M") == 0
     assert "removed image " in capsys.readouterr().out
     assert len(list(cache.glob("image/*"))) == 1

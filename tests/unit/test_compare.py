@@ -12,8 +12,8 @@ import pytest
 from helpers.synthetic_runs import EXPERIMENT, LINE, Outcomes, SyntheticRun, compared, costs, pages
 from rich.console import Console
 
-from driver.cli.comparison import comparison_table
 from driver.cli.main import main
+from driver.cli.views.comparison import comparison_table
 from driver.compare.comparison import ComparedRow, Comparison
 from driver.compare.condition import findings, parse
 from driver.compare.export import as_csv, as_json
@@ -46,7 +46,7 @@ def test_a_run_equals_itself(tmp_path: Path) -> None:
     assert found.names == ["pages", "per_size", "cost"], "theory is not measured"
     assert list(found.refused) == ["cost"], "emulation has none"
     assert (found.unmatched, found.circumstances, found.notes) == ([], [], [])
-    assert "8 numbers compared: 8 equal" in text_of(found)
+    assert "8 values compared: 8 equal" in text_of(found)
 
 
 def test_a_change_by_hand(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_change_by_hand(tmp_path: Path) -> None:
     assert slope.change == pytest.approx(15 / 14, abs=1e-12)
     assert row(found, "per_size", kernel="old").outcome == "equal"
     text = text_of(found)
-    assert ["new", "4", "40", "43", "+3", "(+7.50", "%)", "changed,", "taken", "once"] in [
+    assert ["new", "4", "40", "43", "+3", "(+7.50", "%)", "changed,", "measured", "once"] in [
         line.split() for line in text.splitlines()
     ]
     assert "--repeat 3" in text
@@ -155,7 +155,7 @@ def test_a_metric_that_means_something_else_is_not_compared(tmp_path: Path) -> N
     said = " ".join(found.unmatched)
     assert "pages is computed differently in B: `2 * value('pages', 'done')` instead of" in said
     assert "per_size is computed differently" in said, "it uses a metric that changed"
-    assert "no number could be compared" in text_of(found)
+    assert "no value can be compared" in text_of(found)
 
 
 def test_a_factor_of_one_run_only(tmp_path: Path) -> None:

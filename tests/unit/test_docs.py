@@ -10,6 +10,7 @@ Fenced blocks say how they are tested, in the words behind their language:
 ``sh guest``           also run by ``tests/guest/test_docs.py``, one page from top to bottom
 ``text out``           what the block before it must have printed, line by line
 ``toml file=...``      written to that file, and read back by the code that reads such files
+``python unit``        also run here; those for driver.api without it by ``tests/guest/test_api.py``
 ``diff guest tree=..`` applied to a kernel tree by the guest test
 """
 
@@ -17,6 +18,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import dropwhile
 from pathlib import Path
@@ -26,7 +29,7 @@ import pytest
 import typer
 from helpers.documentation import ROOT, Block, blocks, documents
 
-from driver import reference
+from driver import api, reference
 from driver.cli.main import command, main
 from driver.compare.export import COLUMNS as COMPARE_COLUMNS
 from driver.counters.source import CounterSource
@@ -122,6 +125,8 @@ ELSEWHERE = {
     "uv pip compile": "asks the package index for what is new",
 }
 RUN_HERE = {"guest", "unit", "mistake"}
+# Scripts that take arguments, and are run with some by tests/unit/test_api.py.
+TESTED_BY_FILE = {"bisect.py"}
 
 
 SHELL = [block for block in all_blocks("sh") if "mistake" not in block.words]
@@ -279,8 +284,28 @@ def test_files_are_what_they_should_be(
         assert settings.load(command())["run"]["experiment"] == {"accel": "tcg"}
 
 
+PYTHON = [block for block in all_blocks("python") if "from driver import api" in block.text]
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=str)
+def test_python_of_the_api_asks_for_what_is_there(block: Block) -> None:
+    used = set(re.findall(r"\bapi\.(\w+)", block.text))
+    assert used
+    assert used <= set(dir(api))
+    compile(block.text, str(block), "exec")
+    assert {"guest", "unit"} & set(block.words) or block.file in TESTED_BY_FILE
+
+
+@pytest.mark.parametrize("block", [block for block in PYTHON if "unit" in block.words], ids=str)
+def test_python_prints_what_the_page_says(block: Block) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", block.text], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == list(block.output)
+
+
 def test_the_example_of_a_counter_is_one() -> None:
-    (block,) = [block for block in all_blocks("python") if block.file]
+    (block,) = [block for block in all_blocks("python") if "SOURCE" in block.text]
     module: dict[str, Any] = {}
     exec(block.text, module)
     source = module["SOURCE"]

@@ -297,7 +297,7 @@ def test_the_command_says_what_to_do(bin_: Path, capsys: pytest.CaptureFixture[s
     assert status_of("--quiet", "doctor") == 3
     captured = capsys.readouterr()
     assert "  MISSING  bison" in captured.out
-    assert "error: this machine lacks: bison, flex" in captured.err
+    assert "error: missing on this machine: bison, flex" in captured.err
     if detect() is System.DEBIAN:
         assert "All tools at once: sudo apt-get install bison flex" in captured.err
 
@@ -312,7 +312,7 @@ def test_what_is_no_tool_is_named_with_what_it_is_about(
     (tmp_path / "file").touch()
     monkeypatch.setenv("DRIVER_CACHE", str(tmp_path / "file/cache"))
     assert status_of("--quiet", "doctor") == 3
-    assert "error: this machine lacks: bison, cache (writable)\n" in capsys.readouterr().err
+    assert "error: missing on this machine: bison, cache (writable)\n" in capsys.readouterr().err
 
 
 def test_for_a_program(bin_: Path, capsys: pytest.CaptureFixture[str]) -> None:

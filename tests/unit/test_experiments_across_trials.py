@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 from helpers.synthetic_runs import FOOTPRINT, PROJECT, FakeGuestRun
 
-from driver.cli import run as run_command
+from driver.api import experiments
+from driver.api.experiments import ExperimentPlan
 from driver.cli.main import main
 from driver.counters import sources
 from driver.counters.source import Reading, UnreadableSource
 from driver.errors import UserError
-from driver.experiment import verdicts
 from driver.experiment.definition import Experiment, Prediction
 from driver.experiment.load import Definition, parse
 from driver.experiment.measured import measured_trials
-from driver.experiment.verdicts import judge
+from driver.experiment.verdicts import CheckRow, judge
 from driver.results.reader import Run
+from driver.results.verdict import CONFIRMED, FAILS, HOLDS, REFUTED, UNDECIDED
 
 PAGE = 4096
 ONLY = {"processes": ["1", "4", "16"], "gib": ["1"], "entry": ["2M"]}
@@ -31,7 +32,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, Run]
     return conclusion.experiment, conclusion.run
 
 
-def predict(run: tuple[Experiment, Run], /, **item: object) -> tuple[str, list[verdicts.CheckRow]]:
+def predict(run: tuple[Experiment, Run], /, **item: object) -> tuple[str, list[CheckRow]]:
     prediction = Prediction.model_validate({"name": "probe", "claim": "x", "unit": "B", **item})
     experiment = run[0].model_copy(update={"predictions": (prediction,)})
     found = judge(experiment, measured_trials(run[1], experiment.metrics))
@@ -45,7 +46,7 @@ def test_a_trial_is_held_against_another_one(measured: tuple[Experiment, Run]) -
         measured="growth * processes",
         expected="elsewhere('growth', sharing='off')",
     )
-    assert verdict == verdicts.CONFIRMED
+    assert verdict == CONFIRMED
     assert [row.expected for row in rows] == [PAGE, 4 * PAGE, 16 * PAGE]
     verdict, rows = predict(
         measured,
@@ -53,8 +54,8 @@ def test_a_trial_is_held_against_another_one(measured: tuple[Experiment, Run]) -
         measured="growth",
         expected="elsewhere('growth', kernel='baseline', sharing='off')",
     )
-    assert verdict == verdicts.REFUTED
-    assert {row.verdict for row in rows} == {verdicts.HOLDS, verdicts.FAILS}
+    assert verdict == REFUTED
+    assert {row.verdict for row in rows} == {HOLDS, FAILS}
 
 
 def test_without_the_other_trial_nothing_is_decided(measured: tuple[Experiment, Run]) -> None:
@@ -64,7 +65,7 @@ def test_without_the_other_trial_nothing_is_decided(measured: tuple[Experiment, 
         measured="growth",
         expected="elsewhere('growth', processes=2)",
     )
-    assert verdict == verdicts.UNDECIDED
+    assert verdict == UNDECIDED
     assert "no finished trial like" in rows[0].reason
     assert "processes=2" in rows[0].reason
 
@@ -82,7 +83,7 @@ def test_a_metric_the_other_trial_lacks_is_explained(measured: tuple[Experiment,
         measured="0",
         expected="elsewhere('shared', kernel='baseline', sharing='off')",
     )
-    assert verdict == verdicts.UNDECIDED
+    assert verdict == UNDECIDED
     assert "meminfo has no 'SharedPageTables'" in rows[0].reason
 
 
@@ -95,14 +96,14 @@ def test_a_prediction_may_be_about_slopes(measured: tuple[Experiment, Run]) -> N
     verdict, rows = predict(
         measured, **slope, expected=f"0 if sharing == 'on' else {PAGE}", absolute="0.5"
     )
-    assert verdict == verdicts.CONFIRMED
+    assert verdict == CONFIRMED
     assert [row.subject for row in rows] == [
         "kernel=baseline sharing=off",
         "kernel=patched sharing=off",
         "kernel=patched sharing=on",
     ]
     verdict, rows = predict(measured, **slope, expected="1", where="processes == 4")
-    assert verdict == verdicts.UNDECIDED
+    assert verdict == UNDECIDED
     assert "two different values" in rows[0].reason
 
 
@@ -152,11 +153,11 @@ def test_the_experiment_says_which_accelerator_it_needs(
     monkeypatch.setenv("DRIVER_PROJECT", str(tmp_path))
     asked: list[str] = []
 
-    def prepare(*arguments: object) -> None:
-        asked.extend(word for word in arguments if isinstance(word, str))
+    def prepare(planned: ExperimentPlan, *_: object) -> None:
+        asked.append(planned.accel)
         raise UserError("far enough")
 
-    monkeypatch.setattr(run_command, "_prepare", prepare)
+    monkeypatch.setattr(experiments, "_prepare", prepare)
     with pytest.raises(SystemExit):
         main(["run", "experiment", "paths", "--quick", *options])
     assert asked == [expected]

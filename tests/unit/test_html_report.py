@@ -254,10 +254,10 @@ def test_a_run_of_somebody_else(
     def refuse(path: Path, content: bytes) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr("driver.atomic_write.write_atomically", refuse)
+    monkeypatch.setattr("driver.cli.report.write_atomically", refuse)
     with pytest.raises(SystemExit) as ended:
         main(["report", str(run.path)])
     assert ended.value.code == 2
     error = capsys.readouterr().err
-    assert f"error: {run.path} may not be written to: Permission denied" in error
+    assert f"error: cannot write to {run.path}: Permission denied" in error
     assert f"hint: Write it elsewhere: driver report {run.path} -o report.html" in error

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from helpers.synthetic_runs import FakeGuestRun
 
-from driver.cli import keep
+from driver import api
+from driver.api.keep import FailedGuest, keeping
+from driver.cli.views import keep
 from driver.errors import GuestSplat, UserError
 from driver.experiment.lifecycle import carry_out
 from driver.experiment.work import Work
 from driver.guest.debug_sockets import HANG_ON_PANIC
 from driver.guest.job import Job
 from driver.progress import SilentReporter
+from driver.results.manifest import Options
 
 SMALL = {"processes": ["1"], "gib": ["1"], "kernel": ["baseline"]}
 
@@ -25,7 +28,7 @@ class Keeping(FakeGuestRun):
 
     @property
     def work(self) -> Work:
-        return keep.keeping(super().work)
+        return keeping(super().work, keep.attend)
 
 
 def columns(bench: FakeGuestRun) -> dict[str, list[object]]:
@@ -60,10 +63,36 @@ def test_a_failure_is_reported_and_recorded_as_ever(
     assert "baseline_off_2M_1_1_r1 failed: the kernel oopsed" in capsys.readouterr().err
 
 
-def test_somebody_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_may_attend_in_place_of_a_person(tmp_path: Path) -> None:
+    """Once per failure, and what it raises does not lose the other trials."""
+    seen: list[FailedGuest] = []
+
+    class Attended(FakeGuestRun):
+        @property
+        def work(self) -> Work:
+            return keeping(super().work, seen.append)
+
+    def splat(_job: Job) -> None:
+        raise GuestSplat("the kernel oopsed", kind="oops", excerpt="a trace")
+
+    bench = Attended(tmp_path, only=SMALL)
+    next(iter(bench.factories.values())).misbehave = splat
+    failed = bench.run().failed
+    assert [guest.trial for guest in seen] == [record.id for record in failed]
+    assert {(guest.reason, type(guest.error)) for guest in seen} == {
+        ("the kernel oopsed", GuestSplat)
+    }
+    assert not any(guest.stopping() for guest in seen)
+
+
+def test_one_guest_is_attended_to_at_a_time() -> None:
+    options = Options(keep_guest=True, jobs=2)
     with pytest.raises(UserError, match="one guest at a time"):
-        keep.check_possible(2)
+        api.run_plan(api.plan_experiment("five-cases", options, "tcg"), attend=keep.attend)
+
+
+def test_a_person_needs_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(UserError, match="not a terminal") as caught:
-        keep.check_possible(1)
+        keep.check_terminal()
     assert "driver logs" in (caught.value.hint or "")

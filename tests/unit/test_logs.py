@@ -11,8 +11,8 @@ import typer.main
 from helpers.synthetic_runs import LINE, Outcomes, SyntheticRun
 
 from driver.cli import complete
-from driver.cli.logs import match
 from driver.cli.main import app, main
+from driver.cli.views.trials import match
 from driver.errors import UserError
 from driver.results.directory import RunDirectory
 from driver.results.record import Attempt, read_record
@@ -128,7 +128,7 @@ def test_what_was_not_run_or_left_behind(
     (run.consoles / "old_2_r1.log").unlink()
     status, _, err = said(capsys, run.path, "old_2")
     assert status == 2
-    assert "left behind" in err
+    assert "were not copied" in err
     assert ["old_1_r1", "not", "run"] in [
         line.split() for line in said(capsys, run.path)[1].splitlines()
     ]
@@ -174,4 +174,4 @@ def test_a_run_of_which_only_the_tables_are_left(
     assert "old_1_r1" not in said(capsys, run.path, "--failed")[1]
     status, _, error = said(capsys, run.path, "old_1_r1")
     assert status == 2
-    assert "what the guest of old_1_r1 said is not with this run, only its numbers are" in error
+    assert "the console of old_1_r1 is not part of this run, only its numbers are" in error

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from helpers.synthetic_runs import FOOTPRINT, FakeGuestRun
 
-from driver.cli.summary import summary
+from driver.cli.views.summary import summary
 from driver.compare.comparison import compare_runs
 from driver.counters import by_path
 from driver.experiment import measured

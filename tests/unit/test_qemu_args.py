@@ -152,6 +152,43 @@ def test_no_nvdimm() -> None:
     assert not any("nvdimm0" in word for word in words)
 
 
+def test_what_a_person_adds_comes_last() -> None:
+    added = ("-device", "edu", "-name", "a,b")
+    words = argv(Machine(qemu_args=added), FILES, PORTS, incoming=True)
+    assert tuple(words[-len(added) :]) == added
+    assert words[: -len(added)] == argv(Machine(), FILES, PORTS, incoming=True)
+
+
+@pytest.mark.parametrize(
+    "words", [("-accel", "kvm"), ("--icount", "1"), ("-enable-kvm",), ("-machine", "accel=kvm")]
+)
+@pytest.mark.parametrize("accel", ["tcg", "kvm"])
+def test_nobody_adds_another_accelerator(accel: Accel, words: tuple[str, ...]) -> None:
+    """The results name the one they were measured under."""
+    with pytest.raises(UserError, match="overrule the accelerator"):
+        Machine(accel=accel, qemu_args=words)
+
+
+@pytest.mark.parametrize(
+    "words", [("-netdev", "user,id=n"), ("-device", "virtio-rng-pci"), ("-rtc", "base=localtime")]
+)
+def test_a_guest_under_icount_is_only_observed(words: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match=f"cannot have QEMU's {words[0]}"):
+        Machine(accel="icount", qemu_args=words)
+    assert Machine(qemu_args=words).qemu_args == words
+
+
+def test_observing_is_possible_under_icount() -> None:
+    words = ("-plugin", "/x/libinsn.so,inline=on", "-d", "plugin", "-D", "log")
+    assert Machine(accel="icount", qemu_args=words).qemu_args == words
+
+
+@pytest.mark.parametrize("word", ["", "a\0b"])
+def test_a_word_must_be_one(word: str) -> None:
+    with pytest.raises(UserError, match="no word of a command line"):
+        Machine(qemu_args=(word,))
+
+
 def test_kernel_arguments_come_last_so_that_they_win() -> None:
     machine = Machine(kernel_args=("panic=10", "dax_share_page_tables=1"))
     assert option(argv(machine, FILES, PORTS), "-append")[0].endswith(

@@ -14,6 +14,7 @@ import pytest
 from helpers.command_line import status_of
 from helpers.synthetic_runs import FOOTPRINT, PROJECT, FakeGuestRun
 
+from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.errors import GuestLost
 from driver.guest.job import Job
 from driver.results.directory import RunDirectory
@@ -33,7 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Building a kernel fails the test."""
-    for place in ("driver.kernel", "driver.cli.guests"):
+    for place in ("driver.kernel", "driver.api.preparation"):
         monkeypatch.setattr(f"{place}.build_kernel", None)
 
 
@@ -103,7 +104,7 @@ def test_a_typo_in_the_experiment_names_file_and_line(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('series = "6.12"', 'series = "6.21"', "Did you mean `6.12`?"),
+        ('series = "6.12"', 'series = "6.21"', "Did you mean '6.12'?"),
         ('series = "6.12"', 'series = "6.12", variant = "debgu"', "no kernel variant `debgu`"),
         ('image = "dax"', 'image = "dacks"', "there is no image 'dacks'"),
     ],
@@ -121,7 +122,7 @@ def test_what_nobody_has_is_reported_before_anything_is_built(
     def build(*_arguments: object, **_more: object) -> None:
         raise AssertionError("something was built first")
 
-    monkeypatch.setattr("driver.cli.guests.build_kernel", build)
+    monkeypatch.setattr("driver.api.preparation.build_kernel", build)
     path = project / "experiments" / FOOTPRINT / "experiment.toml"
     text = path.read_text(encoding="utf-8")
     assert old in text
@@ -296,3 +297,31 @@ def test_show_exits_like_the_run(project: Path, capsys: pytest.CaptureFixture[st
     bench.run()
     assert status_of("show", "latest") == GuestLost.exit_status
     assert "2 of 6 trials failed" in capsys.readouterr().err
+
+
+def test_a_shell_shows_the_command_of_its_guest(
+    project: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path
+    kernel = KernelArtifact("k1", "6.12.1", folder / "vmlinux", folder, folder, folder, {})
+    image = ImageArtifact("i1", "dax", tmp_path / "initramfs", {})
+    monkeypatch.setattr("driver.api.build.kernel.build_kernel", lambda *_, **__: kernel)
+    monkeypatch.setattr("driver.api.build.image.build_image", lambda *_, **__: image)
+    words = ["--qemu-arg=-device", "--qemu-arg=edu", "--kernel-arg=quiet"]
+    assert status_of("shell", "--show-command", "--vcpus", "1", *words) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert f"-kernel {tmp_path / 'vmlinux'}" in line
+    assert "quiet' -chardev" in line
+    assert line.endswith("-device edu)")
+
+
+def test_words_that_would_change_what_results_mean_are_refused(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["run", "experiment", FOOTPRINT, "--dry-run", "--accel", "icount"]
+    assert status_of(*arguments, "--qemu-arg=-nic", "--qemu-arg=user") == 2
+    assert "a guest under icount cannot have QEMU's -nic" in capsys.readouterr().err
+    assert status_of(*arguments, "--qemu-arg=-d", "--qemu-arg=plugin") == 0

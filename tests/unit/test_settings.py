@@ -15,7 +15,7 @@ import pytest
 from helpers.command_line import status_of
 
 from driver import __version__
-from driver.cli import context, settings
+from driver.cli import context, settings, settings_schema
 from driver.cli.main import _as_host_error, command
 from driver.errors import HostError
 from driver.project import Project
@@ -68,7 +68,7 @@ class TestDefaults:
         def build_image(*_: object) -> None:
             raise HostError("it got that far")
 
-        monkeypatch.setattr("driver.image.build_image", build_image)
+        monkeypatch.setattr("driver.api.build.image.build_image", build_image)
         config.write_text("[build]\njobs = 3\n")
         assert status_of("build", "image") == 3
         assert "it got that far" in capsys.readouterr().err
@@ -151,9 +151,9 @@ class TestDefaults:
                 for option in parameter.opts
                 if option.startswith("--")
             }
-            fields = settings.schema(each, "any").model_fields.values()
+            fields = settings_schema.schema(each, "any").model_fields.values()
             known = {field.alias for field in fields}
-            assert declared <= known | {*settings.NO_DEFAULTS}, each.name
+            assert declared <= known | {*settings_schema.NO_DEFAULTS}, each.name
 
 
 def test_every_command_is_summed_up_in_half_a_line() -> None:
@@ -212,7 +212,7 @@ class TestTerminal:
         machine = {"DRIVER_CACHE": str(tmp_path), "PATH": "/nowhere"}
         written, status = self.run(*arguments, terminal=False, **machine)
         assert (b"Check the tools\n" in written) is not quiet
-        assert (b"\r" in written, b"error: this machine lacks" in written) == (False, True)
+        assert (b"\r" in written, b"error: missing on this machine" in written) == (False, True)
         assert status == 3
 
     def test_verbose_shows_where_an_error_came_from(self) -> None:
@@ -273,14 +273,14 @@ class TestCompletion:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["build", "image", "--variant", "debug"], "--variant has no meaning"),
-        (["build", "kernel", "--image", "dax"], "--image has no meaning"),
-        (["shell", "--attach", "x", "--memory", "512"], "it takes nothing else"),
-        (["shell", "--attach", "x", "true"], "it takes nothing else"),
+        (["build", "image", "--variant", "debug"], "--variant does not apply"),
+        (["build", "kernel", "--image", "dax"], "--image does not apply"),
+        (["shell", "--attach", "x", "--memory", "512"], "it takes no other option"),
+        (["shell", "--attach", "x", "true"], "it takes no other option"),
         (["shell", "--console", "true"], "leave --console out"),
-        (["patch", "check", "--no-build", "--jobs", "2"], "--jobs has no meaning"),
-        (["patch", "check", "--no-build", "--full"], "--full has no meaning"),
-        (["run", "--keep-guest", "experiment", "five-cases"], "goes with --resume"),
+        (["patch", "check", "--no-build", "--jobs", "2"], "--jobs does not apply"),
+        (["patch", "check", "--no-build", "--full"], "--full does not apply"),
+        (["run", "--keep-guest", "experiment", "five-cases"], "needs --resume"),
         (["compare", "a", "b", "--json", "--csv"], "exclude each other"),
         (["compare", "a", "b", "--json", "--all"], "leave --all out"),
     ],
@@ -343,8 +343,8 @@ class TestWhatTheSystemRefuses:
             Store().scratch("logs")
         assert refused.value.filename is not None
         told = _as_host_error(refused.value)
-        assert told.message.startswith(f"the cache cannot be used: {tmp_path}/file")
-        assert told.hint == "Set DRIVER_CACHE to a directory that you may write to."
+        assert told.message.startswith(f"cannot use the cache: {tmp_path}/file")
+        assert told.hint == "Set DRIVER_CACHE to a writable directory."
 
     @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO])
     def test_anything_else_is_named_and_comes_with_a_hint(self, number: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 from helpers.synthetic_runs import FakeGuestRun
 from rich.console import Console
 
-from driver.cli.summary import summary
+from driver.cli.views.summary import summary
 from driver.errors import GuestSplat
 from driver.experiment.conclusion import Conclusion
 from driver.guest.job import Job

@@ -48,6 +48,7 @@ def _some_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
                 Machine(accel="icount", icount_shift=0),
                 Machine(accel="kvm"),
                 Machine(kernel_args=("dax_share_page_tables=1",)),
+                Machine(qemu_args=("-device", "edu")),
                 Machine(la57=True),
                 Machine(ssh=True),
             )

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from helpers.synthetic_runs import FakeGuestRun
 
-from driver.experiment import verdicts
 from driver.experiment.definition import Assertion, Experiment, Fit, Prediction
 from driver.experiment.measured import MeasuredTrial
 from driver.experiment.verdicts import Verdicts, judge
+from driver.results.verdict import CONFIRMED, FAILS, HOLDS, NO_DATA, REFUTED, UNDECIDED
 
 Measured = tuple[Experiment, list[MeasuredTrial]]
 PAGE = 4096
@@ -31,8 +31,8 @@ def with_assertion(experiment: Experiment, table: str, item: Assertion) -> Exper
 def test_theory_holds_for_a_kernel_that_follows_it(measured: Measured) -> None:
     found = judge(*measured)
     assert not found.failures
-    assert {row.verdict for row in found.rows} == {verdicts.HOLDS}
-    assert set(found.predictions.values()) == {verdicts.CONFIRMED}
+    assert {row.verdict for row in found.rows} == {HOLDS}
+    assert set(found.predictions.values()) == {CONFIRMED}
 
 
 def test_slopes_are_bytes_per_process_and_gib(measured: Measured) -> None:
@@ -76,14 +76,14 @@ def test_the_five_cases(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("relation", "expected", "relative", "verdict"),
     [
-        ("==", "98", 0.0, verdicts.FAILS),
-        ("==", "98", 0.03, verdicts.HOLDS),
-        ("==", "102", 0.019, verdicts.FAILS),
-        ("==", "102", 0.02, verdicts.HOLDS),
-        ("<=", "100", 0.0, verdicts.HOLDS),
-        ("<=", "99", 0.0, verdicts.FAILS),
-        (">=", "101", 0.0, verdicts.FAILS),
-        (">=", "101", 0.01, verdicts.HOLDS),
+        ("==", "98", 0.0, FAILS),
+        ("==", "98", 0.03, HOLDS),
+        ("==", "102", 0.019, FAILS),
+        ("==", "102", 0.02, HOLDS),
+        ("<=", "100", 0.0, HOLDS),
+        ("<=", "99", 0.0, FAILS),
+        (">=", "101", 0.0, FAILS),
+        (">=", "101", 0.01, HOLDS),
     ],
 )
 def test_relations_and_tolerance(
@@ -116,7 +116,7 @@ def test_a_number_that_is_missing_fails_a_check_and_says_which(
 ) -> None:
     item = probe("meminfo('SharedPageTables', 'touched')", "kernel == 'baseline'")
     found = judge(with_assertion(measured[0], "checks", item), measured[1])
-    assert {row.verdict for row in found.of("check")} == {verdicts.NO_DATA}
+    assert {row.verdict for row in found.of("check")} == {NO_DATA}
     assert len(found.failures) == len(found.of("check"))
     assert "meminfo has no 'SharedPageTables'" in found.failures[0].reason
 
@@ -124,11 +124,11 @@ def test_a_number_that_is_missing_fails_a_check_and_says_which(
 @pytest.mark.parametrize(
     ("text", "where", "verdict"),
     [
-        ("1", "true", verdicts.CONFIRMED),
-        ("2", "true", verdicts.REFUTED),
-        ("1 if processes < 16 else 2", "true", verdicts.REFUTED),
-        ("1", "processes > 100", verdicts.UNDECIDED),
-        ("value('nothing', 'touched')", "true", verdicts.UNDECIDED),
+        ("1", "true", CONFIRMED),
+        ("2", "true", REFUTED),
+        ("1 if processes < 16 else 2", "true", REFUTED),
+        ("1", "processes > 100", UNDECIDED),
+        ("value('nothing', 'touched')", "true", UNDECIDED),
     ],
 )
 def test_predictions(measured: Measured, text: str, where: str, verdict: str) -> None:
@@ -143,7 +143,7 @@ def test_a_slope_needs_two_points(tmp_path: Path) -> None:
     conclusion = FakeGuestRun(tmp_path, only={"processes": ["4"], "gib": ["1"]}).run()
     fits = conclusion.verdicts.of("fit")
     assert fits
-    assert {row.verdict for row in fits} == {verdicts.NO_DATA}
+    assert {row.verdict for row in fits} == {NO_DATA}
     assert conclusion.complaint() is None
 
 
@@ -163,7 +163,7 @@ def test_a_number_that_is_missing_fails_a_fit_and_says_which(
     )  # fmt: skip
     found = judge(with_assertion(measured[0], "fits", fit), measured[1])
     rows = found.of("fit")
-    assert {row.verdict for row in rows} == {verdicts.NO_DATA}
+    assert {row.verdict for row in rows} == {NO_DATA}
     assert found.failures == rows
     assert reason in rows[0].reason
 

@@ -310,8 +310,8 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "complaint"),
         [
-            (["image", "--jobs", "2"], "--jobs has no meaning for `driver build image`"),
-            (["kernel", "--image", "dax"], "--image has no meaning for `driver build kernel`"),
+            (["image", "--jobs", "2"], "--jobs does not apply to `driver build image`"),
+            (["kernel", "--image", "dax"], "--image does not apply to `driver build kernel`"),
         ],
     )
     def test_no_option_is_silently_ignored(

@@ -47,7 +47,7 @@ class TestFile:
     def test_unknown_series_lists_the_known(self, project: Project) -> None:
         with pytest.raises(UserError, match=r"there is no series `6\.13`") as caught:
             load(project, "6.13")
-        assert caught.value.hint == "Known: 6.12, none. Did you mean `6.12`?"
+        assert caught.value.hint == "Did you mean '6.12'? Known: 6.12, none."
 
     @pytest.mark.parametrize(
         ("changes", "message", "hint"),
@@ -63,7 +63,7 @@ class TestFile:
             (
                 {"patches": [FEATURE, MEMORY.replace("no", "nor")]},
                 "lists 0002-mm-leave-nor-pages.patch, which is not in",
-                f"Did you mean `{MEMORY}`?",
+                f"Did you mean {MEMORY!r}?",
             ),
             ({"kconfig": ["absent.config"]}, "lists absent.config, which is not in", None),
         ],

@@ -7,7 +7,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-from driver.cli.decoding import WITH_LINES
+from driver.api.decoding import DEBUG_INFO
 from driver.errors import HostError
 from driver.kernel.symbols import Symbols
 
@@ -19,23 +19,23 @@ def how_to_debug(kernel: Path, socket: Path) -> str:
     """
     symbols = Symbols.of_kernel(kernel)
     line = shlex.join(["gdb", "-ex", f"target remote {socket}", str(symbols.path)])
-    told = [
-        "debug the guest's kernel from another terminal:",
+    lines = [
+        "Debug the guest's kernel from another terminal:",
         f"  {line}",
-        "It stops the guest. Then, for instance:",
+        "It stops the guest. Then, for example:",
         "  break handle_mm_fault     stop at the next page fault",
-        "  continue                  let the guest go on; Ctrl-C stops it again",
+        "  continue                  resume the guest; Ctrl-C stops it again",
         "  backtrace                 how the kernel got here",
         "  detach                    leave the guest running",
     ]
     if not _has_lines(symbols):
-        told.append(
+        lines.append(
             "This kernel has names only: backtraces, types and source lines need "
-            f"--variant {WITH_LINES}."
+            f"--variant {DEBUG_INFO}."
         )
     if shutil.which("gdb") is None:
-        told.append("There is no gdb on this machine: sudo apt-get install gdb")
-    return "\n".join(told)
+        lines.append("There is no gdb on this machine: sudo apt-get install gdb")
+    return "\n".join(lines)
 
 
 def _has_lines(symbols: Symbols) -> bool:

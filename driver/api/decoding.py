@@ -7,33 +7,41 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from driver.cli import context
+from driver.api.workspace import Workspace
 from driver.errors import DriverError, HostError
 from driver.kernel.stacktrace import Decoded, decode, has_trace
 from driver.kernel.symbols import Symbols
+from driver.store import Store
 
 if TYPE_CHECKING:
+    # A guest without an experiment needs none of the tables that these bring.
     from driver.experiment.conclusion import Conclusion
     from driver.experiment.definition import Experiment, Level
     from driver.results.guest_record import KernelRecord
     from driver.results.manifest import Manifest
 
-# Named in messages; a fragment of driver/kernel/fragments/.
-WITH_LINES = "debug-info"
+# The variant of a kernel that has source lines; a fragment of driver/kernel/fragments/.
+DEBUG_INFO = "debug-info"
 
 
 def decode_trial(
-    text: str, manifest: Manifest, experiment: Experiment, factors: Mapping[str, Level]
+    text: str,
+    manifest: Manifest,
+    experiment: Experiment,
+    factors: Mapping[str, Level],
+    *,
+    store: Store,
 ) -> Decoded:
-    """Add source lines to what a trial's guest printed; what cannot be told is said, not raised."""
-    from driver.progress import SilentReporter  # noqa: PLC0415
+    """Add source lines to what a trial's guest printed, by its kernel in the cache.
 
+    If that is not possible the note says why; nothing is raised.
+    """
     if not has_trace(text):
         return Decoded(text, "")
     kernel = _kernel(manifest, experiment, factors)
     if kernel is None:
         return Decoded(text, "no source lines: the kernel of this trial is not recorded")
-    artifact = context.store(SilentReporter()).recall("kernel", kernel.digest)
+    artifact = store.recall("kernel", kernel.digest)
     if artifact is None:
         return Decoded(
             text,
@@ -47,12 +55,12 @@ def decode_trial(
 def decode_from(text: str, folder: Path, series: str) -> Decoded:
     """Add source lines by the kernel in the folder of an artifact."""
     hint = (
-        f"`--variant {WITH_LINES}`, or in an experiment "
-        f'`kernel = {{ series = "{series}", variant = "{WITH_LINES}" }}`, builds one that has it'
+        f"`--variant {DEBUG_INFO}`, or in an experiment "
+        f'`kernel = {{ series = "{series}", variant = "{DEBUG_INFO}" }}`, builds one that has it'
     )
     try:
         return decode(text, Symbols.of_kernel(folder), hint=hint)
-    except HostError as error:  # evidence of a crash must not be lost for want of a tool
+    except HostError as error:  # evidence of a crash must not be lost because a tool is missing
         return Decoded(text, f"no source lines: {error.message}")
 
 
@@ -61,14 +69,18 @@ def with_note(found: Decoded) -> str:
     return f"{found.text}\n({found.note})" if found.note else found.text
 
 
-def explained(complaint: DriverError, conclusion: Conclusion) -> DriverError:
+def explained(complaint: DriverError, conclusion: Conclusion, place: Workspace) -> DriverError:
     """The error a run ends with, its excerpt with source lines if the first failure is a crash."""
     if not conclusion.failed:
         return complaint
     first = conclusion.failed[0]
     if complaint.excerpt:
         found = decode_trial(
-            complaint.excerpt, conclusion.run.manifest, conclusion.experiment, first.factors
+            complaint.excerpt,
+            conclusion.run.manifest,
+            conclusion.experiment,
+            first.factors,
+            store=place.store,
         )
         complaint.excerpt = with_note(found)
     look = f"Its console: driver logs {conclusion.directory.name} {first.id}"

@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterable
 
+from driver.api.build import build_image, build_kernel
+from driver.api.guests import with_arguments
+from driver.api.workspace import Workspace
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.experiment.definition import SERIES_NONE, Kernel
 from driver.experiment.plan import GuestRequest
@@ -13,10 +17,9 @@ from driver.experiment.work import Prepared
 from driver.guest.accel import Choice, Requested, choose
 from driver.guest.machine import Machine
 from driver.guest.template import Template, Templates
-from driver.image import build_image, recipe
-from driver.kernel import build_kernel, kconfig_fragment, series
+from driver.image import recipe
+from driver.kernel import kconfig_fragment, series
 from driver.kernel.build_request import OPTIONS_OFF
-from driver.progress import Reporter
 from driver.project import Project
 from driver.results.guest_record import (
     GuestRecord,
@@ -27,14 +30,16 @@ from driver.results.guest_record import (
     MachineRecord,
     QemuRecord,
 )
-from driver.store import Store
+from driver.results.manifest import Options
 from driver.validity import Accelerator, Validity
+
+_log = logging.getLogger(__name__)
 
 
 def check(project: Project, requests: Iterable[GuestRequest]) -> None:
-    """Raise :class:`UserError` for a series, a variant or an image that nobody has.
+    """Raise :class:`UserError` for a series, a variant or an image that does not exist.
 
-    Building finds out too, but only when it comes to the arm in question.
+    Building finds out too, but only at the arm that needs it.
     """
     for request in requests:
         series.load(project, request.kernel.series)
@@ -46,42 +51,51 @@ def check(project: Project, requests: Iterable[GuestRequest]) -> None:
 class Preparation:
     """Builds each kernel and image of a plan once, and boots each template once.
 
-    ``source`` replaces the kernel source of the arms that name a series. An arm without a series
-    is what they are compared with, and stays the unpatched kernel it says it is.
+    A ``source`` among the options replaces the kernel source of the arms that name a series. An
+    arm without a series is what they are compared with, and stays the unpatched kernel.
     """
 
     def __init__(
         self,
-        store: Store,
-        project: Project,
-        reporter: Reporter,
+        place: Workspace,
         *,
         accel: Requested,
-        source: str | None = None,
+        options: Options,
     ) -> None:
-        self._store = store
-        self._project = project
-        self._reporter = reporter
+        self._place = place
         self._accel = accel
-        self._source = source
+        self._options = options
         self._choice: Choice | None = None
-        self._templates = Templates(store, notify=reporter.note)
+        self._templates = Templates(place.store, notify=place.reporter.note)
         self._kernels: dict[Kernel, KernelArtifact] = {}
         self._images: dict[str, ImageArtifact] = {}
 
     def guest(self, request: GuestRequest) -> Prepared:
-        """A template for the request; building what it needs may take minutes the first time."""
+        """A template for the request, and what the manifest says of it."""
+        template = self.template(request)
+        return Prepared(template, _record(request, template))
+
+    def template(self, request: GuestRequest) -> Template:
+        """A booted and provisioned guest for the request, and its kernel and image with it.
+
+        Building them may take minutes the first time.
+        """
         kernel, image = self._kernel(request.kernel), self._image(request.image)
         choice = self._choose(kernel, image)
-        self._reporter.step(f"Booting the guest: {kernel.release}, series {request.kernel.series}")
-        template = self._templates.get(
-            request.machine.machine(choice.accel),
+        self._place.reporter.step(
+            f"Booting the guest: {kernel.release}, series {request.kernel.series}"
+        )
+        return self._templates.get(
+            with_arguments(
+                request.machine.machine(choice.accel),
+                self._options.kernel_args,
+                self._options.qemu_args,
+            ),
             kernel,
             image,
             request.provision,
             boot_seconds=choice.boot_seconds,
         )
-        return Prepared(template, _record(request, template))
 
     @property
     def choice(self) -> Choice:
@@ -94,25 +108,24 @@ class Preparation:
         """Decided on the first kernel, for the whole run: arms must not differ in it."""
         if self._choice is None:
             self._choice = choose(
-                self._accel, self._store, kernel, image, notify=self._reporter.note
+                self._accel, self._place.store, kernel, image, notify=self._place.reporter.note
             )
+            _log.info("guests run under %s: %s", self._choice.accel, self._choice.reason)
         return self._choice
 
     def _kernel(self, wanted: Kernel) -> KernelArtifact:
         if wanted not in self._kernels:
             self._kernels[wanted] = build_kernel(
-                self._store,
-                self._project,
-                source=self._source if wanted.series != SERIES_NONE else None,
+                source=self._options.source if wanted.series != SERIES_NONE else None,
                 series=wanted.series,
                 variant=wanted.variant,
-                reporter=self._reporter,
+                workspace=self._place,
             )
         return self._kernels[wanted]
 
     def _image(self, name: str) -> ImageArtifact:
         if name not in self._images:
-            self._images[name] = build_image(self._store, self._project, name, self._reporter)
+            self._images[name] = build_image(name, workspace=self._place)
         return self._images[name]
 
 

@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A finished run on a terminal: what was measured, beside what was expected."""
+"""A finished run on a terminal: what was measured, next to what was expected."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from driver.cli.views import layout
 from driver.experiment.conclusion import Conclusion
 from driver.experiment.definition import Experiment, Fit, SummaryTable
 from driver.experiment.measured import MeasuredTrial
 from driver.experiment.summary import grid, order
-from driver.experiment.verdicts import CONFIRMED, FAILS, HOLDS, REFUTED, CheckRow
+from driver.experiment.verdicts import CheckRow
+from driver.results.verdict import CONFIRMED, FAILS, HOLDS, REFUTED
 from driver.text import quantity
 
 # More failing rows of one check say no more than these do; all of them are in checks.csv.
@@ -34,27 +35,27 @@ def summary(conclusion: Conclusion) -> RenderableType:
         rows = verdicts.of("fit", fit.name)
         rows.sort(key=lambda row: order(experiment, row.levels))
         if rows:
-            parts.append(_titled(fit.claim, _fit(fit, rows)))
+            parts.append(layout.titled(fit.claim, _fit(fit, rows)))
     if experiment.predictions:
-        parts.append(_titled("Predictions", _predictions(experiment, verdicts.predictions)))
+        parts.append(layout.titled("Predictions", _predictions(experiment, verdicts.predictions)))
     if verdicts.failures:
-        parts.append(_titled("Checks that do not hold", _failures(verdicts.failures)))
+        parts.append(layout.titled("Checks that do not hold", _failures(verdicts.failures)))
     parts.append(_last_line(conclusion))
-    return Group(*_spaced(parts))
+    return Group(*layout.spaced(parts))
 
 
 def _summary_table(
     experiment: Experiment, wanted: SummaryTable, trials: Sequence[MeasuredTrial]
 ) -> RenderableType:
     found = grid(experiment, wanted, trials)
-    table = _table(roomy=False)
+    table = layout.table(roomy=False)
     heading, *labels = _align([found.headings, *(labels for labels, _ in found.rows)])
     table.add_column(heading, no_wrap=True)
     for column in found.columns:
         table.add_column(column, justify="right", no_wrap=True)
     for label, (_, cells) in zip(labels, found.rows, strict=True):
         table.add_row(label, *cells)
-    return _titled(found.title, table)
+    return layout.titled(found.title, table)
 
 
 def _align(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -66,23 +67,8 @@ def _align(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _titled(title: str, table: Table) -> RenderableType:
-    """The title stands above, not in, the table: a narrow table would break it."""
-    return Group(Text(title, style="bold"), table)
-
-
-def _table(*, roomy: bool = True) -> Table:
-    """Rules only where they help; if not ``roomy``, seven columns fit eighty characters."""
-    return Table(
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        padding=(0, 1, 0, 0) if roomy else 0,
-    )
-
-
 def _fit(fit: Fit, rows: Sequence[CheckRow]) -> Table:
-    table = _table()
+    table = layout.table()
     for name in fit.by:
         table.add_column(name)
     for heading in ("measured", "theory"):
@@ -99,20 +85,19 @@ def _fit(fit: Fit, rows: Sequence[CheckRow]) -> Table:
 
 
 def _predictions(experiment: Experiment, verdicts: dict[str, str]) -> Table:
-    table = _table()
+    table = layout.table()
     table.add_column("prediction")
     table.add_column("verdict")
     for item in experiment.predictions:
         verdict = verdicts[item.name]
-        told = (
-            f"{item.claim}\n  {item.finding}" if verdict == REFUTED and item.finding else item.claim
-        )
-        table.add_row(told, Text(verdict, style=_STYLES.get(verdict, "")))
+        refuted = verdict == REFUTED and item.finding
+        text = f"{item.claim}\n  {item.finding}" if refuted else item.claim
+        table.add_row(text, Text(verdict, style=_STYLES.get(verdict, "")))
     return table
 
 
 def _failures(rows: Sequence[CheckRow]) -> Table:
-    table = _table()
+    table = layout.table()
     for heading in ("check", "where", "measured", "expected", "allowed difference"):
         table.add_column(heading, overflow="fold")
     shown: Counter[str] = Counter()
@@ -138,14 +123,7 @@ def _last_line(conclusion: Conclusion) -> Text:
     trials = conclusion.run.trials
     return Text(
         f"{len(conclusion.run.finished)} of {len(trials)} trials finished, "
-        f"{held} of {len(verdicts.asserted)} checks hold; everything is in "
+        f"{held} of {len(verdicts.asserted)} checks hold; all files are in "
         f"{conclusion.directory.path}",
         overflow="fold",
     )
-
-
-def _spaced(parts: Sequence[RenderableType]) -> Iterator[RenderableType]:
-    for index, part in enumerate(parts):
-        if index:
-            yield Text("")
-        yield part

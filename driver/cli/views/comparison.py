@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from driver.cli.views import layout
 from driver.compare.comparison import ComparedRow, Comparison
+from driver.compare.condition import ConditionMet
 from driver.compare.difference import LEAST_REPEATS, Basis, Change, Difference
 from driver.compare.numbers import describe
 from driver.text import percent, quantity, signed
 
 # More changed rows of one number say no more than the largest; --all shows them.
 _MOST_CHANGES = 8
+# So many places where a condition is met fit a message.
+_MOST_EXAMPLES = 5
 
 
 def comparison_table(comparison: Comparison, *, everything: bool = False) -> RenderableType:
@@ -25,14 +28,15 @@ def comparison_table(comparison: Comparison, *, everything: bool = False) -> Ren
         Text(f"A  {comparison.first.run.name}\nB  {comparison.second.run.name}")
     ]
     if comparison.circumstances:
-        parts.append(_titled("The runs differ in", _circumstances(comparison)))
+        parts.append(layout.titled("The runs differ in", _circumstances(comparison)))
     if comparison.rows:
-        parts.append(_titled("Each number in each arm", _arms(comparison.rows)))
+        parts.append(layout.titled("Each metric in each arm", _arms(comparison.rows)))
     for name, rows in _by_name(comparison.rows).items():
         shown = rows if everything else _of_interest(rows)
         if shown:
+            most = None if everything else _MOST_CHANGES
             title = f"{name}, in {rows[0].quantity.unit}" + ("" if everything else ": what changed")
-            parts.append(_titled(title, _changes(shown, _MOST_CHANGES if not everything else None)))
+            parts.append(layout.titled(title, _changes(shown, most)))
     remarks = [
         *(f"{name} is not compared: {reason}" for name, reason in comparison.refused.items()),
         *comparison.unmatched,
@@ -41,18 +45,18 @@ def comparison_table(comparison: Comparison, *, everything: bool = False) -> Ren
     if remarks:
         parts.append(Text("\n".join(f"- {remark}" for remark in remarks)))
     parts.append(_last_lines(comparison))
-    return Group(*_spaced(parts))
+    return Group(*layout.spaced(parts))
 
 
 def _circumstances(comparison: Comparison) -> Table:
-    table = _table("", "A", "B")
+    table = layout.table("", "A", "B", roomy=False)
     for item in comparison.circumstances:
         table.add_row(Text(item.what), Text(item.first), Text(item.second))
     return table
 
 
 def _arms(rows: Sequence[ComparedRow]) -> Table:
-    table = _table("", "equal", "changed", "unclear", "largest change")
+    table = layout.table("", "equal", "changed", "unclear", "largest change", roomy=False)
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     for name, mine in _by_name(rows).items():
@@ -78,7 +82,7 @@ def _arms(rows: Sequence[ComparedRow]) -> Table:
 
 def _changes(rows: Sequence[ComparedRow], most: int | None) -> Table:
     factors = [name for name, _ in (*rows[0].arm, *rows[0].place)]
-    table = _table(*factors, "A", "B", "change", "")
+    table = layout.table(*factors, "A", "B", "change", "", roomy=False)
     for column in table.columns[len(factors) : -1]:
         column.justify, column.no_wrap = "right", True
     for row in rows[:most]:
@@ -92,7 +96,7 @@ def _changes(rows: Sequence[ComparedRow], most: int | None) -> Table:
             quantity(found.first, ""),
             quantity(found.second, ""),
             _change(found),
-            Text(_told(found), style="yellow" if row.outcome == Change.CHANGED else ""),
+            Text(_outcome(found), style="yellow" if row.outcome == Change.CHANGED else ""),
         )
     if most is not None and len(rows) > most:
         table.caption = f"and {len(rows) - most} more; --all shows them"
@@ -103,7 +107,7 @@ def _change(found: Difference) -> str:
     return f"{signed(found.change, '')} ({percent(found.relative())})"
 
 
-def _told(found: Difference) -> str:
+def _outcome(found: Difference) -> str:
     """The outcome, and what it rests on."""
     if found.low is not None and found.high is not None:
         low, high = found.low, found.high
@@ -111,7 +115,7 @@ def _told(found: Difference) -> str:
             return f"{found.outcome}\n{low:+,.4g} to {high:+,.4g}"
         return f"{found.outcome}\n{percent(found.relative(low))} to {percent(found.relative(high))}"
     once = found.basis is Basis.SINGLE and found.outcome is Change.CHANGED
-    return f"{found.outcome}{', taken once' if once else ''}"
+    return f"{found.outcome}{', measured once' if once else ''}"
 
 
 def _by_name(rows: Sequence[ComparedRow]) -> dict[str, list[ComparedRow]]:
@@ -134,51 +138,49 @@ def _of_interest(rows: Sequence[ComparedRow]) -> list[ComparedRow]:
 
 def _last_lines(comparison: Comparison) -> Text:
     rows = comparison.rows
-    told = ", ".join(
+    outcomes = ", ".join(
         f"{comparison.count(outcome)} {outcome}"
         for outcome in (*Change, "no value")
         if comparison.count(outcome)
     )
-    lines = [f"{len(rows)} numbers compared: {told}" if rows else "no number could be compared"]
+    lines = [f"{len(rows)} values compared: {outcomes}" if rows else "no value can be compared"]
     differences = [row.difference for row in rows if row.difference is not None]
     intervals = sum(found.basis is Basis.INTERVAL for found in differences)
     if intervals:
         lines.append(
-            f"{intervals} of them vary and have an interval that holds the true change with "
-            f"{comparison.confidence:.0%} confidence; about "
-            f"{intervals * (1 - comparison.confidence):.1f} show a change by chance alone"
+            f"{intervals} of them vary and have an interval at {comparison.confidence:.0%} "
+            f"confidence; about {intervals * (1 - comparison.confidence):.1f} show a change by "
+            "chance alone"
         )
     once = sum(
         found.basis is Basis.SINGLE and found.outcome is Change.CHANGED for found in differences
     )
     if once:
         lines.append(
-            f"{once} of the changed ones were measured once in a run: to tell a change from "
+            f"{once} of the changed ones were measured once per run: to tell a change from "
             f"noise, run with --repeat {LEAST_REPEATS} or more"
         )
     if comparison.count(Change.UNDECIDED):
         lines.append(
-            f"an undecided number varies and has too few repeats: run with --repeat "
+            f"an undecided value varies and has too few repeats: run with --repeat "
             f"{LEAST_REPEATS} or more"
         )
     return Text("\n".join(lines))
 
 
-def _titled(title: str, table: Table) -> RenderableType:
-    return Group(Text(title, style="bold"), table)
-
-
-def _table(*headings: str) -> Table:
-    """Names may be folded where there is no room; a number in two lines is two numbers."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
-    table.caption_justify = "left"
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
-
-
-def _spaced(parts: Sequence[RenderableType]) -> Iterator[RenderableType]:
-    for index, part in enumerate(parts):
-        if index:
-            yield Text("")
-        yield part
+def conditions_met(found: Sequence[ConditionMet]) -> str:
+    """Which conditions of --fail-on are met, and where."""
+    lines = []
+    for finding in found:
+        lines.append(f"{finding.condition.text}: {len(finding.rows)} times")
+        for row in finding.rows[:_MOST_EXAMPLES]:
+            where = describe((*row.arm, *row.place))
+            what = (
+                f"{row.difference.first:g} -> {row.difference.second:g} {row.quantity.unit}"
+                if row.difference
+                else f"no value in {row.lacking}"
+            )
+            lines.append(f"  {row.quantity.name} {where}: {what}")
+        if len(finding.rows) > _MOST_EXAMPLES:
+            lines.append(f"  and {len(finding.rows) - _MOST_EXAMPLES} more")
+    return "\n".join(lines)

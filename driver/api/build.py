@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernels and guest images, from the cache or built now."""
+
+from __future__ import annotations
+
+from driver import image, kernel
+from driver.api.workspace import Workspace, default
+from driver.artifacts import ImageArtifact, KernelArtifact
+
+
+def build_kernel(
+    *,
+    series: str | None = None,
+    source: str | None = None,
+    variant: str | None = None,
+    jobs: int | None = None,
+    workspace: Workspace | None = None,
+) -> KernelArtifact:
+    """A kernel, its ``vmlinux``, ``bzimage`` and ``config`` as paths.
+
+    ``series`` is a folder of ``kernel-patches/`` or ``"none"``; ``source`` a directory, a Debian
+    package (``debian:BASE[=VERSION]``) or ``URL#sha256=HEX``; ``variant`` a fragment of more
+    configuration, such as ``"debug"``; ``jobs`` how many compilers run at once (None: as many as
+    there are processors). Raises :class:`UserError` for what does not exist or does not apply, and
+    :class:`HostError` if the kernel does not build.
+    """
+    place = workspace or default()
+    return kernel.build_kernel(
+        place.store,
+        place.project,
+        source=source,
+        series=series,
+        variant=variant,
+        jobs=jobs,
+        reporter=place.reporter,
+    )
+
+
+def build_image(name: str = "dax", *, workspace: Workspace | None = None) -> ImageArtifact:
+    """A guest image, its ``initramfs`` as a path; ``name`` is a folder of ``guest-images/``.
+
+    Raises :class:`UserError` for a recipe that is missing or wrong, and :class:`HostError` if its
+    packages cannot be fetched or its programs do not build.
+    """
+    place = workspace or default()
+    return image.build_image(place.store, place.project, name, place.reporter)
+
+
+def check_image(name: str, *, workspace: Workspace | None = None) -> None:
+    """Raise :class:`UserError` for a recipe that is missing or wrong; build nothing."""
+    image.check_image((workspace or default()).project, name)

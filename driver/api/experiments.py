@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running an experiment: plan it, build and boot what it needs, run its trials, judge them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from driver.api.guests import with_arguments
+from driver.api.keep import Attendant, FailedGuest, keeping
+from driver.api.preparation import Preparation, check, validity
+from driver.api.workspace import Workspace, default
+from driver.errors import UserError
+from driver.experiment.conclusion import Conclusion
+from driver.experiment.definition import Level
+from driver.experiment.estimate import estimate
+from driver.experiment.lifecycle import carry_out
+from driver.experiment.load import Definition, load
+from driver.experiment.plan import GuestRequest, Selection, Trial, guests, level_text, make_plan
+from driver.experiment.run_manifest import check_same_guests, new_manifest, planned_run
+from driver.experiment.work import Work
+from driver.guest.accel import Choice, Requested, check_possible
+from driver.guest.template import Template
+from driver.guest.template_recipe import qemu_version
+from driver.progress import Reporter
+from driver.results.directory import RunDirectory
+from driver.results.manifest import Options
+
+_log = logging.getLogger(__name__)
+
+__all__ = [
+    "ExperimentPlan",
+    "Options",
+    "Requested",
+    "check_plan",
+    "guest_commands",
+    "plan_experiment",
+    "resume_run",
+    "run_experiment",
+    "run_plan",
+]
+
+
+@dataclass(frozen=True)
+class ExperimentPlan:
+    """What is to be run: an experiment, its trials in order, and what was asked for on top."""
+
+    definition: Definition
+    trials: Sequence[Trial]
+    options: Options
+    accel: Requested
+
+    @property
+    def guests(self) -> list[GuestRequest]:
+        """The kinds of guest it needs, in order of first use."""
+        return guests(self.trials)
+
+    def estimate(self, *, workspace: Workspace | None = None) -> float | None:
+        """Seconds for the trials alone, judged by an earlier run; None if there is none."""
+        results = (workspace or default()).project.results
+        return estimate(results, self.definition.name, self.trials, self.options.jobs)
+
+
+def run_experiment(
+    name: str,
+    *,
+    quick: bool = False,
+    only: Mapping[str, Sequence[Level]] | None = None,
+    repeat: int | None = None,
+    source: str | None = None,
+    accel: Requested | None = None,
+    jobs: int = 1,
+    force: bool = False,
+    digest_nvdimm: bool = False,
+    kernel_args: Sequence[str] = (),
+    qemu_args: Sequence[str] = (),
+    attend: Attendant | None = None,
+    workspace: Workspace | None = None,
+) -> Conclusion:
+    """Run all trials of an experiment and return what was measured and what became of its checks.
+
+    ``quick`` is the experiment's small plan; ``only`` the levels to run, by factor; ``repeat`` how
+    many rounds. ``source`` replaces the kernel source of the arms that have a series; an arm
+    without a series stays the unpatched kernel. ``accel`` is what executes the guests (None: what
+    the experiment asks for). ``jobs`` guests run at a time, under KVM only with ``force``, as they
+    disturb each other's times. ``digest_nvdimm`` also compares what the rounds leave on the NVDIMM,
+    under icount. ``kernel_args`` and ``qemu_args`` are added to the command lines of
+    every guest. ``attend`` is called with every guest whose trial failed, before it ends.
+
+    Whatever stops a run leaves it resumable: see :func:`resume_run`. A trial that fails stops
+    nothing; ask :func:`~driver.api.complaint` whether all went well.
+    """
+    options = Options(
+        quick=quick,
+        only={
+            factor: [level_text(level) for level in found] for factor, found in (only or {}).items()
+        },
+        repeat=repeat,
+        source=source,
+        jobs=jobs,
+        force=force,
+        keep_guest=attend is not None,
+        digest_nvdimm=digest_nvdimm,
+        kernel_args=tuple(kernel_args),
+        qemu_args=tuple(qemu_args),
+    )
+    planned = plan_experiment(name, options, accel, workspace=workspace)
+    return run_plan(planned, attend=attend, workspace=workspace)
+
+
+def plan_experiment(
+    name: str,
+    options: Options,
+    accel: Requested | None = None,
+    *,
+    workspace: Workspace | None = None,
+) -> ExperimentPlan:
+    """The trials of an experiment, of which nothing has been built or run.
+
+    Raises :class:`UserError` for options that do not fit the experiment or each other.
+    """
+    place = workspace or default()
+    definition = load(place.project.experiments, name)
+    accel = accel or definition.experiment.accelerator
+    if accel == "kvm":
+        _refuse_jobs_under_kvm(options)
+    if options.jobs < 1 or (options.repeat is not None and options.repeat < 1):
+        raise UserError("jobs and repeat are at least 1")
+    chosen = Selection(only=options.only, repeat=options.repeat, quick=options.quick)
+    planned = ExperimentPlan(definition, make_plan(definition.experiment, chosen), options, accel)
+    _log.info(
+        "%s: %d trials in %d kinds of guest, under %s",
+        name,
+        len(planned.trials),
+        len(planned.guests),
+        accel,
+    )
+    for request in planned.guests:
+        machine = request.machine.machine("icount" if accel == "icount" else "tcg")
+        with_arguments(machine, options.kernel_args, options.qemu_args)
+    return planned
+
+
+def check_plan(planned: ExperimentPlan, *, workspace: Workspace | None = None) -> None:
+    """Raise for a series, variant or image that does not exist; build nothing."""
+    check((workspace or default()).project, planned.guests)
+
+
+def run_plan(
+    planned: ExperimentPlan,
+    *,
+    attend: Attendant | None = None,
+    workspace: Workspace | None = None,
+) -> Conclusion:
+    """Run a plan into a new directory of the project's results; see :func:`run_experiment`."""
+    place = workspace or default()
+    options = planned.options.model_copy(update={"keep_guest": attend is not None})
+    planned = replace(planned, options=options)
+    work, choice = _prepare(planned, place, attend)
+    run = RunDirectory.create(place.project.results, planned.definition.name)
+    with run.lock():
+        manifest = new_manifest(
+            run,
+            work,
+            options=planned.options,
+            validity=validity(choice),
+            project=place.project.root,
+            why=choice.reason,
+        )
+        with _resumable(run, work, place.reporter):
+            return carry_out(run, manifest, work, place.reporter)
+
+
+def resume_run(
+    name: str,
+    *,
+    attend: Attendant | None = None,
+    workspace: Workspace | None = None,
+) -> Conclusion:
+    """Finish a run: try the trials that have no result yet, or failed.
+
+    ``name`` is a run of the project's results, a path, or ``latest``. ``attend`` as in
+    :func:`run_experiment`. Raises :class:`UserError` if its kernels, image, machine or emulator are
+    no longer what they were.
+    """
+    place = workspace or default()
+    run = RunDirectory.find(place.project.results, name)
+    with run.lock():
+        manifest, definition, trials = planned_run(run)
+        if attend is not None:
+            options = manifest.options.model_copy(update={"keep_guest": True, "jobs": 1})
+            manifest = manifest.model_copy(update={"options": options})
+        elif manifest.options.keep_guest:
+            # Trials of one run are alike: these begin with the write of those before as well.
+            attend = _let_go
+        planned = ExperimentPlan(definition, trials, manifest.options, manifest.accelerator.value)
+        work, _ = _prepare(planned, place, attend)
+        check_same_guests(manifest, work.guests)
+        again = manifest.model_copy(update={"status": "running", "finished": None})
+        with _resumable(run, work, place.reporter):
+            return carry_out(run, again, work, place.reporter)
+
+
+def guest_commands(
+    planned: ExperimentPlan, *, workspace: Workspace | None = None
+) -> dict[str, str]:
+    """For each kind of guest of a plan a line of shell that boots one without the driver.
+
+    By the name of its kernel. Builds and boots what is not in the cache yet; runs no trial.
+    """
+    place = workspace or default()
+    _check(planned, place)
+    preparation = _preparation(planned, place)
+    found = {}
+    for request in planned.guests:
+        template = preparation.template(request)
+        found[_title(request, template)] = template.standalone_command()
+    return found
+
+
+def _let_go(_failed: FailedGuest) -> None:
+    """Nobody attends: the guest ends at once."""
+
+
+def _prepare(
+    planned: ExperimentPlan, place: Workspace, attend: Attendant | None
+) -> tuple[Work, Choice]:
+    """Build what the plan needs and boot one template for each kind of guest."""
+    _check(planned, place)
+    preparation = _preparation(planned, place)
+    prepared = {request: preparation.guest(request) for request in planned.guests}
+    choice = preparation.choice
+    if choice.accel == "kvm":
+        _refuse_jobs_under_kvm(planned.options)
+    work = Work(planned.definition, planned.trials, prepared)
+    return work if attend is None else keeping(work, attend), choice
+
+
+def _check(planned: ExperimentPlan, place: Workspace) -> None:
+    """Find out what cannot work before minutes are spent on kernels."""
+    check_possible(planned.accel)
+    if planned.options.keep_guest and planned.options.jobs > 1:
+        raise UserError(
+            "--keep-guest attends to one guest at a time", hint="Leave --jobs out with it."
+        )
+    check(place.project, planned.guests)
+    qemu_version()
+
+
+def _preparation(planned: ExperimentPlan, place: Workspace) -> Preparation:
+    return Preparation(place, accel=planned.accel, options=planned.options)
+
+
+def _title(request: GuestRequest, template: Template) -> str:
+    variant = f", variant {request.kernel.variant}" if request.kernel.variant else ""
+    memory = template.recipe.machine.memory_mib
+    return f"series {request.kernel.series}{variant}, {memory} MiB"
+
+
+def _refuse_jobs_under_kvm(options: Options) -> None:
+    if options.jobs > 1 and not options.force:
+        raise UserError(
+            "under KVM the results hold times, and guests that run side by side disturb each other",
+            hint="Leave --jobs out, count with --accel tcg, or give up times with --force.",
+        )
+
+
+@contextmanager
+def _resumable(run: RunDirectory, work: Work, reporter: Reporter) -> Iterator[None]:
+    """Say how to continue a run that is stopped; its lock is held by the caller."""
+    reporter.step(f"Running {len(work.plan)} trials of {work.definition.name}")
+    try:
+        yield
+    except BaseException:
+        if run.manifest.exists():
+            reporter.note(
+                f"finished trials are kept; continue with: driver run --resume {run.name}"
+            )
+        raise

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options and arguments that several commands share, each declared once.
+
+A command's parameter names the option: ``series: options.Series = None`` is ``--series``.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from driver.cli import complete
+
+if TYPE_CHECKING:
+    from driver.api import Requested
+
+DEFAULT_IMAGE = "dax"
+
+
+class Accel(enum.Enum):
+    """What --accel may be; see docs/measurement-validity.md. `exact`: alias of `icount`."""
+
+    AUTO = "auto"
+    TCG = "tcg"
+    ICOUNT = "icount"
+    KVM = "kvm"
+    EXACT = "exact"
+
+    @property
+    def requested(self) -> Requested:
+        """The accelerator it is a name of."""
+        return Accel.ICOUNT.value if self is Accel.EXACT else self.value
+
+
+Run = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="A run; `latest` is the newest.", autocompletion=complete.runs
+    ),
+]
+Series = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Patch series: a folder of kernel-patches/, or `none` for the unpatched kernel. "
+        "Default: 6.12; with --source DIR: that of the checkout, else none.",
+        autocompletion=complete.series,
+    ),
+]
+SeriesOfCheckout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Patch series: a folder of kernel-patches/. Default: that of the checkout around the "
+        "current directory, else 6.12.",
+        autocompletion=complete.series,
+    ),
+]
+NewSeries = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Patch series: a folder of kernel-patches/, or `none` to start a new one. "
+        "Default: 6.12.",
+        autocompletion=complete.series,
+    ),
+]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VERSION",
+        help="Kernel to apply it to: a version such as 6.12 (its newest Debian package), "
+        "debian:BASE=VERSION, or URL#sha256=HEX. Default: the base of the series.",
+    ),
+]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE",
+        help="Kernel source: DIR (built as is, never written to; a series given with it adds only "
+        "its configuration), debian:BASE[=VERSION], or URL#sha256=HEX. "
+        "Default: the newest Debian package of the base of the series.",
+    ),
+]
+Variant = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Additional kernel configuration, e.g. `debug`.",
+        autocompletion=complete.variants,
+    ),
+]
+Image = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Guest image: a folder of guest-images/.",
+        autocompletion=complete.images,
+    ),
+]
+Compilers = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", "-j", metavar="N", min=1, help="Number of parallel compilers. Default: all CPUs."
+    ),
+]
+KernelArgs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kernel-arg",
+        metavar="WORD",
+        help="Add a word to the kernel command line of the guest. Repeatable.",
+    ),
+]
+QemuArgs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--qemu-arg",
+        metavar="WORD",
+        help="Add a word to the QEMU command line, e.g. --qemu-arg=-device --qemu-arg=edu. "
+        "Repeatable. Under icount only options that observe are accepted, such as -plugin.",
+    ),
+]
+ShowCommand = Annotated[
+    bool,
+    typer.Option(
+        "--show-command",
+        help="Print a shell line that starts the guest without the driver, and exit.",
+    ),
+]
+KeepGuest = Annotated[
+    bool,
+    typer.Option(
+        "--keep-guest",
+        help="When a trial fails, keep its guest, print how to reach it (a shell on its serial "
+        "console, gdb), and wait for Enter.",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan; run nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

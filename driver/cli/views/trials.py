@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trials of a run, and what the guest of one printed."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from driver.api.decoding import decode_trial
+from driver.cli.views import layout
+from driver.errors import UserError
+from driver.experiment.load import parse
+from driver.kernel.stacktrace import Decoded
+from driver.results.directory import RunDirectory
+from driver.results.manifest import Manifest, read_manifest
+from driver.results.record import TrialRecord, read_record
+from driver.results.schema import OK
+from driver.results.writer import PENDING
+from driver.store import Store
+from driver.suggestion import closest
+
+# So many candidates fit a message.
+_MOST_NAMES = 6
+_SHORTEST_TABLE = ("trial", "verdict", "attempts", "seconds", "message")
+
+
+def print_trials(run: RunDirectory, *, failed: bool) -> None:
+    """One row per trial; only those without a result if ``failed``."""
+    layout.console().print(_overview(run, read_manifest(run), failed))
+
+
+def print_trial(
+    run: RunDirectory, name: str, *, lines: int | None, console_only: bool, store: Store
+) -> None:
+    """The attempts at a trial and its console, or the last ``lines`` of it.
+
+    ``console_only`` prints the console verbatim, without source lines.
+    """
+    manifest = read_manifest(run)
+    chosen = match(name, [planned.id for planned in manifest.plan])
+    if console_only:
+        typer.echo(_console(run, chosen, lines))
+        return
+    for line in _story(run, manifest, chosen, lines, store):
+        typer.echo(line)
+
+
+def match(given: str, names: Sequence[str]) -> str:
+    """The one name that is ``given`` or begins with it.
+
+    Raises :class:`UserError` naming the candidates if there are several, and what is near if there
+    is none.
+    """
+    if given in names:
+        return given
+    found = [name for name in names if name.startswith(given)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        shown = ", ".join(found[:_MOST_NAMES])
+        more = f" and {len(found) - _MOST_NAMES} more" if len(found) > _MOST_NAMES else ""
+        raise UserError(
+            f"{len(found)} trials begin with {given!r}",
+            hint=f"Give more of the name: {shown}{more}.",
+        )
+    close = closest(given, names, alike=0.4, most=3)
+    inside = [name for name in names if given in name][:_MOST_NAMES]
+    hint = f"Did you mean {' or '.join(inside or close)}?" if inside or close else None
+    raise UserError(
+        f"the run has no trial called {given!r}",
+        hint=hint or "`driver logs RUN` lists its trials.",
+    )
+
+
+def _overview(run: RunDirectory, manifest: Manifest, failed: bool) -> Table:
+
+    table = layout.table()
+    for heading in _SHORTEST_TABLE:
+        right = heading in ("attempts", "seconds")
+        table.add_column(heading, justify="right" if right else "left", overflow="fold")
+    table.columns[0].no_wrap = True
+    tabled = _tabled(run)
+    for planned in manifest.plan:
+        record = read_record(run, planned.id)
+        if record is None:
+            verdict, attempts, message = tabled.get(planned.id, ("not run", "", ""))
+            if not (failed and verdict == OK):
+                style = "green" if verdict == OK else "yellow"
+                table.add_row(planned.id, Text(verdict, style=style), attempts, "", Text(message))
+        elif not (failed and record.ok):
+            table.add_row(
+                planned.id,
+                Text(record.last.verdict, style="green" if record.ok else "bold red"),
+                f"{len(record.attempts)}",
+                f"{record.last.host_seconds:.1f}",
+                Text(record.last.message),
+            )
+    table.caption = "seconds: how long the host was busy; not a measurement"
+    return table
+
+
+def _tabled(run: RunDirectory) -> dict[str, tuple[str, str, str]]:
+    """Verdict, attempts and message by trial, from the table of a run without any records.
+
+    A single record that is missing was removed by a person who wants that trial run again.
+    """
+    if any(run.trials.glob("*.json")):
+        return {}
+    try:
+        with run.trials_csv.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
+        return {}
+    return {
+        row["trial"]: (row["verdict"], row["attempts"], row["message"])
+        for row in rows
+        if row["verdict"] != PENDING
+    }
+
+
+def _story(
+    run: RunDirectory, manifest: Manifest, trial: str, lines: int | None, store: Store
+) -> Iterator[str]:
+    record = _record(run, trial)
+    text = manifest.experiment.text
+    experiment = parse(manifest.experiment.name, run.manifest, text).experiment
+
+    def decoded(text: str) -> Decoded:
+        return decode_trial(text, manifest, experiment, record.factors, store=store)
+
+    yield f"{trial}: {record.last.verdict}"
+    yield "  " + " ".join(f"{name}={level}" for name, level in record.factors.items())
+    yield "  command: " + " ".join(record.argv)
+    for number, attempt in enumerate(record.attempts, start=1):
+        yield (
+            f"  attempt {number} of {len(record.attempts)}: {attempt.verdict}, "
+            f"the host was busy for {attempt.host_seconds:.1f} s"
+        )
+        if attempt.message:
+            yield f"    {attempt.message}"
+        if attempt.excerpt:
+            found = decoded(attempt.excerpt)
+            yield from (f"    | {line}" for line in found.text.splitlines())
+            if found.note:
+                yield f"    ({found.note})"
+    for refusal in record.refused:
+        yield f"  left out: {refusal}"
+    last = f"attempt {len(record.attempts)}" if len(record.attempts) > 1 else "the guest"
+    yield f"console of {last}" + (f", its last {lines} lines:" if lines else ":")
+    yield decoded(_console(run, trial, lines)).text
+
+
+def _record(run: RunDirectory, trial: str) -> TrialRecord:
+
+    record = read_record(run, trial)
+    if record is None and trial in _tabled(run):
+        raise UserError(
+            f"the console of {trial} is not part of this run, only its numbers are",
+            hint=f"Show them: driver show {run.path}",
+        )
+    if record is None:
+        raise UserError(
+            f"the trial {trial} has not been finished",
+            hint=f"Finish the run: driver run --resume {run.name}",
+        )
+    return record
+
+
+def _console(run: RunDirectory, trial: str, lines: int | None) -> str:
+    path = run.consoles / f"{trial}.log"
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        _record(run, trial)  # explains it, if the trial was not run
+        raise UserError(
+            f"there is no {path}", hint="The console logs of this run were not copied with it."
+        ) from None
+    shown = text.splitlines()
+    return "\n".join(shown[-lines:] if lines else shown)
