@@ -40,7 +40,7 @@ def keep(path: Path, samples: Path = SAMPLES) -> Path:
         raise NoSample(f"{run.name}: a check does not hold")
     size = sum((path / name).stat().st_size for name in FILES)
     if size > MOST_BYTES:
-        raise NoSample(f"{run.name} has {size:,} bytes of tables; a sample has {MOST_BYTES:,}")
+        raise NoSample(f"{run.name} has {size:,} bytes of tables; the limit is {MOST_BYTES:,}")
     place = samples / run.name
     for older in samples.glob(f"{run.manifest.experiment.name}-2*"):
         if older != path:

@@ -48,8 +48,8 @@ def matched(first: Conclusion, second: Conclusion) -> tuple[RunNumbers, RunNumbe
             levels = {level_text(planned.factors[name]) for planned in mine.run.manifest.plan}
             if len(levels) > 1:
                 raise UserError(
-                    f"only {mine.run.name} has the factor {name}, and with {len(levels)} levels",
-                    hint=f"Make a run of it with one: driver run experiment {names[0]} "
+                    f"only {mine.run.name} has the factor {name}, with {len(levels)} levels",
+                    hint=f"Run it with one level: driver run experiment {names[0]} "
                     f"--only {name}=LEVEL",
                 )
             remarks.append(f"only {label} has the factor {name}, always at {levels.pop()}")

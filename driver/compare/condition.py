@@ -98,7 +98,8 @@ def _check(comparison: Comparison, condition: Condition) -> None:
     matching = [name for name in known if fnmatchcase(name, condition.name)]
     if not matching:
         raise UserError(
-            f"--fail-on {condition.text!r}: the runs share no number called {condition.name!r}",
+            f"--fail-on {condition.text!r}: the runs have no number called {condition.name!r} "
+            "in common",
             hint=did_you_mean(condition.name, known, "These runs can be compared by"),
         )
     refused = [name for name in matching if name in comparison.refused]

@@ -47,7 +47,7 @@ class Conclusion:
                 exit_status=first.exit_status,
                 excerpt=first.excerpt or None,
                 log=self.directory.consoles / f"{self.failed[0].id}.log",
-                hint=f"Try them again: driver run --resume {self.directory.name}",
+                hint=f"Retry them: driver run --resume {self.directory.name}",
             )
         bad = self.verdicts.failures
         if bad:
@@ -59,7 +59,7 @@ class Conclusion:
         if pending:
             return Unfinished(
                 f"{pending} of {len(self.run.trials)} trials have not been run",
-                hint=f"Go on with it: driver run --resume {self.directory.name}",
+                hint=f"Resume it: driver run --resume {self.directory.name}",
             )
         return None
 
@@ -101,7 +101,7 @@ def read_conclusion(directory: RunDirectory) -> Conclusion:
         resume = f"driver run --resume {directory.name}"
         raise UserError(
             f"the run {directory.name} has not finished",
-            hint="Wait for it." if manifest.status == "running" else f"Go on with it: {resume}",
+            hint="Wait for it." if manifest.status == "running" else f"Resume it: {resume}",
         )
     experiment = parse(
         manifest.experiment.name, directory.manifest, manifest.experiment.text

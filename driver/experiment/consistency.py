@@ -45,11 +45,11 @@ def _factors(experiment: Experiment) -> Iterator[Problem]:
     for name, factor in experiment.factors.items():
         where: KeyPath = ("factors", name)
         if name in taken:
-            yield Problem(where, f"the factor {name!r} has a name that means something else")
+            yield Problem(where, f"the name {name!r} of a factor is reserved")
         if bool(factor.values) == bool(factor.arms):
             yield Problem(where, f"the factor {name!r} needs either values or arms")
         if len({str(level) for level in factor.levels}) != len(factor.levels):
-            yield Problem(where, f"the factor {name!r} has a level twice")
+            yield Problem(where, f"the factor {name!r} lists a level twice")
         for label, arm in factor.arms.items():
             inside: KeyPath = (*where, "arms", label)
             for index, write in enumerate(arm.writes):
@@ -119,7 +119,7 @@ def _assertions(experiment: Experiment) -> Iterator[Problem]:
     scope = [*experiment.factors]
     for name, metric in experiment.metrics.items():
         if name in {*scope, *sources(), *expression.CONSTANTS, expression.ELSEWHERE}:
-            yield Problem(("metrics", name), f"the metric {name!r} has a name that is taken")
+            yield Problem(("metrics", name), f"the name {name!r} of a metric is already in use")
         where: KeyPath = ("metrics", name, "value")
         yield from _formula(experiment, metric.value, scope, where)
         scope.append(name)
@@ -155,7 +155,7 @@ def _assertion(
             theory = item.by
             yield from _formula(experiment, item.against, scope, (*where, "against"))
         elif item.by:
-            yield Problem((*where, "by"), "groups are for slopes: `against` is missing")
+            yield Problem((*where, "by"), "`by` needs `against`: only slopes are grouped")
     for key in ("expected", "absolute", "scale"):
         text = getattr(item, key)
         if text is not None:

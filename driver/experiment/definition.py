@@ -54,7 +54,7 @@ def _template(value: str) -> str:
 
 def _unit(value: str) -> str:
     if value not in UNITS and not value.endswith("s"):
-        raise ValueError(f"{value!r} is no unit: {', '.join(sorted(UNITS))} or a plural noun")
+        raise ValueError(f"{value!r} is not a unit: {', '.join(sorted(UNITS))} or a plural noun")
     return value
 
 

@@ -60,8 +60,8 @@ def rebuild(run: RunDirectory) -> None:
         records = [record for record in found if record is not None]
         if not records and run.trials_csv.exists():
             raise UserError(
-                f"the records of the trials are not with {run.name}, only its CSV files",
-                hint="They are all there is of this run. Look at them without --rebuild.",
+                f"{run.name} has no trial records, only CSV files",
+                hint="They cannot be made again. Show the run without --rebuild.",
             )
         write_tables(run, manifest)
         conclude(run, definition.experiment, records)

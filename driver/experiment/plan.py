@@ -238,7 +238,7 @@ def _command(command: Command, factors: Factors) -> Job:
     timeout = float(expression.number(command.timeout, factors))
     if not timeout > 0:
         raise ExpressionError(
-            f"`{command.timeout}` is {timeout:g}: no time for `{command.argv[0]}`"
+            f"`{command.timeout}` is {timeout:g}: `{command.argv[0]}` needs a positive timeout"
         )
     return Job(
         argv=tuple(expression.render(word, factors) for word in command.argv), timeout=timeout

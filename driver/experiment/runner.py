@@ -140,7 +140,7 @@ class Runner:
                         self._report_outliers(odd)
                         break
                     self.reporter.note(
-                        f"running again, as it differs from the other rounds: {', '.join(odd)}"
+                        f"retrying trials that differ from the other rounds: {', '.join(odd)}"
                     )
                     records = {name: found for name, found in records.items() if name not in odd}
                     self._run_missing(plan, odd, records, pool, jobs)
@@ -153,7 +153,7 @@ class Runner:
         """Report trials that never agreed: their numbers count, and may not repeat."""
         if odd:
             self.reporter.note(
-                f"still differs from the other rounds after {MAX_RETRIES} retries: "
+                f"still different from the other rounds after {MAX_RETRIES} retries: "
                 f"{', '.join(odd)}; `driver repeatability {self.run.name}` shows where"
             )
 

@@ -164,6 +164,6 @@ def check_room(path: Path) -> None:
     free = disk.f_bavail * disk.f_frsize
     if free < _LEAST_ROOM:
         raise HostError(
-            f"the disk is full: {free >> 10} KiB are free for {path.parent}",
+            f"the disk is full: {free >> 10} KiB left for {path.parent}",
             hint="Free some space and resume the run: finished trials are kept.",
         )

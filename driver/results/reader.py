@@ -134,4 +134,6 @@ def _check_numbers(samples: pd.DataFrame, manifest: Manifest, path: Path) -> Non
         except InvalidMeasurement as error:
             raise UserError(f"{path}: {error}") from error
         if admitted != unit and manifest.icount_shift is not None:
-            raise UserError(f"{path}: an exact run counts instructions; it has a value in {unit}")
+            raise UserError(
+                f"{path}: a run under icount counts instructions, but has a value in {unit}"
+            )

@@ -164,7 +164,7 @@ def test_a_factor_of_one_run_only(tmp_path: Path) -> None:
     assert found.unmatched == ["only B has the factor entry, always at 2M"]
     assert found.count("equal") == 8
     several = more.replace('["2M"]', '["2M", "4K"]')
-    with pytest.raises(UserError, match="only c has the factor entry, and with 2 levels") as caught:
+    with pytest.raises(UserError, match="only c has the factor entry, with 2 levels") as caught:
         compared(tmp_path / "x", LINE, SyntheticRun(tmp_path / "c", LINE, text=several))
     assert "--only entry=LEVEL" in (caught.value.hint or "")
 

@@ -68,6 +68,6 @@ def test_a_condition_that_cannot_be_read(text: str) -> None:
 
 
 def test_a_number_that_does_not_exist(changed: Comparison) -> None:
-    with pytest.raises(UserError, match="share no number called 'pagse'") as caught:
+    with pytest.raises(UserError, match="have no number called 'pagse' in common") as caught:
         findings(changed, [parse("pagse>1%")])
     assert "Did you mean 'pages'?" in (caught.value.hint or "")

@@ -76,7 +76,7 @@ def test_every_experiment_of_the_project_loads(name: str) -> None:
         ('{ series = "6.12" }', '"6.12"', "arms.patched.kernel: it should be a table", None),
         ("values = [1, 2, 4, 8]", "values = []", "needs either values or arms", None),
         ("values = [1, 2, 4, 8]", 'values = ["a_b"]', "'a_b' cannot be a level", None),
-        ("[factors.gib]", "[factors.value]", "has a name that means something else", None),
+        ("[factors.gib]", "[factors.value]", "the name 'value' of a factor is reserved", None),
     ],
 )  # fmt: skip
 def test_a_mistake_gets_one_message(old: str, new: str, message: str, hint: str | None) -> None:

@@ -126,13 +126,13 @@ def test_a_mistake_about_another_trial_is_found_early(
 
 
 def test_groups_without_a_slope_are_a_mistake() -> None:
-    with pytest.raises(UserError, match="groups are for slopes"):
+    with pytest.raises(UserError, match="only slopes are grouped"):
         _with('expected = "1"\nby = ["entry"]')
     with pytest.raises(UserError, match="unknown factor 'entr'"):
         _with('expected = "1"\nagainst = "gib"\nby = ["entr"]')
     with pytest.raises(UserError, match="unknown name 'growth'"):
         _with('expected = "growth"\nagainst = "gib"\nby = ["entry"]')
-    with pytest.raises(UserError, match="a name that means something else"):
+    with pytest.raises(UserError, match="is reserved"):
         parse("x", Path("x"), TEXT.replace("[factors.gib]", "[factors.elsewhere]"))
 
 

@@ -108,6 +108,8 @@ def test_rounds_that_never_agree_are_named(tmp_path: Path) -> None:
             "ok",
         ]
     assert len(notes) == MAX_RETRIES + 1
-    assert notes[-1].startswith(f"still differs from the other rounds after {MAX_RETRIES} retries")
+    assert notes[-1].startswith(
+        f"still different from the other rounds after {MAX_RETRIES} retries"
+    )
     assert all(trial.id in notes[-1] for trial in bench.plan)
     assert directory.name in notes[-1]

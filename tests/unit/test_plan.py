@@ -111,7 +111,11 @@ def test_a_selection_that_means_nothing(
     [
         ("nvdimm_mib = 16640", "nvdimm_mib = 16641", "an NVDIMM of 16641 MiB is not possible"),
         ("[machine]", '[machine]\nvcpus = "3 * processes"', "a guest with 12 processors"),
-        ("timeout = 180", 'timeout = "180 - 100 * gib"', "no time for `provision-dax`"),
+        (
+            "timeout = 180",
+            'timeout = "180 - 100 * gib"',
+            "`provision-dax` needs a positive timeout",
+        ),
         ("[machine]", '[machine]\nvcpus = "10.0 ** 400"', "Numerical result out of range"),
         (
             "where = \"sharing == 'on'\"",

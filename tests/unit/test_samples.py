@@ -60,7 +60,7 @@ def test_a_run_that_every_clone_would_carry_is_small(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sample, "MOST_BYTES", 1000)
-    with pytest.raises(sample.NoSample, match="a sample has 1,000"):
+    with pytest.raises(sample.NoSample, match="the limit is 1,000"):
         sample.keep(finished, tmp_path)
     assert not list(tmp_path.iterdir())
 
