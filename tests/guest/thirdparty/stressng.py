@@ -73,11 +73,11 @@ def script(stressor: str, seconds: int) -> str:
         (echo -1000 > /proc/self/oom_score_adj
          exec stress --no-leak-check --seconds {seconds} --files 1 --processes 4) \\
              > stress.txt 2>&1 &
-        beside=$!
+        sharers=$!
         {command} --{stressor} 2 {STRESSORS[stressor]} \\
             --temp-path /mnt/dax --timeout {seconds}s --verify --metrics-brief --oomable 2>&1
         status=$?
-        wait $beside || status=1
+        wait $sharers || status=1
         cat stress.txt
         grep dax_pt_share_ /proc/vmstat
         exit $status
