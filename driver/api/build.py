@@ -13,6 +13,7 @@ def build_kernel(
     series: str | None = None,
     source: str | None = None,
     variant: str | None = None,
+    base: str | None = None,
     jobs: int | None = None,
     workspace: Workspace | None = None,
 ) -> KernelArtifact:
@@ -20,8 +21,10 @@ def build_kernel(
 
     ``series`` is a folder of ``kernel-patches/`` or ``"none"``; ``source`` a directory, a Debian
     package (``debian:BASE[=VERSION]``) or ``URL#sha256=HEX``; ``variant`` a fragment of more
-    configuration, such as ``"debug"``; ``jobs`` how many compilers run at once (None: as many as
-    there are processors). Raises :class:`UserError` for what does not exist or does not apply, and
+    configuration, such as ``"debug"``; ``base`` a version of Linux such as ``"6.12"`` (None: what
+    the source is, else the newest that the series exists for); ``jobs`` how many compilers run at
+    once (None: as many as there are processors). Raises :class:`UserError` for what does not exist
+    or does not apply, and
     :class:`HostError` if the kernel does not build.
     """
     place = workspace or default()
@@ -31,6 +34,7 @@ def build_kernel(
         source=source,
         series=series,
         variant=variant,
+        base=base,
         jobs=jobs,
         reporter=place.reporter,
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from driver.api.bases import KernelSources, with_bases
 from driver.api.guests import with_arguments
 from driver.api.keep import Attendant, FailedGuest, keeping
 from driver.api.preparation import Preparation, check, validity
@@ -70,6 +71,8 @@ def run_experiment(
     only: Mapping[str, Sequence[Level]] | None = None,
     repeat: int | None = None,
     source: str | None = None,
+    unpatched_source: str | None = None,
+    bases: Sequence[str] = (),
     accel: Requested | None = None,
     jobs: int = 1,
     force: bool = False,
@@ -82,8 +85,10 @@ def run_experiment(
     """Run all trials of an experiment and return what was measured and what became of its checks.
 
     ``quick`` is the experiment's small plan; ``only`` the levels to run, by factor; ``repeat`` how
-    many rounds. ``source`` replaces the kernel source of the arms that have a series; an arm
-    without a series stays the unpatched kernel. ``accel`` is what executes the guests (None: what
+    many rounds. ``source`` replaces the kernel source of the arms that have a series, and
+    ``unpatched_source`` that of the arms without one. ``bases`` are versions of Linux such as
+    ``"6.12"``, a factor of the experiment if they are several (none: what the sources are, else the
+    newest that the series exist for). ``accel`` is what executes the guests (None: what
     the experiment asks for). ``jobs`` guests run at a time, under KVM only with ``force``, as they
     disturb each other's times. ``digest_nvdimm`` also compares what the rounds leave on the NVDIMM,
     under icount. ``kernel_args`` and ``qemu_args`` are added to the command lines of
@@ -99,6 +104,8 @@ def run_experiment(
         },
         repeat=repeat,
         source=source,
+        unpatched_source=unpatched_source,
+        bases=list(bases),
         jobs=jobs,
         force=force,
         keep_guest=attend is not None,
@@ -122,13 +129,15 @@ def plan_experiment(
     Raises :class:`UserError` for options that do not fit the experiment or each other.
     """
     place = workspace or default()
-    definition = load(place.project.experiments, name)
+    definition, options = with_bases(place.project, load(place.project.experiments, name), options)
     accel = accel or definition.experiment.accelerator
     if accel == "kvm":
         _refuse_jobs_under_kvm(options)
     if options.jobs < 1 or (options.repeat is not None and options.repeat < 1):
         raise UserError("jobs and repeat are at least 1")
-    chosen = Selection(only=options.only, repeat=options.repeat, quick=options.quick)
+    chosen = Selection(
+        only=options.only, repeat=options.repeat, quick=options.quick, base=options.base
+    )
     planned = ExperimentPlan(definition, make_plan(definition.experiment, chosen), options, accel)
     _log.info(
         "%s: %d trials in %d kinds of guest, under %s",
@@ -145,7 +154,8 @@ def plan_experiment(
 
 def check_plan(planned: ExperimentPlan, *, workspace: Workspace | None = None) -> None:
     """Raise for a series, variant or image that does not exist; build nothing."""
-    check((workspace or default()).project, planned.guests)
+    place = workspace or default()
+    check(place.store, place.project, planned.guests, KernelSources.of_run(planned.options))
 
 
 def run_plan(
@@ -245,7 +255,7 @@ def _check(planned: ExperimentPlan, place: Workspace) -> None:
         raise UserError(
             "--keep-guest attends to one guest at a time", hint="Leave --jobs out with it."
         )
-    check(place.project, planned.guests)
+    check(place.store, place.project, planned.guests, KernelSources.of_run(planned.options))
     qemu_version()
 
 
@@ -256,7 +266,8 @@ def _preparation(planned: ExperimentPlan, place: Workspace) -> Preparation:
 def _title(request: GuestRequest, template: Template) -> str:
     variant = f", variant {request.kernel.variant}" if request.kernel.variant else ""
     memory = template.recipe.machine.memory_mib
-    return f"series {request.kernel.series}{variant}, {memory} MiB"
+    base = f" on {request.kernel.base}" if request.kernel.base else ""
+    return f"series {request.kernel.series}{base}{variant}, {memory} MiB"
 
 
 def _refuse_jobs_under_kvm(options: Options) -> None:

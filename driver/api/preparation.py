@@ -7,11 +7,12 @@ import dataclasses
 import logging
 from collections.abc import Iterable
 
+from driver.api.bases import KernelSources
 from driver.api.build import build_image, build_kernel
 from driver.api.guests import with_arguments
 from driver.api.workspace import Workspace
 from driver.artifacts import ImageArtifact, KernelArtifact
-from driver.experiment.definition import SERIES_NONE, Kernel
+from driver.experiment.definition import Kernel
 from driver.experiment.plan import GuestRequest
 from driver.experiment.work import Prepared
 from driver.guest.accel import Choice, Requested, choose
@@ -20,6 +21,8 @@ from driver.guest.template import Template, Templates
 from driver.image import recipe
 from driver.kernel import kconfig_fragment, series
 from driver.kernel.build_request import OPTIONS_OFF
+from driver.kernel.sources import spec
+from driver.kernel.sources.source import base_of, debian_base
 from driver.project import Project
 from driver.results.guest_record import (
     GuestRecord,
@@ -31,18 +34,26 @@ from driver.results.guest_record import (
     QemuRecord,
 )
 from driver.results.manifest import Options
+from driver.store import Store
 from driver.validity import Accelerator, Validity
 
 _log = logging.getLogger(__name__)
 
 
-def check(project: Project, requests: Iterable[GuestRequest]) -> None:
-    """Raise :class:`UserError` for a series, a variant or an image that does not exist.
+def check(
+    store: Store, project: Project, requests: Iterable[GuestRequest], sources: KernelSources
+) -> None:
+    """Raise :class:`UserError` for a series, source, variant or image that does not exist.
 
     Building finds out too, but only at the arm that needs it.
     """
+    requests = list(requests)
+    for kernel in dict.fromkeys(request.kernel for request in requests):
+        source = sources.of(kernel)
+        wanted = kernel.base if source is None else debian_base(source)
+        loaded = series.load(project, kernel.series, wanted)
+        spec.check(store, source, loaded.base)
     for request in requests:
-        series.load(project, request.kernel.series)
         if request.kernel.variant not in (None, OPTIONS_OFF):
             kconfig_fragment.builtin(request.kernel.variant)
         recipe.load(project, request.image)
@@ -51,8 +62,7 @@ def check(project: Project, requests: Iterable[GuestRequest]) -> None:
 class Preparation:
     """Builds each kernel and image of a plan once, and boots each template once.
 
-    A ``source`` among the options replaces the kernel source of the arms that name a series. An
-    arm without a series is what they are compared with, and stays the unpatched kernel.
+    The options say what the kernels are made from: see :class:`driver.api.bases.KernelSources`.
     """
 
     def __init__(
@@ -115,10 +125,13 @@ class Preparation:
 
     def _kernel(self, wanted: Kernel) -> KernelArtifact:
         if wanted not in self._kernels:
+            source = KernelSources.of_run(self._options).of(wanted)
             self._kernels[wanted] = build_kernel(
-                source=self._options.source if wanted.series != SERIES_NONE else None,
+                source=source,
                 series=wanted.series,
                 variant=wanted.variant,
+                # A source says itself what it is.
+                base=wanted.base if source is None else None,
                 workspace=self._place,
             )
         return self._kernels[wanted]
@@ -143,6 +156,7 @@ def _record(request: GuestRequest, template: Template) -> GuestRecord:
         kernel=KernelRecord(
             series=request.kernel.series,
             variant=request.kernel.variant,
+            base=base_of(made_from.kernel.release),
             digest=made_from.kernel.digest,
             release=made_from.kernel.release,
             provenance=KernelProvenance.model_validate(made_from.kernel.provenance),

@@ -13,7 +13,6 @@ from driver.kernel.checkout import Checkout, enclosing
 from driver.kernel.export import Exported
 from driver.kernel.review import Report
 from driver.kernel.sources.source import is_directory_spec
-from driver.kernel.sources.spec import obtain
 
 
 @dataclass(frozen=True)
@@ -35,13 +34,14 @@ def checkout_series(
     """Make a git tree of a kernel with a series as commits on the tag ``base``.
 
     ``base`` is a version such as ``6.12``, ``debian:BASE=VERSION`` or ``URL#sha256=HEX`` (None: the
-    base of the series). Raises :class:`UserError` if ``folder`` (``linux-SERIES`` here) holds
-    something already, or the series does not apply.
+    newest base of the series). Raises :class:`UserError` if ``folder`` (``linux-SERIES`` here)
+    holds something already, or the series does not apply.
     """
     place = workspace or default()
-    chosen = series.load(place.project, series.default_series(None) if name is None else name)
+    chosen, source = clone.choose(
+        place.store, place.project, series=name, base=base, reporter=place.reporter
+    )
     target = (folder or Path(clone.default_folder(chosen))).expanduser().resolve()
-    source = obtain(place.store, _spec(base), chosen.base, place.reporter)
     made = clone.make(
         place.store,
         place.project,

@@ -27,6 +27,7 @@ def build(
     *,
     series: options.Series = None,
     source: options.Source = None,
+    base: options.Linux = None,
     variant: options.Variant = None,
     jobs: options.Compilers = None,
     image: options.Image = options.DEFAULT_IMAGE,
@@ -37,7 +38,7 @@ def build(
     Anything already in the cache is reused. Prints the path of each result.
     """
     if what is What.IMAGE:
-        _refuse(ctx, what, "series", "source", "variant", "jobs")
+        _refuse(ctx, what, "series", "source", "base", "variant", "jobs")
     if what is What.KERNEL:
         _refuse(ctx, what, "image")
     built: dict[str, str] = {}
@@ -47,7 +48,7 @@ def build(
             api.check_image(image, workspace=place)
         if what is not What.IMAGE:
             kernel = api.build_kernel(
-                series=series, source=source, variant=variant, jobs=jobs, workspace=place
+                series=series, source=source, base=base, variant=variant, jobs=jobs, workspace=place
             )
             built |= {
                 "release": kernel.release,

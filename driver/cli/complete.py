@@ -21,7 +21,15 @@ _FRAGMENTS = Path(__file__).parents[1] / "kernel" / "fragments"
 def series(incomplete: str) -> list[str]:
     """Folders of ``kernel-patches/``, and ``none``."""
     return _names(
-        lambda root: [*_folders(root / "kernel-patches", "series.toml"), "none"], incomplete
+        lambda root: [*_folders(root / "kernel-patches", "*/series.toml"), "none"], incomplete
+    )
+
+
+def bases(incomplete: str) -> list[str]:
+    """Versions of Linux that the series of ``kernel-patches/`` are for."""
+    return _names(
+        lambda root: [path.parent.name for path in root.glob("kernel-patches/*/*/series.toml")],
+        incomplete,
     )
 
 
@@ -59,10 +67,11 @@ def trials(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def _names(known: Callable[[Path], list[str]], incomplete: str) -> list[str]:
     try:
-        return [name for name in known(context.project().root) if name.startswith(incomplete)]
+        found = dict.fromkeys(known(context.project().root))
+        return [name for name in found if name.startswith(incomplete)]
     except (DriverError, OSError):
         return []
 
 
 def _folders(where: Path, marker: str) -> list[str]:
-    return sorted(path.parent.name for path in where.glob(f"*/{marker}"))
+    return sorted({path.relative_to(where).parts[0] for path in where.glob(f"*/{marker}")})

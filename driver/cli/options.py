@@ -45,7 +45,8 @@ Series = Annotated[
     typer.Option(
         metavar="NAME",
         help="Patch series: a folder of kernel-patches/, or `none` for the unpatched kernel. "
-        "Default: 6.12; with --source DIR: that of the checkout, else none.",
+        "Default: the default series of the project; with --source DIR: that of the checkout, else "
+        "none.",
         autocompletion=complete.series,
     ),
 ]
@@ -54,7 +55,7 @@ SeriesOfCheckout = Annotated[
     typer.Option(
         metavar="NAME",
         help="Patch series: a folder of kernel-patches/. Default: that of the checkout around the "
-        "current directory, else 6.12.",
+        "current directory, else the default of the project.",
         autocompletion=complete.series,
     ),
 ]
@@ -63,7 +64,7 @@ NewSeries = Annotated[
     typer.Option(
         metavar="NAME",
         help="Patch series: a folder of kernel-patches/, or `none` to start a new one. "
-        "Default: 6.12.",
+        "Default: the default series of the project.",
         autocompletion=complete.series,
     ),
 ]
@@ -72,7 +73,17 @@ Base = Annotated[
     typer.Option(
         metavar="VERSION",
         help="Kernel to apply it to: a version such as 6.12 (its newest Debian package), "
-        "debian:BASE=VERSION, or URL#sha256=HEX. Default: the base of the series.",
+        "debian:BASE=VERSION, or URL#sha256=HEX. Default: the newest base of the series.",
+    ),
+]
+Linux = Annotated[
+    str | None,
+    typer.Option(
+        "--base",
+        metavar="VERSION",
+        help="Version of Linux, such as 6.12; see `driver list kernels`. Default: that of the "
+        "source, else the newest that the series exists for.",
+        autocompletion=complete.bases,
     ),
 ]
 Source = Annotated[
@@ -81,7 +92,7 @@ Source = Annotated[
         metavar="SOURCE",
         help="Kernel source: DIR (built as is, never written to; a series given with it adds only "
         "its configuration), debian:BASE[=VERSION], or URL#sha256=HEX. "
-        "Default: the newest Debian package of the base of the series.",
+        "Default: the newest Debian package of the base.",
     ),
 ]
 Variant = Annotated[

@@ -109,6 +109,23 @@ def experiment(
             "an arm without a series keeps the unpatched kernel.",
         ),
     ] = None,
+    unpatched_source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Kernel source for the arms without a series, such as your tree without your "
+            "change. Default: the newest Debian package of the base.",
+        ),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION[,VERSION]",
+            help="Version of Linux, such as 6.12; several become a factor of the experiment. "
+            "Default: that of the source, else the newest that the series exist for.",
+            autocompletion=complete.bases,
+        ),
+    ] = None,
     kernel_arg: options.KernelArgs = None,
     qemu_arg: options.QemuArgs = None,
     keep_guest: options.KeepGuest = False,
@@ -135,6 +152,8 @@ def experiment(
         only=_levels(only or []),
         repeat=repeat,
         source=source,
+        unpatched_source=unpatched_source,
+        bases=base.split(",") if base else [],
         jobs=jobs,
         force=force,
         keep_guest=keep_guest,

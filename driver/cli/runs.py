@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,8 +15,31 @@ if TYPE_CHECKING:
     from driver.api import Conclusion, Workspace
 
 
-def list_all() -> None:
-    """List experiments and runs."""
+class Listed(enum.StrEnum):
+    """What `driver list` shows."""
+
+    RUNS = "runs"
+    KERNELS = "kernels"
+
+
+def list_all(
+    what: Annotated[
+        Listed,
+        typer.Argument(help="Experiments and runs, or the kernels that can be built."),
+    ] = Listed.RUNS,
+    *,
+    refresh: Annotated[
+        bool,
+        typer.Option("--refresh", help="With kernels: ask the mirrors of Debian again now."),
+    ] = False,
+) -> None:
+    """List experiments and runs, or kernels."""
+    if what is Listed.KERNELS:
+        with context.reporting() as reporter:
+            views.print_kernels(context.workspace(reporter), refresh=refresh)
+        return
+    if refresh:
+        raise typer.BadParameter("--refresh goes with `driver list kernels`")
     project = context.project()
     views.print_experiments(project)
     views.print_runs(project)

@@ -25,6 +25,7 @@ def shell(
     *,
     series: options.Series = None,
     source: options.Source = None,
+    base: options.Linux = None,
     variant: options.Variant = None,
     image: options.Image = options.DEFAULT_IMAGE,
     memory: Annotated[int, typer.Option(metavar="MIB", help="Memory of the guest.")] = 1024,
@@ -75,7 +76,9 @@ def shell(
     with context.reporting() as reporter:
         place = context.workspace(reporter)
         api.check_image(image, workspace=place)
-        kernel = api.build_kernel(series=series, source=source, variant=variant, workspace=place)
+        kernel = api.build_kernel(
+            series=series, source=source, base=base, variant=variant, workspace=place
+        )
         initramfs = api.build_image(image, workspace=place)
     if show_command:
         typer.echo(api.guest_command(kernel, initramfs, machine))

@@ -136,6 +136,8 @@ def _conditions(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "--keep-guest", "a write to kernel.panic before each workload"
     if manifest.options.source:
         yield "--source", manifest.options.source
+    if manifest.options.unpatched_source:
+        yield "--unpatched-source", manifest.options.unpatched_source
     for guest in manifest.guests:
         kernel, image = guest.kernel, guest.image
         name = "/".join(filter(None, (kernel.series, kernel.variant)))

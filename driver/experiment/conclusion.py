@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from driver.errors import INTERRUPTED, CheckFailed, DriverError, GuestError, UserError
+from driver.experiment.bases import definition_of
 from driver.experiment.definition import Experiment
-from driver.experiment.load import parse
 from driver.experiment.measured import MeasuredTrial, measured_trials
 from driver.experiment.verdicts import Verdicts, judge
 from driver.results.directory import RunDirectory
@@ -103,9 +103,7 @@ def read_conclusion(directory: RunDirectory) -> Conclusion:
             f"the run {directory.name} has not finished",
             hint="Wait for it." if manifest.status == "running" else f"Resume it: {resume}",
         )
-    experiment = parse(
-        manifest.experiment.name, directory.manifest, manifest.experiment.text
-    ).experiment
+    experiment = definition_of(manifest, directory.manifest).experiment
     records = (read_record(directory, planned.id) for planned in manifest.plan)
     return _judged(directory, experiment, [record for record in records if record is not None])
 

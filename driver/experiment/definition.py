@@ -81,10 +81,15 @@ class Table(BaseModel):
 
 
 class Kernel(Table):
-    """Which kernel an arm boots: a folder of ``kernel-patches/`` (or none), and a variant."""
+    """Which kernel an arm boots: a folder of ``kernel-patches/`` (or none), and a variant.
+
+    ``base`` is for an arm that is about one version of Linux ("6.12"); others leave it to
+    ``--base``.
+    """
 
     series: str
     variant: str | None = None
+    base: Annotated[str, Field(pattern=r"^\d+\.\d+$")] | None = None
 
 
 class GuestWrite(Table):

@@ -6,8 +6,8 @@ from __future__ import annotations
 import contextlib
 
 from driver.errors import UserError
+from driver.experiment.bases import definition_of
 from driver.experiment.conclusion import Conclusion, conclude
-from driver.experiment.load import parse
 from driver.experiment.runner import Runner
 from driver.experiment.work import Work
 from driver.progress import Reporter
@@ -54,7 +54,7 @@ def rebuild(run: RunDirectory) -> None:
     Raises :class:`UserError` for a run that was left with its CSV files only: they would be lost.
     """
     manifest = read_manifest(run)
-    definition = parse(manifest.experiment.name, run.manifest, manifest.experiment.text)
+    definition = definition_of(manifest, run.manifest)
     with run.lock():
         found = [read_record(run, planned.id) for planned in manifest.plan]
         records = [record for record in found if record is not None]

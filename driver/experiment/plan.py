@@ -16,6 +16,7 @@ from driver.counters import sources
 from driver.counters.source import Scope
 from driver.errors import UserError
 from driver.experiment import expression
+from driver.experiment.bases import FACTOR
 from driver.experiment.definition import Arm, Command, Experiment, Kernel, Level
 from driver.experiment.expression import ExpressionError
 from driver.guest.job import Job, Write
@@ -23,6 +24,9 @@ from driver.guest.machine import Accel, Machine
 from driver.suggestion import did_you_mean
 
 Factors = Mapping[str, Level]
+
+# For counters to stand still before they are read: many grace periods, and short beside a trial.
+_SETTLE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class Selection:
-    """What the command line chose: levels by factor as text, rounds, and whether it is quick."""
+    """What the command line chose: levels by factor as text, rounds, whether it is quick, and the
+    version of Linux of all kernels; None where it is a factor (:mod:`driver.experiment.bases`).
+    """
 
     only: Mapping[str, Sequence[str]]
     repeat: int | None = None
     quick: bool = False
+    base: str | None = None
 
 
 def make_plan(experiment: Experiment, selection: Selection) -> list[Trial]:
@@ -94,12 +101,13 @@ def make_plan(experiment: Experiment, selection: Selection) -> list[Trial]:
     Raises :class:`UserError` for a selection that names no factor or level of the experiment, or
     that leaves nothing to run.
     """
+    base = selection.base
     levels = _levels(experiment, selection)
     rounds = selection.repeat or (1 if selection.quick else experiment.repeats)
     trials: list[Trial] = []
     for repeat in range(rounds):
         for factors in _round(experiment, levels, repeat):
-            trials.append(_trial(experiment, factors, repeat, len(trials)))
+            trials.append(_trial(experiment, factors, repeat, len(trials), base))
     if not trials:
         raise UserError(
             "nothing to run: every selected combination is excluded",
@@ -179,7 +187,9 @@ def _excluded(experiment: Experiment, factors: Factors) -> bool:
     )
 
 
-def _trial(experiment: Experiment, factors: Factors, repeat: int, sequence: int) -> Trial:
+def _trial(
+    experiment: Experiment, factors: Factors, repeat: int, sequence: int, base: str | None
+) -> Trial:
     arms = [
         (name, experiment.factors[name].arms[str(level)])
         for name, level in factors.items()
@@ -192,7 +202,7 @@ def _trial(experiment: Experiment, factors: Factors, repeat: int, sequence: int)
             sequence=sequence,
             repeat=repeat,
             factors=factors,
-            guest=_guest(experiment, factors, arms),
+            guest=_guest(experiment, factors, arms, base),
             job=_job(experiment, factors, [arm for _, arm in arms]),
             phases=tuple(
                 phase.name
@@ -211,7 +221,7 @@ def _check_conditions(experiment: Experiment, factors: Factors) -> None:
 
 
 def _guest(
-    experiment: Experiment, factors: Factors, arms: Sequence[tuple[str, Arm]]
+    experiment: Experiment, factors: Factors, arms: Sequence[tuple[str, Arm]], base: str | None
 ) -> GuestRequest:
     kernels = [(name, arm.kernel) for name, arm in arms if arm.kernel is not None]
     if len(kernels) != 1 or kernels[0][1] is None:
@@ -219,9 +229,12 @@ def _guest(
             f"the combination {dict(factors)} names {len(kernels)} kernels instead of one",
             hint="Give `kernel` to every arm of exactly one factor.",
         )
-    machine = experiment.machine
+    machine, kernel = experiment.machine, kernels[0][1]
+    if kernel.base is None:
+        varied = str(factors[FACTOR]) if experiment.factors.get(FACTOR) else base
+        kernel = kernel.model_copy(update={"base": varied})
     return GuestRequest(
-        kernel=kernels[0][1],
+        kernel=kernel,
         image=experiment.image,
         machine=MachineRequest(
             memory_mib=round(expression.number(machine.memory_mib, factors)),
@@ -263,5 +276,6 @@ def _job(experiment: Experiment, factors: Factors, arms: Sequence[Arm]) -> Job:
         sources=tuple(source.path for source in wanted if source.scope is Scope.SYSTEM),
         worker_sources=tuple(source.path for source in wanted if source.scope is Scope.PROCESS),
         worker_limit=experiment.sources.workers,
+        settle=_SETTLE_SECONDS if any(source.refresh for source in wanted) else 0.0,
         timeout=command.timeout,
     )

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from driver.errors import UserError
-from driver.experiment.load import Definition, parse
+from driver.experiment.bases import definition_of
+from driver.experiment.load import Definition
 from driver.experiment.plan import GuestRequest, Selection, Trial, make_plan
 from driver.experiment.work import Prepared, Work
 from driver.guest.deterministic import REPEATABILITY
@@ -81,11 +82,11 @@ def planned_run(run: RunDirectory) -> tuple[Manifest, Definition, list[Trial]]:
     :class:`UserError` if this driver would plan other trials from it.
     """
     manifest = read_manifest(run)
-    definition = parse(manifest.experiment.name, run.manifest, manifest.experiment.text)
+    definition = definition_of(manifest, run.manifest)
     options = manifest.options
     plan = make_plan(
         definition.experiment,
-        Selection(only=options.only, repeat=options.repeat, quick=options.quick),
+        Selection(only=options.only, repeat=options.repeat, quick=options.quick, base=options.base),
     )
     if [trial.id for trial in plan] != [planned.id for planned in manifest.plan]:
         raise UserError(

@@ -184,6 +184,7 @@ def _sample(frame: Frame) -> Sample:
         process=process,
         time_ns=frame.number("time_ns"),
         text=decode(frame.payload),
+        settled="unsettled" not in frame.keys,
     )
 
 

@@ -26,7 +26,7 @@ _KEYS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "ready": (frozenset({"protocol", "release"}), frozenset()),
     "output": (frozenset(), frozenset()),
     "phase": (frozenset({"name", "time_ns"}), frozenset()),
-    "sample": (frozenset({"phase", "source", "time_ns"}), frozenset({"process"})),
+    "sample": (frozenset({"phase", "source", "time_ns"}), frozenset({"process", "unsettled"})),
     "value": (frozenset({"phase", "name", "unit", "value"}), frozenset()),
     "exit": (frozenset(), frozenset({"status", "signal"})),
     "error": (frozenset(), frozenset()),

@@ -37,8 +37,9 @@ class Job:
     it starts, ``refresh`` writes before every sampling. ``sources`` are absolute paths of text
     files, or the agent's built-in ``kpageflags`` (a histogram of page types). ``worker_sources``
     are names below ``/proc/PID`` (``status``, ``smaps_rollup``), read for the first
-    ``worker_limit`` processes that a phase names; 0 means all of them. ``timeout`` is in seconds
-    of host time for the whole job.
+    ``worker_limit`` processes that a phase names; 0 means all of them. Before every sampling the
+    agent waits up to ``settle`` seconds of guest time for page tables that the kernel frees later
+    than they are given back. ``timeout`` is in seconds of host time for the whole job.
     """
 
     argv: Sequence[str]
@@ -47,6 +48,7 @@ class Job:
     sources: Sequence[str] = ()
     worker_sources: Sequence[str] = ()
     worker_limit: int = 1
+    settle: float = 0.0
     timeout: float = 60.0
 
 
@@ -56,6 +58,7 @@ class Sample:
 
     ``time_ns`` is the guest's CLOCK_MONOTONIC when the phase was reached; ``process`` is the
     index of the worker within the phase's announcement for a per-process source, else None.
+    ``settled`` is False if page tables were still being freed when a system-wide source was read.
     """
 
     phase: str
@@ -63,6 +66,7 @@ class Sample:
     process: int | None
     time_ns: int
     text: str
+    settled: bool = True
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ def encode(job: Job) -> bytes:
         *(f"source {escape(source)}" for source in job.sources),
         *(f"worker-source {escape(source)}" for source in job.worker_sources),
         f"worker-limit {job.worker_limit}",
+        *([f"settle {round(job.settle * 1000)}"] if job.settle else []),
         *(f"arg {escape(word)}" for word in job.argv),
         "end",
     ]

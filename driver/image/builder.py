@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path, PurePosixPath
 
+from driver import apt
 from driver.artifacts import ImageArtifact
 from driver.errors import UserError
 from driver.image import cpio, libraries, packages, programs, recipe
@@ -101,7 +102,7 @@ def _kept_files(store: Store, wanted: Recipe, reporter: Reporter) -> Artifact:
     known = store.get(
         "candidates",
         {"packages": sorted(wanted.packages), "apt": packages.state_digest()},
-        lambda _work: {"versions": packages.candidates(wanted.packages)},
+        lambda _work: {"versions": apt.candidates(wanted.packages)},
     )
     inputs = {
         "suite": wanted.suite,

@@ -40,25 +40,6 @@ def state_digest() -> str:
     return digest_of([[str(path), path.stat().st_mtime_ns, path.stat().st_size] for path in files])
 
 
-def candidates(packages: Iterable[str]) -> dict[str, str]:
-    """The version apt on this host would install of each package; "" where it knows none.
-
-    Part of an image's identity: when the host learns of a security update, images follow. Asked
-    offline, but 0.7 CPU seconds where apt keeps no binary cache (Debian's container images).
-    """
-    wanted = sorted(packages)
-    shown = process.run(["apt-cache", "policy", *wanted], env={"LC_ALL": "C"}).stdout
-    found = dict.fromkeys(wanted, "")
-    name = ""
-    for line in shown.splitlines():
-        if not line.startswith(" "):
-            name = line.removesuffix(":").partition(":")[0]
-        elif line.startswith("  Candidate: ") and name in found:
-            version = line.removeprefix("  Candidate: ")
-            found[name] = "" if version == "(none)" else version
-    return found
-
-
 def sources(suite: str) -> list[str]:
     """One-line apt sources of ``suite`` and its updates, as this host is set up to reach them.
 

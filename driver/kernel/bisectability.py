@@ -110,14 +110,14 @@ def stepping(
     start = git(source.tree, "rev-parse", source.commit).stdout.strip()
     commits = git(source.tree, "rev-list", "--reverse", f"{start}..{last}").stdout.split()
     with tempfile.TemporaryDirectory(prefix="steps-", dir=store.scratch()) as folder:
-        pair = replace(built, tree=Path(folder) / "tree", build=Path(folder) / "build")
-        make = Make(pair.tree, pair.build, jobs or processors(), request.localversion)
+        copy = replace(built, srctree=Path(folder) / "tree", objtree=Path(folder) / "build")
+        make = Make(copy.srctree, copy.objtree, jobs or processors(), request.localversion)
         try:
             with built.held(store, request.title):
                 reporter.step(f"copying the build of {request.title}")
-                _copy(source, last, built, pair)
+                _copy(source, last, built, copy)
             configure(make, request.fragments, request.compiler)
-            if not (pair.build / VMLINUX).exists():  # the cache has the kernel, not what made it
+            if not (copy.objtree / VMLINUX).exists():  # the cache has the kernel, not what made it
                 compile_kernel(make, f"compiling {request.title}", reporter)
             steps = Steps(
                 make=make,
@@ -125,22 +125,22 @@ def stepping(
                 commits=(start, *commits),
                 names=tuple(patch.name for patch in request.patches),
                 objects=tuple(_objects(source, start, last)),
-                config=(pair.build / ".config").read_text(encoding="utf-8"),
+                config=(copy.objtree / ".config").read_text(encoding="utf-8"),
                 reporter=reporter,
             )
             yield _built_anew(steps, last)
         finally:
-            shutil.rmtree(pair.build, ignore_errors=True)
-            worktree.remove(source, pair.tree)
+            shutil.rmtree(copy.objtree, ignore_errors=True)
+            worktree.remove(source, copy.srctree)
 
 
-def _copy(source: KernelSource, commit: str, built: BuildTree, pair: BuildTree) -> None:
+def _copy(source: KernelSource, commit: str, built: BuildTree, copy: BuildTree) -> None:
     usable = build_reuse.is_usable(built)
-    worktree.add(source, pair.tree, commit, like=built.tree if usable else None)
+    worktree.add(source, copy.srctree, commit, like=built.srctree if usable else None)
     if usable:
-        build_reuse.copy_objects(built, pair)
+        build_reuse.copy_objects(built, copy)
     else:
-        pair.build.mkdir()
+        copy.objtree.mkdir()
 
 
 def _built_anew(steps: Steps, last: str) -> Steps:

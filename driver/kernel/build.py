@@ -20,7 +20,7 @@ from driver.kernel.build_reuse import BuildTree
 from driver.kernel.kbuild import BZIMAGE, VMLINUX, compile_kernel
 from driver.kernel.kconfig import configure
 from driver.kernel.make import Make
-from driver.kernel.sources import directory
+from driver.kernel.sources import cache, directory
 from driver.kernel.sources.source import KernelSource
 from driver.kernel.worktree import WorkTree
 from driver.process import run
@@ -38,23 +38,25 @@ def build_kernel(
     source: str | None = None,
     series: str | None = None,
     variant: str | None = None,
+    base: str | None = None,
     jobs: int | None = None,
     reporter: Reporter,
 ) -> KernelArtifact:
     """The kernel of (source, series, variant), from the store or built now.
 
     ``source`` is a ``--source`` value (see :mod:`driver.kernel.sources.spec`), ``series`` a folder
-    of ``kernel-patches/`` or ``"none"``, ``variant`` a further fragment (``"debug"``), ``jobs`` the
-    number of compilers at once (all processors). A directory as ``source`` is built as it stands,
-    so its default series is none; a series named with it contributes its configuration only, for a
-    tree that carries those patches already.
+    of ``kernel-patches/`` or ``"none"``, ``variant`` a further fragment (``"debug"``), ``base`` the
+    version of Linux ("6.12"; by default what the source is, or else the newest that the series
+    exists for), ``jobs`` the number of compilers at once (all processors). A directory as
+    ``source`` is built as it stands, so its default series is none; a series named with it
+    contributes its configuration only, for a tree that carries those patches already.
 
     Raises :class:`UserError` when the request cannot be met as written (unknown series, patch
     that does not apply, symbol that does not hold) and :class:`~driver.errors.HostError` when this
     machine fails (no network, missing tools, compile error).
     """
     request = make_request(
-        store, project, source=source, series=series, variant=variant, reporter=reporter
+        store, project, source=source, series=series, variant=variant, base=base, reporter=reporter
     )
     artifact = store.get(
         _KIND, request.inputs(), lambda work: _build(store, request, work, jobs, reporter)
@@ -67,18 +69,20 @@ def processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def pair_of(store: Store, request: BuildRequest) -> BuildTree:
-    """Where a request is built; what it is built from is locked by the pair's lock."""
-    tree = worktree.place(store, request.source, request.series)
+def build_tree(store: Store, request: BuildRequest) -> BuildTree:
+    """Where a request is built, and from what."""
+    srctree = worktree.place(store, request.source, request.series)
     return BuildTree(
-        build=store.scratch("kernel-build") / request.name,
-        tree=tree,
+        objtree=store.scratch("kernel-build") / request.name,
+        srctree=srctree,
         repository=request.source.tree if request.source.commit else Path(),
         # Turning the options of a series off is no reason to compile everything else again.
         variant="" if request.variant == OPTIONS_OFF else request.variant or "",
-        lock=f"build-{request.name}",
-        moving="" if tree == request.source.tree else f"tree-{tree.name}",
-        origin=request.source.origin["path"] if request.source.origin["kind"] == "checkout" else "",
+        objtree_lock=f"build-{request.name}",
+        srctree_lock="" if srctree == request.source.tree else f"tree-{srctree.name}",
+        checkout=request.source.origin["path"]
+        if request.source.origin["kind"] == "checkout"
+        else "",
     )
 
 
@@ -86,20 +90,20 @@ def _build(
     store: Store, request: BuildRequest, work: Path, jobs: int | None, reporter: Reporter
 ) -> dict[str, Any]:
     toolchain.check_headers()
-    pair = pair_of(store, request)
-    with pair.held(store, request.title):
-        tree, seeded = _tree(store, request, pair, reporter)
-        pair.build.mkdir(parents=True, exist_ok=True)
-        pair.record()
+    place = build_tree(store, request)
+    with place.held(store, request.title):
+        tree, seeded = _tree(store, request, place, reporter)
+        place.objtree.mkdir(parents=True, exist_ok=True)
+        place.record()
         make = Make(
             tree=tree.path,
-            build=pair.build,
+            build=place.objtree,
             jobs=jobs or processors(),
             localversion=request.localversion,
         )
         make.fresh_log()
         reporter.step(f"configuring {request.title}")
-        configure(make, request.fragments, request.compiler)
+        configure(make, request.fragments, request.compiler, cache.trees(store))
         outcome = compile_kernel(make, f"compiling {request.title}", reporter)
         _check_unchanged(request.source)
         debug_info = _collect(make, work)
@@ -116,23 +120,23 @@ def _build(
 
 
 def _tree(
-    store: Store, request: BuildRequest, pair: BuildTree, reporter: Reporter
+    store: Store, request: BuildRequest, place: BuildTree, reporter: Reporter
 ) -> tuple[WorkTree, str | None]:
     """The source tree up to date, and the name of the build that this one begins with, if any."""
     source, series = request.source, request.series
     if not source.commit:
         return WorkTree(source.tree, ""), None
     commit = worktree.apply(store, source, series, reporter)
-    build_reuse.forget_lost(store, pair.build.parent)
-    build_reuse.forget_unused(pair)
-    with build_reuse.sibling(store, pair, commit) as found:
-        like = found.tree if found else None
+    build_reuse.forget_lost(store, place.objtree.parent)
+    build_reuse.forget_unused(place)
+    with build_reuse.sibling(store, place, commit) as found:
+        like = found.srctree if found else None
         tree = worktree.prepare(store, source, series, commit, reporter, like=like)
         if found is None:
             return tree, None
-        reporter.step(f"beginning with what was compiled for {found.build.name}")
-        build_reuse.copy_objects(found, pair)
-        return tree, found.build.name
+        reporter.step(f"beginning with what was compiled for {found.objtree.name}")
+        build_reuse.copy_objects(found, place)
+        return tree, found.objtree.name
 
 
 def _check_unchanged(source: KernelSource) -> None:

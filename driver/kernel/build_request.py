@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from driver.errors import UserError
 from driver.kernel import toolchain
 from driver.kernel.kconfig_fragment import MACHINE, Fragment, builtin, resolve
-from driver.kernel.series import Patch, PatchSeries, default_series, load
-from driver.kernel.sources.source import KernelSource
+from driver.kernel.series import Patch, PatchSeries, default_series, fitting, load
+from driver.kernel.sources.source import KernelSource, base_of, debian_base
 from driver.kernel.sources.spec import obtain
 from driver.progress import Reporter
 from driver.project import Project
@@ -82,6 +83,7 @@ class BuildRequest:
             },
             "series": {
                 "name": series.name,
+                "base": series.base,
                 "patches": [{"name": part.name, "sha256": part.digest} for part in self.patches],
             },
             "variant": self.variant,
@@ -100,14 +102,21 @@ def make_request(
     source: str | None,
     series: str | None,
     variant: str | None,
+    base: str | None = None,
     reporter: Reporter,
 ) -> BuildRequest:
     """Read everything the arguments of :func:`driver.kernel.build_kernel` name.
 
     Raises :class:`~driver.errors.UserError` when they do not fit together.
     """
-    chosen = check_names(project, source=source, series=series, variant=variant)
-    found = obtain(store, source, chosen.base, reporter)
+    named = check_names(project, source=source, series=series, variant=variant, base=base)
+    found = obtain(store, source, named.base, reporter)
+    if base not in (None, base_of(found.version)):
+        raise UserError(
+            f"{found.label} is not Linux {base}, which --base asks for",
+            hint="Leave --base out: a source says itself what it is.",
+        )
+    chosen = fitting(project, named, found)
     chosen.check_base(found)
     held = found.origin.get("series")
     if not found.pristine and chosen.patches and held != chosen.name:
@@ -130,12 +139,28 @@ def make_request(
 
 
 def check_names(
-    project: Project, *, source: str | None, series: str | None, variant: str | None
+    project: Project,
+    *,
+    source: str | None,
+    series: str | None,
+    variant: str | None,
+    base: str | None = None,
 ) -> PatchSeries:
-    """The series, known to exist like the variant: a typo is told before anything is fetched."""
+    """The series, known to exist like the variant: a typo is told before anything is fetched.
+
+    A directory or a tarball says which base it is only when it is read; until then the series is
+    that of its newest base.
+    """
     if variant not in (None, OPTIONS_OFF):
         builtin(variant)
-    return load(project, default_series(source) if series is None else series)
+    wanted = debian_base(source)
+    if base is not None and wanted not in (None, base):
+        raise UserError(
+            f"--source {source} is not Linux {base}, which --base asks for",
+            hint="Leave one of the two out.",
+        )
+    name = default_series(source) if series is None else series
+    return load(project, name, wanted or (base if source is None else None))
 
 
 def turned_off(series: PatchSeries) -> Fragment:

@@ -35,7 +35,8 @@ from driver.store import Store
 
 _log = logging.getLogger(__name__)
 
-_RECORD = "driver-pair.json"
+_RECORD = "driver-build.json"
+_FOLDERS = ("objtree", "srctree", "repository")
 # Files of a build directory in which kbuild keeps paths.
 _WITH_PATHS = (".cmd", ".d")
 # A header is included by many; how many, only a build would tell.
@@ -44,27 +45,27 @@ _HEADER_WEIGHT = 50
 
 @dataclass(frozen=True)
 class BuildTree:
-    """A build directory and the source tree it is of.
+    """A build directory (kbuild's objtree) and the source tree that it is built from (srctree).
 
-    ``repository`` is the git repository the tree belongs to, ``variant`` what the kernel is built
-    as. ``lock`` names the lock that whoever builds there holds, ``moving`` the one of those whose
-    tree it is, as variants of a series have one between them; it is empty where there is one build
-    only. ``origin`` is the checkout that it is a build of, or empty.
+    ``repository`` is the git repository of the source tree, ``variant`` the kernel's. A build holds
+    ``objtree_lock``; ``srctree_lock`` too, where several variants are built from one source tree,
+    which moves from commit to commit: it is empty where there is one build only. ``checkout`` is
+    the path of the checkout that it is a build of, or empty.
     """
 
-    build: Path
-    tree: Path
+    objtree: Path
+    srctree: Path
     repository: Path
     variant: str
-    lock: str
-    moving: str = ""
-    origin: str = ""
+    objtree_lock: str
+    srctree_lock: str = ""
+    checkout: str = ""
 
     @contextmanager
     def held(self, store: Store, title: str) -> Iterator[None]:
         """Let nobody else build here or move the tree."""
         with ExitStack() as held:
-            for name in filter(None, (self.moving, self.lock)):
+            for name in filter(None, (self.srctree_lock, self.objtree_lock)):
                 waiting = f"another driver building {title}"
                 held.enter_context(store.lock(name, waiting_for=waiting))
             yield
@@ -72,27 +73,27 @@ class BuildTree:
     def record(self) -> None:
         """Let later builds find this one."""
         text = json.dumps({name: str(value) for name, value in asdict(self).items()})
-        write_atomically(self.build / _RECORD, text)
+        write_atomically(self.objtree / _RECORD, text)
 
 
 @contextmanager
 def sibling(store: Store, new: BuildTree, commit: str) -> Iterator[BuildTree | None]:
-    """The pair to begin ``new`` with, where nobody builds; None if it exists or there is none.
+    """The build to begin ``new`` with, where nobody builds; None if it exists or there is none.
 
     Its tree may be moved meanwhile, for another variant of it: see :func:`worktree.prepare`.
 
     Where the tree exists and the build directory does not, only a build of that very tree will do:
     of any other the times would mean nothing.
     """
-    if any(_content(new.build)):
+    if any(_content(new.objtree)):
         yield None
         return
     with ExitStack() as held:
-        for pair in _candidates(new, commit):
+        for candidate in _candidates(new, commit):
             # Still usable, now that nobody else may change it?
-            if _try_lock(held, store, pair.lock) and is_usable(pair):
-                _log.info("starting with the objects of %s", pair.build)
-                yield pair
+            if _try_lock(held, store, candidate.objtree_lock) and is_usable(candidate):
+                _log.info("starting with the objects of %s", candidate.objtree)
+                yield candidate
                 return
         _log.info("no earlier build to start with: everything is compiled")
         yield None
@@ -100,36 +101,37 @@ def sibling(store: Store, new: BuildTree, commit: str) -> Iterator[BuildTree | N
 
 def forget_lost(store: Store, folder: Path) -> None:
     """Remove the builds below ``folder`` of checkouts that are no longer there."""
-    for pair in _recorded(folder):
-        if not pair.origin or Path(pair.origin).exists():
+    for lost in _recorded(folder):
+        if not lost.checkout or Path(lost.checkout).exists():
             continue
+        locks = filter(None, (lost.srctree_lock, lost.objtree_lock))
         with ExitStack() as held:
-            if all(_try_lock(held, store, name) for name in (pair.moving, pair.lock) if name):
-                shutil.rmtree(pair.build, ignore_errors=True)
-                shutil.rmtree(pair.tree, ignore_errors=True)
+            if all(_try_lock(held, store, name) for name in locks):
+                shutil.rmtree(lost.objtree, ignore_errors=True)
+                shutil.rmtree(lost.srctree, ignore_errors=True)
 
 
-def forget_unused(pair: BuildTree) -> None:
+def forget_unused(tree: BuildTree) -> None:
     """Remove a work tree, held by the caller, of which nothing was built, so as to make it anew.
 
     Whoever made it was interrupted before anything was copied; objects of a sibling would be of no
     use to it any more, since its files have other times.
     """
-    used = any(other.tree == pair.tree for other in _recorded(pair.build.parent))
-    if pair.moving and not used and not any(_content(pair.build)):
-        shutil.rmtree(pair.tree, ignore_errors=True)
+    used = any(other.srctree == tree.srctree for other in _recorded(tree.objtree.parent))
+    if tree.srctree_lock and not used and not any(_content(tree.objtree)):
+        shutil.rmtree(tree.srctree, ignore_errors=True)
 
 
 def copy_objects(old: BuildTree, new: BuildTree) -> None:
     """Make the build directory of ``new`` a copy of that of ``old``."""
-    partial = new.build.with_name(f".{new.build.name}.{os.getpid()}")
+    partial = new.objtree.with_name(f".{new.objtree.name}.{os.getpid()}")
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        run(["cp", "-a", "--reflink=auto", old.build, partial])
+        run(["cp", "-a", "--reflink=auto", old.objtree, partial])
         (partial / _RECORD).unlink()
-        _relocate(partial, {str(old.tree): str(new.tree), str(old.build): str(new.build)})
-        shutil.rmtree(new.build, ignore_errors=True)
-        partial.rename(new.build)
+        _relocate(partial, {str(old.srctree): str(new.srctree), str(old.objtree): str(new.objtree)})
+        shutil.rmtree(new.objtree, ignore_errors=True)
+        partial.rename(new.objtree)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -137,34 +139,33 @@ def copy_objects(old: BuildTree, new: BuildTree) -> None:
 def _candidates(new: BuildTree, commit: str) -> list[BuildTree]:
     """Finished builds of the same repository and variant, the nearest first."""
     found = []
-    fresh = not new.tree.exists()
-    for pair in _recorded(new.build.parent):
-        alike = (pair.repository, pair.variant) == (new.repository, new.variant)
-        if alike and is_usable(pair) and (fresh or pair.tree == new.tree):
-            found.append((_distance(pair.tree, commit), pair.build.name, pair))
-    return [pair for _, _, pair in sorted(found, key=lambda entry: entry[:2])]
+    fresh = not new.srctree.exists()
+    for other in _recorded(new.objtree.parent):
+        alike = (other.repository, other.variant) == (new.repository, new.variant)
+        if alike and is_usable(other) and (fresh or other.srctree == new.srctree):
+            found.append((_distance(other.srctree, commit), other.objtree.name, other))
+    return [other for _, _, other in sorted(found, key=lambda entry: entry[:2])]
 
 
 def _recorded(folder: Path) -> Iterator[BuildTree]:
-    """The pairs whose build directories are in a folder, as far as their records can be read."""
+    """The builds whose directories are in a folder, as far as their records can be read."""
     for path in folder.glob(f"*/{_RECORD}"):
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-            build, tree, repository = (Path(told[name]) for name in ("build", "tree", "repository"))
-            rest = {name: told[name] for name in ("variant", "lock", "moving", "origin")}
-            pair = BuildTree(build, tree, repository, **rest)
-        except (OSError, ValueError, KeyError):
+            recorded = json.loads(path.read_text(encoding="utf-8"))
+            objtree, srctree, repository = (Path(recorded.pop(name)) for name in _FOLDERS)
+            build = BuildTree(objtree, srctree, repository, **recorded)
+        except (OSError, ValueError, KeyError, TypeError):
             continue
         # A cache that was moved names places that are no longer there.
-        if pair.build == path.parent:
-            yield pair
+        if build.objtree == path.parent:
+            yield build
 
 
-def is_usable(pair: BuildTree) -> bool:
+def is_usable(tree: BuildTree) -> bool:
     """Whether a build can be copied: it is finished, and names no files in its objects."""
-    if not (pair.build / VMLINUX).exists() or not pair.tree.is_dir():
+    if not (tree.objtree / VMLINUX).exists() or not tree.srctree.is_dir():
         return False
-    config = (pair.build / ".config").read_text(encoding="utf-8")
+    config = (tree.objtree / ".config").read_text(encoding="utf-8")
     return "\nCONFIG_DEBUG_INFO=y\n" not in config
 
 

@@ -10,13 +10,29 @@ from pathlib import Path
 from driver.errors import UserError
 from driver.kernel.checkout import Checkout, find
 from driver.kernel.git import git
-from driver.kernel.series import NONE, PatchSeries
+from driver.kernel.series import NONE, PatchSeries, default_series, fitting, load
 from driver.kernel.sources.cache import BASE
-from driver.kernel.sources.source import KernelSource
+from driver.kernel.sources.source import KernelSource, debian_base, is_directory_spec
+from driver.kernel.sources.spec import obtain
 from driver.kernel.worktree import apply
 from driver.progress import Reporter
 from driver.project import Project
 from driver.store import Store
+
+
+def choose(
+    store: Store, project: Project, *, series: str | None, base: str | None, reporter: Reporter
+) -> tuple[PatchSeries, KernelSource]:
+    """The series (the project's default) and the source for a checkout.
+
+    ``base`` is a version ("6.12": its newest Debian package), another source that patches may be
+    applied to, or None for the newest base of the series.
+    """
+    spec = f"debian:{base}" if base is not None and is_directory_spec(base) else base
+    name = default_series(None) if series is None else series
+    named = load(project, name, debian_base(spec))
+    source = obtain(store, spec, named.base, reporter)
+    return fitting(project, named, source), source
 
 
 def make(

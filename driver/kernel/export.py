@@ -14,14 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from driver import tomlfile
 from driver.atomic_write import write_atomically
 from driver.errors import UserError
 from driver.kernel import series as patch_series
 from driver.kernel.checkout import Checkout, set_series
 from driver.kernel.git import foreign_git, git
-from driver.kernel.series import NONE, SERIES_FILE, SERIES_NAME
+from driver.kernel.series import DEFAULT, NONE, SERIES_FILE, SERIES_NAME, SeriesFile
 from driver.kernel.sources.cache import BASE
-from driver.kernel.sources.source import kernel_version
+from driver.kernel.sources.source import base_of, kernel_version
 from driver.project import Project
 
 _FORMAT = (
@@ -66,23 +67,25 @@ class Exported:
 def export(project: Project, checkout: Checkout, name: str | None) -> Exported:
     """Make the series ``name`` (the checkout's own) hold exactly the commits since the base.
 
-    Whatever else is in its folder stays: a cover letter (``0000-...``), Kconfig fragments. A series
-    that does not exist yet is made. Raises :class:`UserError` when the commits are not in a state
+    Its folder is that of the base that the tree is of. Whatever else is in there stays: a cover
+    letter (``0000-...``), Kconfig fragments. A series that does not exist yet for that base is
+    made. Raises :class:`UserError` when the commits are not in a state
     to be exported, and then has written nothing.
     """
     tree = checkout.tree
-    name = _chosen(project, checkout, name)
-    folder = project.patches / name
+    base = base_of(kernel_version(tree))
+    name = _chosen(project, checkout, name, base)
+    folder = project.patches / name / base
     untracked = _check_state(tree)
     patches = _format(tree)
-    text = _series_text(folder, name, tree, list(patches))
+    text = _series_text(project, folder, tree, list(patches))
     before = _listed(folder)
     written = [
         patch
         for patch, content in patches.items()
         if not (folder / patch).is_file() or (folder / patch).read_bytes() != content
     ]
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for patch in written:
         write_atomically(folder / patch, patches[patch])
     listing = folder / SERIES_FILE
@@ -92,27 +95,28 @@ def export(project: Project, checkout: Checkout, name: str | None) -> Exported:
     removed = [patch for patch in before if patch not in patches and (folder / patch).is_file()]
     for patch in removed:
         (folder / patch).unlink()
-    patch_series.load(project, name)
+    patch_series.load(project, name, base)
     set_series(checkout, name)
     unchanged = [patch for patch in patches if patch not in written]
     return Exported(folder, tuple(written), tuple(removed), tuple(unchanged), tuple(untracked))
 
 
-def _chosen(project: Project, checkout: Checkout, name: str | None) -> str:
+def _chosen(project: Project, checkout: Checkout, name: str | None, base: str) -> str:
     chosen = checkout.series if name is None else name
     if chosen == NONE:
         raise UserError(
             f"{checkout.tree} has no series yet",
             hint="Name the new one: driver patch export --series NAME",
         )
-    if not re.fullmatch(SERIES_NAME, chosen):
+    if not re.fullmatch(SERIES_NAME, chosen) or chosen == DEFAULT:
         raise UserError(
             f"`{chosen}` cannot be the name of a series",
             hint="Use at most 32 lower-case letters, digits, dots and hyphens.",
         )
-    if chosen != checkout.series and (project.patches / chosen / SERIES_FILE).is_file():
+    if chosen != checkout.series and base in patch_series.bases(project, chosen):
         raise UserError(
-            f"there is a series {chosen} already, and {checkout.tree} was not made from it",
+            f"there is a series {chosen} for Linux {base} already, and {checkout.tree} was not "
+            "made from it",
             hint=f"Make a tree of it: driver patch checkout --series {chosen} DIR",
         )
     return chosen
@@ -174,17 +178,24 @@ def _listed(folder: Path) -> list[str]:
     return list(told.get("patches", []))
 
 
-def _series_text(folder: Path, name: str, tree: Path, patches: Sequence[str]) -> str:
-    """series.toml with this list of patches, and everything else in it as a person wrote it."""
+def _series_text(project: Project, folder: Path, tree: Path, patches: Sequence[str]) -> str:
+    """series.toml with this list of patches, and everything else in it as a person wrote it.
+
+    A series that exists for another base has its name and description from there.
+    """
     listing = "patches = [\n" + "".join(f'    "{patch}",\n' for patch in patches) + "]"
     path = folder / SERIES_FILE
     if not path.is_file():
-        subjects = git(tree, "log", "--reverse", "--format=%s", f"{BASE}..HEAD").stdout
-        subject = subjects.splitlines()[0]
-        quoted = subject.replace("\\", "\\\\").replace('"', '\\"')
-        base = ".".join(kernel_version(tree).split(".")[:2])
-        head = f'name = "{name}"\nbase = "{base}"\ndescription = "{quoted}"\n'
-        return f"{head}{listing}\n"
+        series = folder.parent.name
+        others = patch_series.bases(project, series)
+        if others:
+            other = tomlfile.read(folder.parent / others[-1] / SERIES_FILE, SeriesFile)
+            title, description = other.name, other.description
+        else:
+            subjects = git(tree, "log", "--reverse", "--format=%s", f"{BASE}..HEAD").stdout
+            title, description = series, subjects.splitlines()[0]
+        quoted = description.replace("\\", "\\\\").replace('"', '\\"')
+        return f'name = "{title}"\ndescription = "{quoted}"\n{listing}\n'
     text = path.read_text(encoding="utf-8")
     new, found = _LIST.subn(lambda _match: listing, text, count=1)
     if found != 1 or _without_patches(new) != _without_patches(text):

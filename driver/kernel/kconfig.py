@@ -12,12 +12,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from driver.atomic_write import write_atomically
 from driver.errors import UserError
-from driver.kernel.kconfig_explanation import kconfig_files, why_dropped
+from driver.kernel.kconfig_explanation import all_symbols, kconfig_files, why_dropped
 from driver.kernel.kconfig_fragment import Fragment, SymbolRequest, resolve
 from driver.kernel.make import ENVIRONMENT, Make
+from driver.kernel.sources.source import base_of, kernel_version
 from driver.process import stream
 from driver.store import digest_of
 
@@ -25,38 +27,48 @@ _SET = re.compile(r"CONFIG_(\w+)=(.*)")
 _SHOWN = 12
 
 
-def configure(make: Make, fragments: Sequence[Fragment], compiler: Mapping[str, str]) -> None:
+def configure(
+    make: Make,
+    fragments: Sequence[Fragment],
+    compiler: Mapping[str, str],
+    others: Mapping[str, Path] = MappingProxyType({}),
+) -> None:
     """Write ``.config``: tinyconfig, the fragments in order, then the kernel's own resolution.
 
     That takes ten seconds of processor time, so it is left out when nothing it reads has changed
-    since it last succeeded here. Raises :class:`UserError` when a request did not hold.
+    since it last succeeded here. Raises :class:`UserError` when a request did not hold; ``others``
+    are kernel trees by version, to say which of them have a symbol that this one lacks.
     """
-    requests = resolve(fragments)
+    requests = list(resolve(fragments).values())
     stamp = make.build / "driver-config.json"
     expected = _inputs(make.tree, fragments, compiler)
     if _recorded(stamp) == [expected, _digest(make.build / ".config")]:
         return
     stamp.unlink(missing_ok=True)
+    asked = [request for request in requests if request not in absent(make.tree, requests)]
     make("tinyconfig")
-    folder = make.build / "fragments"
-    folder.mkdir(exist_ok=True)
-    paths = []
-    for number, fragment in enumerate(fragments):
-        path = folder / f"{number:02d}-{fragment.name}"
-        path.write_text(fragment.text, encoding="utf-8")
-        paths.append(path)
+    fragment = make.build / "driver.config"
+    fragment.write_text("".join(f"{request}\n" for request in asked), encoding="utf-8")
     stream(
-        [make.tree / "scripts/kconfig/merge_config.sh", "-m", "-Q", ".config", *paths],
+        [make.tree / "scripts/kconfig/merge_config.sh", "-m", "-Q", ".config", fragment],
         cwd=make.build,
         log=make.log,
         env={**ENVIRONMENT, "KCONFIG_CONFIG": str(make.build / ".config")},
     )
     make("olddefconfig")
     config = parse(make.build / ".config")
-    dropped = [request for request in requests.values() if not _holds(request, config)]
+    dropped = [request for request in asked if not _holds(request, config)]
     if dropped:
-        raise _refusal(make.tree, dropped, config)
+        raise _refusal(make.tree, dropped, config, others)
     write_atomically(stamp, json.dumps([expected, _digest(make.build / ".config")]))
+
+
+def absent(tree: Path, requests: Sequence[SymbolRequest]) -> list[SymbolRequest]:
+    """The requests of another base for symbols that this kernel does not have."""
+    base = base_of(kernel_version(tree))
+    optional = [request for request in requests if not request.required(base)]
+    known = all_symbols(kconfig_files(tree)) if optional else set()
+    return [request for request in optional if request.symbol not in known]
 
 
 def parse(path: Path) -> dict[str, str]:
@@ -98,21 +110,39 @@ def _holds(request: SymbolRequest, config: dict[str, str]) -> bool:
         return False
 
 
-def _refusal(tree: Path, dropped: list[SymbolRequest], config: dict[str, str]) -> UserError:
+def _refusal(
+    tree: Path,
+    dropped: list[SymbolRequest],
+    config: dict[str, str],
+    others: Mapping[str, Path],
+) -> UserError:
+    known = all_symbols(kconfig_files(tree))
+    unknown = [request for request in dropped if request.symbol not in known]
+    elsewhere = {
+        request.symbol: [
+            version
+            for version, other in others.items()
+            if other != tree and request.symbol in all_symbols(kconfig_files(other))
+        ]
+        for request in unknown[:_SHOWN]
+    }
     lines = []
     for request in dropped[:_SHOWN]:
         got = config.get(request.symbol, "n")
-        lines.append(
-            f"{request.fragment}:{request.line}: CONFIG_{request.symbol}={request.value} "
-            f"became {got}: {why_dropped(tree, request.symbol, request.value, config)}"
-        )
+        why = why_dropped(tree, request.symbol, request.value, config)
+        if versions := elsewhere.get(request.symbol):
+            why = f"this source has no such symbol; Linux {' and '.join(versions)} has it"
+        lines.append(f"{request.fragment}:{request.line}: {request} became {got}: {why}")
     if len(dropped) > _SHOWN:
         lines.append(f"... and {len(dropped) - _SHOWN} more")
     names = ", ".join(f"CONFIG_{request.symbol}" for request in dropped[:3])
     more = f" and {len(dropped) - 3} more" if len(dropped) > 3 else ""
     verb = "does" if len(dropped) == 1 else "do"
+    hint = "Ask for what the symbol depends on too, or do not ask for the symbol."
+    if bases := sorted({base_of(version) for found in elsewhere.values() for version in found}):
+        hint = f"Write `# known in {bases[0]}` behind a symbol that other kernels lack by right."
     return UserError(
         f"{names}{more} {verb} not hold in the configuration the kernel made of the fragments",
         excerpt="\n".join(lines),
-        hint="Ask for what the symbol depends on too, or do not ask for the symbol.",
+        hint=hint,
     )

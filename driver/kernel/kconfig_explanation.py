@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def why_dropped(tree: Path, symbol: str, value: str, config: Mapping[str, str]) 
     files = list(kconfig_files(tree))
     definitions = [found for file in files for found in _definitions(tree, file, symbol)]
     if not definitions:
-        close = closest(symbol, _all_symbols(files), alike=0.8)
+        close = closest(symbol, all_symbols(files), alike=0.8)
         meant = f"; did you mean CONFIG_{close[0]}?" if close else ""
         return f"this source has no such symbol{meant}"
     where = definitions[0].where
@@ -135,10 +135,11 @@ def _selectors(files: list[Path], symbol: str) -> list[str]:
     return found
 
 
-def _all_symbols(files: list[Path]) -> list[str]:
+def all_symbols(files: Iterable[Path]) -> set[str]:
+    """Every symbol that these Kconfig files define."""
     definition = re.compile(r"^\s*(?:menu)?config (\w+)", re.M)
-    return [
+    return {
         name
         for file in files
         for name in definition.findall(file.read_text(encoding="utf-8", errors="replace"))
-    ]
+    }

@@ -26,7 +26,7 @@ from typing import Any
 
 from driver.errors import HostError
 from driver.kernel import bisectability, worktree
-from driver.kernel.build import build_kernel, pair_of
+from driver.kernel.build import build_kernel, build_tree
 from driver.kernel.build_request import OPTIONS_OFF, BuildRequest, make_request, turned_off
 from driver.process import run
 from driver.progress import Reporter
@@ -142,7 +142,9 @@ def _steps(
     jobs: int | None,
     reporter: Reporter,
 ) -> None:
-    with bisectability.stepping(store, request, pair_of(store, request), jobs, reporter) as steps:
+    with bisectability.stepping(
+        store, request, build_tree(store, request), jobs, reporter
+    ) as steps:
         if _sparse_present() and not request.variant:
             for text in _sparse_news(steps, reporter):
                 report.complaints.append(Complaint(request.series.name, "sparse", text))

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A patch series as a person keeps it: ``kernel-patches/<name>/series.toml`` and the patches.
+"""A patch series as a person keeps it: ``kernel-patches/NAME/BASE/series.toml`` and the patches.
 
-::
+BASE is the version of Linux ("6.12") that these patches apply to; a series that exists for several
+has a folder for each. Which one is used is chosen, by ``--base`` or by the source, and not written
+where the series is named. The link ``kernel-patches/default`` is the series when none is named. ::
 
     name = "dax-share"                 # becomes part of `uname -r`
-    base = "6.12"                      # or "6.12.117" to insist on one point release
+    base = "6.12.117"                  # only to insist on one point release
     description = "one line"
     patches = ["0001-....patch", ...]  # in the order `git am` takes them
     kconfig = ["dax-share.config"]     # fragments the series needs, relative to the folder
@@ -23,12 +25,19 @@ from driver import tomlfile
 from driver.errors import UserError
 from driver.kernel import checkout
 from driver.kernel.kconfig_fragment import Fragment
-from driver.kernel.sources.source import DEFAULT_BASE, KernelSource, is_directory_spec
+from driver.kernel.sources.source import (
+    DEFAULT_BASE,
+    KernelSource,
+    base_of,
+    is_directory_spec,
+    numeric,
+)
 from driver.project import Project
 from driver.suggestion import did_you_mean
 
-# The series name that means no series.
+# The series name that means no series, and the link to the series that is meant if none is named.
 NONE = "none"
+DEFAULT = "default"
 SERIES_FILE = "series.toml"
 # Goes into the kernel release, where kbuild allows 64 characters in all.
 SERIES_NAME = r"^[a-z0-9][a-z0-9.-]{0,31}$"
@@ -43,7 +52,7 @@ class SeriesFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, StringConstraints(pattern=SERIES_NAME)]
-    base: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+(\.\d+)?$")]
+    base: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+(\.\d+)?$")] | None = None
     description: str = ""
     patches: list[FileName] = Field(min_length=1)
     kconfig: list[FileName] = []
@@ -63,7 +72,10 @@ class Patch:
 
 @dataclass(frozen=True)
 class PatchSeries:
-    """A series ready to apply; ``patches`` is empty for the unpatched kernel."""
+    """A series ready to apply; ``patches`` is empty for the unpatched kernel.
+
+    ``base`` is the version of Linux it is for: "6.12", or "6.12.117" for that release only.
+    """
 
     name: str
     title: str
@@ -81,40 +93,100 @@ class PatchSeries:
             )
 
 
-UNPATCHED = PatchSeries(name=NONE, title="", base=DEFAULT_BASE)
-
-
 def default_series(source: str | None) -> str:
     """The series when none is named: that of a checkout, none on another tree of the user's, and
-    the default base otherwise.
+    the project's default otherwise.
     """
     if source is None or not is_directory_spec(source):
-        return DEFAULT_BASE
+        return DEFAULT
     found = checkout.find(Path(source).expanduser().resolve())
     return found.series if found else NONE
 
 
-def load(project: Project, name: str) -> PatchSeries:
-    """Read ``kernel-patches/<name>``. Raises :class:`UserError` for anything wrong with it."""
+def names(project: Project) -> list[str]:
+    """Every series of the project, each by its own name."""
+    folders = {path.parents[1] for path in project.patches.glob(f"*/*/{SERIES_FILE}")}
+    return sorted(folder.name for folder in folders if not folder.is_symlink())
+
+
+def bases(project: Project, name: str | None = None) -> list[str]:
+    """The versions of Linux that a series (all of them) exists for, the oldest first."""
+    found = {path.parent.name for path in project.patches.glob(f"{name or '*'}/*/{SERIES_FILE}")}
+    return sorted(found, key=numeric)
+
+
+def default_base(project: Project) -> str:
+    """The base of the unpatched kernel when none is named: the newest that any series is for."""
+    return bases(project)[-1] if bases(project) else DEFAULT_BASE
+
+
+def load(project: Project, name: str, base: str | None = None) -> PatchSeries:
+    """Read the series ``name`` for a base ("6.12"), the newest that it exists for if None.
+
+    Raises :class:`UserError` for anything wrong with it.
+    """
     if name == NONE:
-        return UNPATCHED
-    folder = project.patches / name
-    path = folder / SERIES_FILE
-    if not path.is_file():
-        known = sorted(found.parent.name for found in project.patches.glob(f"*/{SERIES_FILE}"))
+        return PatchSeries(name=NONE, title="", base=base or default_base(project))
+    name = _own_name(project, name)
+    known = bases(project, name)
+    if base is not None and base not in known:
         raise UserError(
-            f"there is no series `{name}` (no {path})",
-            hint=did_you_mean(name, [*known, NONE], "Known"),
+            f"the series {name} does not exist for Linux {base}",
+            hint=f"It exists for {', '.join(known)}. `--series none` is the kernel as it is.",
         )
+    folder = project.patches / name / (base or known[-1])
+    path = folder / SERIES_FILE
     listed = tomlfile.read(path, SeriesFile)
     _check_files(path, listed)
+    if listed.base is not None and base_of(listed.base) != folder.name:
+        raise UserError(
+            f"{path} says base {listed.base}, and is in a folder for {folder.name}",
+            hint="Take the line away: the folder says which base it is.",
+        )
     return PatchSeries(
         name=name,
         title=listed.name,
-        base=listed.base,
+        base=listed.base or folder.name,
         patches=tuple(Patch(patch, (folder / patch).read_bytes()) for patch in listed.patches),
         fragments=tuple(Fragment.read(folder / fragment) for fragment in listed.kconfig),
         folder=folder,
+    )
+
+
+def fitting(project: Project, named: PatchSeries, source: KernelSource) -> PatchSeries:
+    """The same series for the base that a source turned out to be.
+
+    A tree of the user's is built as it stands, so a series that does not exist for its base has
+    at least a configuration for it. Raises :class:`UserError` where patches would be needed.
+    """
+    actual = base_of(source.version)
+    if named.name == NONE or source.pristine or actual in bases(project, named.name):
+        return load(project, named.name, actual)
+    return named
+
+
+def _own_name(project: Project, name: str) -> str:
+    """The name of a series that exists; ``default`` is a link to one."""
+    known = names(project)
+    folder = project.patches / name
+    if name == DEFAULT and folder.is_symlink():
+        return _own_name(project, folder.readlink().name)
+    if name == DEFAULT and name not in known:
+        raise UserError(
+            "which series? This project has no default one",
+            hint=f"Name it with --series: {', '.join([*known, NONE])}. Or make "
+            f"{folder} a link to the folder of one.",
+        )
+    if name in known:
+        return name
+    if name in bases(project):
+        raise UserError(
+            f"{name} is a base, not a series",
+            hint=f"Write --base {name}, and for the series one of {', '.join([*known, NONE])}.",
+        )
+    raise UserError(
+        f"there is no series `{name}` in {project.patches}",
+        hint=did_you_mean(name, [*known, NONE], "Known"),
     )
 
 

@@ -105,10 +105,14 @@ class KernelProvenance(Record):
 
 
 class KernelRecord(Record):
-    """A kernel; ``release`` is what ``uname -r`` prints, ``digest`` names all that went in."""
+    """A kernel; ``release`` is what ``uname -r`` prints, ``digest`` names all that went in.
+
+    ``base`` is its version of Linux ("6.12"); None in runs made before it could be chosen.
+    """
 
     series: str
     variant: str | None
+    base: str | None = None
     digest: str
     release: str | None
     provenance: KernelProvenance | None

@@ -39,9 +39,12 @@ class ExperimentText(Record):
 class Options(Record):
     """What the command line asked for on top of the experiment.
 
-    ``digest_nvdimm`` takes the digest of each trial's NVDIMM, under icount.
-    ``kernel_args`` are words added to the kernel command line of every guest, ``qemu_args`` words
-    added to QEMU's.
+    ``source`` is for arms that have a series, ``unpatched_source`` for those that have none;
+    ``bases`` are the versions of Linux, empty in runs made before they could be chosen.
+
+    ``digest_nvdimm`` takes the digest of each trial's NVDIMM, under icount. ``kernel_args`` are
+    words added to the kernel command line of every guest, ``qemu_args`` words added to QEMU's.
+
     ``keep_guest`` is more than a convenience: so that a panic stands still, a guest that may be
     kept writes 0 to ``kernel.panic`` before each workload.
     """
@@ -50,12 +53,19 @@ class Options(Record):
     only: dict[str, list[str]] = Field(default_factory=dict)
     repeat: int | None = None
     source: str | None = None
+    unpatched_source: str | None = None
+    bases: list[str] = Field(default_factory=list)
     jobs: int = 1
     force: bool = False
     keep_guest: bool = False
     digest_nvdimm: bool = False
     kernel_args: tuple[str, ...] = ()
     qemu_args: tuple[str, ...] = ()
+
+    @property
+    def base(self) -> str | None:
+        """The version of Linux of all kernels, if there is one."""
+        return self.bases[0] if len(self.bases) == 1 else None
 
 
 class Host(Record):

@@ -45,6 +45,7 @@ def numbers(
     not what its source promises.
     """
     found = TrialNumbers()
+    found.refused += _unsettled(result)
     for number in _all(result):
         patterns = keep.get(number.source, () if number.source != WORKLOAD_SOURCE else ("*",))
         if not any(fnmatchcase(number.metric, pattern) for pattern in patterns):
@@ -59,6 +60,12 @@ def numbers(
             Number(number.phase, number.source, number.metric, number.process, value, unit)
         )
     return found
+
+
+def _unsettled(result: JobResult) -> list[str]:
+    """Phases at which the kernel was still freeing page tables: their counts are too high."""
+    phases = dict.fromkeys(sample.phase for sample in result.samples if not sample.settled)
+    return [f"{phase}: page tables were still being freed, and are counted" for phase in phases]
 
 
 def _all(result: JobResult) -> Iterator[Number]:

@@ -30,7 +30,7 @@ from driver.project import Project
 from driver.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
-SERIES = "6.12"
+SERIES = "dax-pt-share"
 # KASAN keeps freed objects back, up to a 32nd of the memory (QUARANTINE_FRACTION in the kernel's
 # mm/kasan/quarantine.c).
 _KASAN_KEEPS_KIB = DEBUG_MACHINE.memory_mib * 1024 // 32

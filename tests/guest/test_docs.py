@@ -60,7 +60,7 @@ def script(parts: list[Block]) -> str:
 
 @pytest.fixture(scope="module")
 def kernels(kernel: Callable[[str], KernelArtifact], image: ImageArtifact) -> None:
-    for series in ("none", "6.12"):
+    for series in ("none", "dax-pt-share"):
         kernel(series)
 
 

@@ -96,7 +96,7 @@ def test_overlapping_texts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_mutants_fit_the_series(store: Store, project: Project) -> None:
     mutants = load()
     assert len(mutants) >= 20
-    files = patched(store, project, "6.12", PlainReporter()).read(mutants)
+    files = patched(store, project, "dax-pt-share", PlainReporter()).read(mutants)
     texts = schemata.generate(files, mutants)
     assert set(texts) == set(files)
     for each in mutants:

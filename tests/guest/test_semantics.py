@@ -16,7 +16,7 @@ from driver.store import Store
 
 SECONDS = 1500
 
-ARMS = {"unpatched": ("none", None), "off": ("6.12", "0"), "on": ("6.12", "1")}
+ARMS = {"unpatched": ("none", None), "off": ("dax-pt-share", "0"), "on": ("dax-pt-share", "1")}
 
 
 @pytest.mark.parametrize("arm", ARMS)

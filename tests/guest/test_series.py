@@ -40,7 +40,7 @@ def test_a_second_series_and_its_experiment(scratch_project: Path) -> None:
     assert by_entry.to_dict() == {"2M": 1 << 30, "4K": 512 * 4096}
 
 
-@pytest.mark.parametrize("name", ["6.12", "smaps-dax"])
+@pytest.mark.parametrize("name", ["dax-pt-share", "smaps-dax"])
 def test_what_is_committed_is_what_an_export_writes(
     name: str, store: Store, project: Project, tmp_path: Path
 ) -> None:

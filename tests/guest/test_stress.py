@@ -31,7 +31,7 @@ def run(
 ) -> Iterator[Run]:
     """Runs a program in a guest of its own that shares page tables."""
     with_programs = image_with_programs(store, image, tmp_path)
-    with boot(MACHINE, kernel("6.12"), with_programs, tmp_path) as guest:
+    with boot(MACHINE, kernel("dax-pt-share"), with_programs, tmp_path) as guest:
         yield lambda argv: run_program(guest, argv, switch="1", seconds=SECONDS)
 
 

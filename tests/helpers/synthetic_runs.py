@@ -7,11 +7,12 @@ Both are written the way the driver writes them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from unittest.mock import patch
 
 from driver.compare.comparison import Comparison, compare_runs
+from driver.experiment.bases import across
 from driver.experiment.conclusion import Conclusion, read_conclusion
 from driver.experiment.lifecycle import carry_out
 from driver.experiment.load import load, parse
@@ -61,7 +62,7 @@ phases = ["done"]
 [factors.kernel.arms.old]
 kernel = { series = "none" }
 [factors.kernel.arms.new]
-kernel = { series = "6.12" }
+kernel = { series = "dax-pt-share" }
 
 [factors.size]
 values = [1, 2, 4]
@@ -283,9 +284,11 @@ class FakeGuestRun:
     experiment: str = FOOTPRINT
     validity: Validity = field(default_factory=lambda: Validity(Accelerator.TCG))
     digest_nvdimm: bool = False
+    bases: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        self.definition = load(PROJECT / "experiments", self.experiment)
+        written = load(PROJECT / "experiments", self.experiment)
+        self.definition = replace(written, experiment=across(written.experiment, self.bases))
         selection = Selection(only=self.only, repeat=self.repeat)
         self.plan = make_plan(self.definition.experiment, selection)
         self.factories = {
@@ -312,6 +315,7 @@ class FakeGuestRun:
         options = Options(
             only={name: list(levels) for name, levels in self.only.items()},
             repeat=self.repeat,
+            bases=list(self.bases),
             jobs=jobs,
             digest_nvdimm=self.digest_nvdimm,
         )

@@ -132,6 +132,20 @@ def test_the_job_reaches_the_agent_escaped(agent: Start) -> None:
     ]
 
 
+def test_a_sample_says_whether_the_counters_stood_still(agent: Start) -> None:
+    channel, fake = agent(
+        b"phase 0 name=a time_ns=1\n"
+        b"sample 1 phase=a source=/s time_ns=1\n1"
+        b"sample 1 phase=a source=/s unsettled=1 time_ns=1\n2"
+        b"exit 0 status=0\n"
+    )
+    result = channel.run(Job(["true"], settle=1.5), soon())
+    assert b"settle 1500" in fake.job
+    assert [(sample.text, sample.settled) for sample in result.samples] == [
+        ("1", True), ("2", False),
+    ]  # fmt: skip
+
+
 def test_a_signal_is_a_negative_status(agent: Start) -> None:
     channel, _ = agent(b"exit 0 signal=11\n")
     assert channel.run(Job(["crash"]), soon()).status == -11

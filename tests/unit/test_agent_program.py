@@ -292,6 +292,7 @@ def test_a_job_that_cannot_be_sampled_is_ended_with_the_reason(
         ("job 1\narg %4\nend\n", "malformed escape"),
         ("job 1\narg %00\nend\n", "malformed escape"),
         ("job 1\nworker-limit many\narg true\nend\n", "is not a count"),
+        ("job 1\nsettle -1\narg true\nend\n", "`settle -1` is not a count"),
         ("job 1\n" + "arg x\n" * 1100 + "end\n", "more than 1024 words"),
         ("job 1\narg " + "x" * 70000 + "\nend\n", "longer than 65536"),
         ("job 1\n" + f"arg {'x' * 1000}\n" * 100 + "end\n", "longer than 65536"),

@@ -284,7 +284,7 @@ def test_what_may_have_made_a_change_is_told(tmp_path: Path) -> None:
         tmp_path, small, SyntheticRun(tmp_path / "b", LINE, text=more, kernel_digest="beef")
     )
     told = {item.what: (item.first, item.second) for item in found.circumstances}
-    assert told["memory_mib of series 6.12"] == ("512", "512 or 640")
+    assert told["memory_mib of series dax-pt-share"] == ("512", "512 or 640")
     assert told["kernel of series none"] == ("6.12.1 (feed)", "6.12.1 (beef)")
     assert "text of the experiment" in told
     assert "image" not in told

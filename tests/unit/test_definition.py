@@ -34,10 +34,10 @@ def test_every_experiment_of_the_project_loads(name: str) -> None:
     [
         ("image =", "imgae =", "imgae: unknown key 'imgae'", "Did you mean 'image'?"),
         (
-            'kernel = { series = "6.12" }',
-            'kernel = { seires = "6.12" }',
+            'kernel = { series = "dax-pt-share" }',
+            'kernel = { seires = "dax-pt-share" }',
             "factors.kernel.arms.patched.kernel.seires: unknown key 'seires'",
-            "Did you mean 'series'? Possible here: series, variant.",
+            "Did you mean 'series'? Possible here: series, variant, base.",
         ),
         ('\n[quick.levels]', "\n[quik.levels]", "quik: unknown key", "Did you mean 'quick'?"),
         ("meminfo =", "memifno =", "unknown source 'memifno'", "Did you mean 'meminfo'?"),
@@ -73,7 +73,12 @@ def test_every_experiment_of_the_project_loads(name: str) -> None:
         ('expected = "growth"', 'expected = "growth +"', "unexpected 'end of expression'", None),
         ('unit = "GiB"', "unit = 3", "factors.gib.unit: it should be text", "experiment.md"),
         ("values = [1, 2, 4, 8]", "values = 1", "factors.gib.values: it should be a list", None),
-        ('{ series = "6.12" }', '"6.12"', "arms.patched.kernel: it should be a table", None),
+        (
+            '{ series = "dax-pt-share" }',
+            '"dax-pt-share"',
+            "arms.patched.kernel: it should be a table",
+            None,
+        ),
         ("values = [1, 2, 4, 8]", "values = []", "needs either values or arms", None),
         ("values = [1, 2, 4, 8]", 'values = ["a_b"]', "'a_b' cannot be a level", None),
         ("[factors.gib]", "[factors.value]", "the name 'value' of a factor is reserved", None),

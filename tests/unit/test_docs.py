@@ -87,6 +87,19 @@ ELSEWHERE = {
     "driver build --source ~/linux": (
         "tests/unit/kernel/test_kernel_build.py::test_is_built_as_it_stands_and_not_touched"
     ),
+    "driver list kernels": ("tests/unit/test_run_command.py::test_the_kernels_that_can_be_had"),
+    "driver build kernel --base 7.3 --series none": (
+        "tests/unit/kernel/test_kernel_series.py::test_one_can_be_chosen"
+    ),
+    "driver build kernel --source debian:6.12=6.12.117-1": (
+        "tests/unit/kernel/test_debian_archive.py::test_a_version_can_be_named"
+    ),
+    "driver run experiment pagetable-footprint --base 6.12,7.3 --only kernel=baseline": (
+        "tests/unit/test_bases.py::test_several_are_compared_side_by_side"
+    ),
+    "driver run experiment five-cases --source ~/linux --unpatched-source ~/linux-base": (
+        "tests/unit/test_bases.py::test_a_tree_chooses_for_both_arms"
+    ),
     "driver build kernel --variant debug": ("tests/unit/kernel/test_kernel_build.py::test_variant"),
     "driver build kernel --variant debug-info": (
         "tests/unit/kernel/test_kernel_build.py::test_debug_information_is_kept_beside_not_inside"
@@ -95,7 +108,7 @@ ELSEWHERE = {
         "tests/guest/test_series.py::test_what_is_committed_is_what_an_export_writes"
     ),
     "driver patch check": "tests/unit/kernel/test_kernel_review.py::test_a_good_series",
-    "driver patch check --series 6.12": (
+    "driver patch check --series dax-pt-share": (
         "tests/unit/kernel/test_kernel_review.py::test_a_patch_that_needs_a_later_one_is_found"
     ),
     "driver run experiment pagetable-footprint --only entry=4K --dry-run": (
@@ -113,7 +126,7 @@ ELSEWHERE = {
         "tests/guest/test_deterministic.py::test_two_runs_agree_to_the_byte"
     ),
     "driver shell": "tests/guest/test_shell.py::test_a_shell_over_ssh",
-    "driver shell --series 6.12 --variant debug --console": (
+    "driver shell --series dax-pt-share --variant debug --console": (
         "tests/guest/test_shell.py::test_a_shell_on_the_console"
     ),
     "driver shell --variant debug-info --gdb": (

@@ -206,7 +206,16 @@ class TestHost:
         assert found["writable"].verdict is CheckStatus.OK
         assert found["size"].found == "0.0 GiB"
         assert "has no" in found["proof"].found
-        assert found["linux-source-6.12"].verdict is CheckStatus.MISSING
+        source = found["Linux"]
+        assert (source.verdict, source.remedy) == (CheckStatus.NOTE, {})
+        assert "from Debian when a kernel is built" in source.found
+
+    def test_sources_in_the_cache(self, tmp_path: Path) -> None:
+        home = tmp_path / "cache/sources/linux-source-6.12_6.12.117-1"
+        home.mkdir(parents=True)
+        (home / "source.json").touch()
+        source = self.at(tmp_path / "cache")["Linux"]
+        assert (source.verdict, source.found) == (CheckStatus.OK, "in the cache: 6.12.117-1")
 
     def test_the_size_of_a_cache(self, tmp_path: Path) -> None:
         """What has two names takes room once, and a hole takes none."""
@@ -275,7 +284,7 @@ class TestHost:
         (tmp_path / "file").touch()
         found = self.at(tmp_path / "file/cache")
         assert found["writable"].verdict is CheckStatus.MISSING
-        source = found["linux-source-6.12"]
+        source = found["Linux"]
         assert (source.verdict, source.remedy) == (CheckStatus.NOTE, {}), "apt is not to blame"
 
 
@@ -315,8 +324,11 @@ def test_what_is_no_tool_is_named_with_what_it_is_about(
     assert "error: missing on this machine: bison, cache (writable)\n" in capsys.readouterr().err
 
 
-def test_for_a_program(bin_: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert status_of("doctor", "--json") == 3  # no apt on this machine knows a kernel source
+def test_for_a_program(
+    bin_: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("driver.doctor.host.KEYRING", str(bin_ / "no-such.gpg"))
+    assert status_of("doctor", "--json") == 3  # nobody would check a kernel source
     report = json.loads(capsys.readouterr().out)
     assert report["healthy"] is False
     source = next(found for found in report["findings"] if found["area"] == "source")

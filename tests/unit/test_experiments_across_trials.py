@@ -149,7 +149,7 @@ def test_the_experiment_says_which_accelerator_it_needs(
     folder.mkdir(parents=True)
     (folder / "experiment.toml").write_text(f'accelerator = "exact"\n{TEXT}', encoding="utf-8")
     for name in ("kernel-patches", "guest-images"):
-        (tmp_path / name).mkdir()
+        (tmp_path / name).symlink_to(PROJECT / name)
     monkeypatch.setenv("DRIVER_PROJECT", str(tmp_path))
     asked: list[str] = []
 

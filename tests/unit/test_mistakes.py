@@ -36,7 +36,7 @@ COPIED = (
     "experiments/workloads",
     "guest-images/dax",
     "guest-images/programs",
-    "kernel-patches/6.12",
+    "kernel-patches/dax-pt-share",
     "kernel-patches/smaps-dax",
 )
 PAGE = ROOT / "docs/troubleshooting.md"
@@ -73,6 +73,7 @@ def project_copy() -> Iterator[Path]:
         project = home / "dax-pagetables"
         for name in COPIED:
             shutil.copytree(ROOT / name, project / name, symlinks=True)
+        (project / "kernel-patches/default").symlink_to("dax-pt-share")
         (project / "docs").mkdir()
         shutil.copytree(ROOT / "tests/fixtures/fake-kernel", home / "linux")
         (home / "config.toml").touch()

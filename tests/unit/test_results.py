@@ -103,6 +103,18 @@ def test_times_of_an_emulated_guest_never_reach_the_table() -> None:
     ]
 
 
+def test_counts_of_a_kernel_that_had_not_settled_are_kept_and_said() -> None:
+    text = "PageTables:  4 kB\n"
+    samples = [
+        Sample("gone", "/proc/meminfo", None, 1, text, settled=False),
+        Sample("gone", "/proc/vmstat", None, 1, "nr_page_table_pages 1\n", settled=False),
+        Sample("half", "/proc/meminfo", None, 1, text),
+    ]
+    found = numbers(JobResult(0, samples), {"meminfo": ["PageTables"]}, Validity(Accelerator.TCG))
+    assert [number.value for number in found.kept] == [4096, 4096]
+    assert found.refused == ["gone: page tables were still being freed, and are counted"]
+
+
 def test_a_counter_is_refused_where_it_says_it_means_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -45,9 +47,50 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(
     assert status_of(*arguments, "--only", "entry=4K", "--repeat", "2") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("baseline_off_4K_1_1_r1\tfootprint ")
-    assert "36 trials in 2 rounds; series none, series 6.12" in lines
+    assert "36 trials in 2 rounds; series none on 6.12, series dax-pt-share on 6.12" in lines
     assert any("no earlier run" in line for line in lines)
     assert not (project / "results").exists()
+
+
+def test_a_dry_run_across_bases(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert project.is_dir()
+    arguments = ["run", "experiment", FOOTPRINT, "--dry-run", "--quick", "--base", "6.12,7.3"]
+    assert status_of(*arguments) == 2
+    assert "the series dax-pt-share does not exist for Linux 7.3" in capsys.readouterr().err
+    assert status_of(*arguments, "--only", "kernel=baseline") == 0
+    assert "series none on 6.12, series none on 7.3" in capsys.readouterr().out
+
+
+def test_the_kernels_that_can_be_had(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = project / "cache"
+    monkeypatch.setenv("DRIVER_CACHE", str(cache))
+    offers = [
+        {"base": base, "version": version, "suites": [suite]}
+        for base, version, suite in (
+            ("6.12", "6.12.118-1", "trixie-security"),
+            ("6.12", "6.12.117-1", "trixie"),
+            ("7.3", "7.3.4-1~bpo13+1", "trixie-backports"),
+        )
+    ]
+    (cache / "apt").mkdir(parents=True)
+    known = {"offers": offers, "checked": time.time(), "problem": ""}
+    (cache / "apt/kernels.json").write_text(json.dumps(known))
+    (cache / "sources/linux-source-6.12_6.12.117-1").mkdir(parents=True)
+    (cache / "sources/linux-source-6.12_6.12.117-1/source.json").touch()
+    assert status_of("--quiet", "list", "kernels") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "6.12  6.12.118-1",
+        "      trixie-security",
+        "      in the cache: 6.12.117-1",
+        "      series: dax-pt-share, smaps-dax, none",
+        "7.3   7.3.4-1~bpo13+1",
+        "      trixie-backports",
+        "      series: none",
+    ]
+    assert status_of("list", "--refresh") == 2
+    assert "--refresh goes with `driver list kernels`" in capsys.readouterr().err
 
 
 def test_an_earlier_run_gives_an_estimate(
@@ -104,8 +147,12 @@ def test_a_typo_in_the_experiment_names_file_and_line(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('series = "6.12"', 'series = "6.21"', "Did you mean '6.12'?"),
-        ('series = "6.12"', 'series = "6.12", variant = "debgu"', "no kernel variant `debgu`"),
+        ('series = "dax-pt-share"', 'series = "dax-pt-shear"', "Did you mean 'dax-pt-share'?"),
+        (
+            'series = "dax-pt-share"',
+            'series = "dax-pt-share", variant = "debgu"',
+            "no kernel variant `debgu`",
+        ),
         ('image = "dax"', 'image = "dacks"', "there is no image 'dacks'"),
     ],
 )

@@ -8,6 +8,7 @@ from .doctor import print_findings as print_findings
 from .doctor import remedy as remedy
 from .keep import attend as attend
 from .keep import check_terminal as check_terminal
+from .kernels import print_kernels as print_kernels
 from .layout import console as console
 from .listing import print_experiments as print_experiments
 from .listing import print_runs as print_runs

@@ -15,7 +15,8 @@ def print_plan(planned: ExperimentPlan, seconds: float | None) -> None:
     for trial in trials:
         writes = "".join(f"  {write.path}={write.text}" for write in trial.job.setup)
         typer.echo(f"{trial.id}\t{' '.join(trial.job.argv)}{writes}")
-    series = [f"series {request.kernel.series}" for request in planned.guests]
+    kernels = [request.kernel for request in planned.guests]
+    series = [f"series {each.series} on {each.base}" for each in kernels]
     rounds = counted(max(trial.repeat for trial in trials) + 1, "round")
     typer.echo(f"{counted(len(trials), 'trial')} in {rounds}; {', '.join(dict.fromkeys(series))}")
     if seconds is None:

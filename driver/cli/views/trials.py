@@ -13,7 +13,7 @@ from rich.text import Text
 from driver.api.decoding import decode_trial
 from driver.cli.views import layout
 from driver.errors import UserError
-from driver.experiment.load import parse
+from driver.experiment.bases import definition_of
 from driver.kernel.stacktrace import Decoded
 from driver.results.directory import RunDirectory
 from driver.results.manifest import Manifest, read_manifest
@@ -126,8 +126,7 @@ def _story(
     run: RunDirectory, manifest: Manifest, trial: str, lines: int | None, store: Store
 ) -> Iterator[str]:
     record = _record(run, trial)
-    text = manifest.experiment.text
-    experiment = parse(manifest.experiment.name, run.manifest, text).experiment
+    experiment = definition_of(manifest, run.manifest).experiment
 
     def decoded(text: str) -> Decoded:
         return decode_trial(text, manifest, experiment, record.factors, store=store)

@@ -53,6 +53,12 @@ def names(store: Store, prefix: str) -> list[str]:
     return sorted(name for name in found if name.startswith(prefix))
 
 
+def trees(store: Store) -> dict[str, Path]:
+    """The work trees of all imported sources, by kernel version."""
+    found = (find(store, name) for name in names(store, ""))
+    return {source.version: source.tree for source in found if source is not None}
+
+
 def add(
     store: Store,
     name: str,

@@ -25,6 +25,21 @@ def obtain(tree: Path) -> KernelSource:
 
     Raises :class:`UserError` when it is no kernel tree or was built in place.
     """
+    version = check(tree)
+    identity, origin = _git_identity(tree) if _is_git_root(tree) else _plain_identity(tree)
+    return KernelSource(
+        tree=tree,
+        identity=identity,
+        version=version,
+        label=f"{tree} ({version})",
+        pristine=False,
+        place=f"tree-{digest_of(str(tree))[:12]}",
+        origin={"kind": "directory", "path": str(tree), **origin},
+    )
+
+
+def check(tree: Path) -> str:
+    """The version of a tree that can be built; :class:`UserError` for one that cannot."""
     if not tree.is_dir():
         raise UserError(
             f"the source directory {tree} does not exist",
@@ -37,16 +52,7 @@ def obtain(tree: Path) -> KernelSource:
                 f"{tree} was built in place ({leftover} exists): kbuild cannot build out of it",
                 hint=f"Save your .config if you need it, then run: make -C {tree} mrproper",
             )
-    identity, origin = _git_identity(tree) if _is_git_root(tree) else _plain_identity(tree)
-    return KernelSource(
-        tree=tree,
-        identity=identity,
-        version=version,
-        label=f"{tree} ({version})",
-        pristine=False,
-        place=f"tree-{digest_of(str(tree))[:12]}",
-        origin={"kind": "directory", "path": str(tree), **origin},
-    )
+    return version
 
 
 def _is_git_root(tree: Path) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from driver.errors import UserError
 
-# The base used when neither a source nor a series says which.
+# The base used when neither a source nor any series of the project says which.
 DEFAULT_BASE = "6.12"
 # What --source may be, for hints.
 SPECS = "--source takes a directory, debian:BASE[=VERSION], or URL#sha256=HEX."
@@ -46,6 +46,23 @@ class KernelSource:
 def short_name(version: str, identity: str) -> str:
     """A directory name that stands for a source as long as its content stays."""
     return f"{version}-{identity.rpartition(':')[2][:12]}"
+
+
+def base_of(version: str) -> str:
+    """ "6.12" of "6.12.117": what the names of Debian's packages and of series' folders have."""
+    return ".".join(re.findall(r"\d+", version)[:2])
+
+
+def numeric(version: str) -> list[int]:
+    """A version of Linux as numbers, to sort by: 6.12 is newer than 6.2."""
+    return [int(part) for part in re.findall(r"\d+", version)]
+
+
+def debian_base(spec: str | None) -> str | None:
+    """The base that ``debian:BASE[=VERSION]`` asks for; None for another source."""
+    if spec is None or not spec.startswith("debian:"):
+        return None
+    return spec.removeprefix("debian:").partition("=")[0]
 
 
 def is_directory_spec(spec: str | None) -> bool:

@@ -5,7 +5,7 @@
 ``--source``                meaning
 ==========================  ====================================================================
 (nothing)                   the newest Debian package ``linux-source-<base of the series>``
-``debian:BASE[=VERSION]``   that package, and that version of it
+``debian:BASE[=VERSION]``   that package, of whatever Debian suite has the newest, or that version
 ``URL#sha256=HEX``          a tarball (``https``, ``http``, ``file``) with exactly this digest
 ``DIR``                     the user's own tree, built out of tree as it stands, never written to;
                             one that `driver patch checkout` made: built from a snapshot of it
@@ -17,8 +17,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from driver.errors import UserError
+from driver.kernel.checkout import find
 from driver.kernel.sources import checkout, directory, package, tarball
-from driver.kernel.sources.source import SPECS, KernelSource, is_directory_spec
+from driver.kernel.sources.source import (
+    SPECS,
+    KernelSource,
+    base_of,
+    debian_base,
+    is_directory_spec,
+    kernel_version,
+)
 from driver.progress import Reporter
 from driver.store import Store
 
@@ -41,3 +49,27 @@ def obtain(store: Store, spec: str | None, base: str, reporter: Reporter) -> Ker
         wanted, _, version = spec.removeprefix("debian:").partition("=")
         return package.obtain(store, wanted, version or None, reporter)
     return tarball.obtain(store, spec, reporter)
+
+
+def base_of_spec(spec: str) -> str | None:
+    """The base ("6.12") of a source as far as it can be known without fetching it."""
+    if is_directory_spec(spec):
+        return base_of(kernel_version(Path(spec).expanduser().resolve()))
+    return debian_base(spec)
+
+
+def check(store: Store, spec: str | None, base: str) -> None:
+    """Raise :class:`UserError` for a source that cannot be had, as far as that is known offline."""
+    if spec is None:
+        package.check(store, base, None)
+    elif not spec:
+        raise UserError("--source is empty", hint=SPECS)
+    elif is_directory_spec(spec):
+        tree = Path(spec).expanduser().resolve()
+        if find(tree) is None:  # a checkout is built from a snapshot, whatever is built in it
+            directory.check(tree)
+    elif spec.startswith("debian:"):
+        wanted, _, version = spec.removeprefix("debian:").partition("=")
+        package.check(store, wanted, version or None)
+    else:
+        tarball.parse(spec)

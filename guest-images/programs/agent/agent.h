@@ -13,6 +13,7 @@
  *   source PATH            copy this file at every phase; "kpageflags" is built in
  *   worker-source NAME     copy /proc/PID/NAME at every phase
  *   worker-limit N         ... for the first N processes the phase names; 0: all of them
+ *   settle MS              wait so long, before every sampling, for page tables to be freed
  *   arg WORD               next word of the command
  *   end                    run it
  *
@@ -21,7 +22,8 @@
  *   ready   protocol= release=                 the agent waits for a job
  *   output                                     payload: what the job printed
  *   phase   name= time_ns=                     the job announced a phase
- *   sample  phase= source= [process=] time_ns= payload: the text of a source
+ *   sample  phase= source= [process=] time_ns= payload: the text of a source; with unsettled=1 if
+ *           [unsettled=]                       page tables were still being freed
  *   value   phase= name= unit= value=          a number the job measured
  *   exit    status= | signal=                  the job ended; it is over
  *   error                                      payload: why the job could not be done as asked;
@@ -31,9 +33,9 @@
  * "phase NAME PID ..." asks for a sampling, answered "go" when it is done; "value NAME UNIT
  * NUMBER" reports a number and is not answered. NAME and UNIT hold no blanks.
  *
- * The agent has no timer, reads no clock but CLOCK_MONOTONIC at a phase, and allocates and
- * touches its memory before the first job, so that neither repeatability nor the page-table
- * counters suffer from it.
+ * The agent has no timer, reads no clock but CLOCK_MONOTONIC at a phase, and
+ * allocates and touches its memory before the first job, so that neither repeatability nor the
+ * page-table counters suffer from it.
  */
 #ifndef AGENT_H
 #define AGENT_H
@@ -68,6 +70,7 @@ struct job {
 	const char *worker_sources[MAX_SOURCES];
 	size_t worker_source_count;
 	unsigned long worker_limit;
+	unsigned long settle_ms;
 	/* Why the job cannot be done; empty while it can. */
 	char reason[MAX_REASON];
 };
@@ -108,6 +111,10 @@ bool make_writes(struct job *job, const struct file_write *writes, size_t count)
 bool sample_system(int channel, struct job *job, const char *phase, uint64_t time_ns);
 bool sample_worker(int channel, struct job *job, const char *phase, uint64_t time_ns,
 		   unsigned long index, pid_t pid);
+
+/* settle.c */
+void try_deferral(void);
+bool settle(unsigned long milliseconds);
 
 /* kpageflags.c */
 ssize_t read_kpageflags(char *into, size_t size);

@@ -143,17 +143,17 @@ static void add_argument(struct job *job, char **rest)
 	job->argv[job->words++] = word;
 }
 
-static void set_limit(struct job *job, char **rest)
+static void set_number(struct job *job, unsigned long *number, char **rest, const char *keyword)
 {
-	const char *word = next_word(job, rest, "worker-limit");
+	const char *word = next_word(job, rest, keyword);
 	char *end;
 
 	if (!word)
 		return;
 	errno = 0;
-	job->worker_limit = strtoul(word, &end, 10);
+	*number = strtoul(word, &end, 10);
 	if (errno || end == word || *end || *word == '-')
-		refuse(job, "`worker-limit %s` is not a count", word);
+		refuse(job, "`%s %s` is not a count", keyword, word);
 }
 
 static void take_line(struct job *job, char *line)
@@ -171,7 +171,9 @@ static void take_line(struct job *job, char *line)
 	else if (!strcmp(keyword, "worker-source"))
 		add_source(job, job->worker_sources, &job->worker_source_count, &rest, keyword);
 	else if (!strcmp(keyword, "worker-limit"))
-		set_limit(job, &rest);
+		set_number(job, &job->worker_limit, &rest, keyword);
+	else if (!strcmp(keyword, "settle"))
+		set_number(job, &job->settle_ms, &rest, keyword);
 	else if (!strcmp(keyword, "arg"))
 		add_argument(job, &rest);
 	else

@@ -60,6 +60,9 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	prepare_sampling();
+	/* Beside other programs, as in a test, it cannot be told. */
+	if (is_port)
+		try_deferral();
 	clock_gettime(CLOCK_MONOTONIC, &now); /* maps the vDSO's data page, once */
 
 	announce(channel);

@@ -101,25 +101,26 @@ bool make_writes(struct job *job, const struct file_write *writes, size_t count)
 	return true;
 }
 
-static void send_sample(int channel, const char *phase, const char *source, const char *process,
+static void send_sample(int channel, const char *phase, const char *source, const char *more,
 			uint64_t time_ns, const char *text, size_t length)
 {
 	char name[256], from[768], keys[1280];
 
 	snprintf(keys, sizeof(keys), "phase=%s source=%s%s time_ns=%llu",
-		 escape(phase, name, sizeof(name)), escape(source, from, sizeof(from)), process,
+		 escape(phase, name, sizeof(name)), escape(source, from, sizeof(from)), more,
 		 (unsigned long long)time_ns);
 	send_frame(channel, "sample", keys, text, length);
 }
 
 /*
- * Announce a phase and copy the system-wide sources to the host. All are read before anything is
+ * Announce a phase and copy the system-wide sources to the host, when the counters stand still. All are read before anything is
  * sent, so that they show one moment, and not the sending of each other.
  */
 bool sample_system(int channel, struct job *job, const char *phase, uint64_t time_ns)
 {
 	char name[256], keys[512];
 	size_t ends[MAX_SOURCES];
+	const bool settled = settle(job->settle_ms);
 
 	if (!make_writes(job, job->refresh, job->refreshes))
 		return false;
@@ -138,8 +139,8 @@ bool sample_system(int channel, struct job *job, const char *phase, uint64_t tim
 		 (unsigned long long)time_ns);
 	send_frame(channel, "phase", keys, NULL, 0);
 	for (size_t i = 0, start = 0; i < job->source_count; start = ends[i++])
-		send_sample(channel, phase, job->sources[i], "", time_ns, pool + start,
-			    ends[i] - start);
+		send_sample(channel, phase, job->sources[i], settled ? "" : " unsettled=1", time_ns,
+			    pool + start, ends[i] - start);
 	return true;
 }
 

@@ -29,7 +29,9 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mutation", description=__doc__)
     parser.add_argument("names", nargs="*", help="mutants (all)")
     parser.add_argument("--list", action="store_true", help="name them, run none")
-    parser.add_argument("--series", default="6.12", help="folder of kernel-patches/ (6.12)")
+    parser.add_argument(
+        "--series", default="dax-pt-share", help="folder of kernel-patches/ (dax-pt-share)"
+    )
     parser.add_argument("--variant", help="debug: run those that only lockdep and its like notice")
     parser.add_argument("--quick", action="store_true", help="only the cases expected to fail")
     parser.add_argument("--no-control", action="store_true", help="do not try the series itself")

@@ -15,7 +15,7 @@ from driver.kernel import build_kernel
 from thirdparty import selftests, stressng
 from thirdparty.guests import Workshop, run
 
-SERIES = "6.12"
+SERIES = "dax-pt-share"
 
 
 def compare(options: argparse.Namespace, folder: Path) -> int:

@@ -120,13 +120,16 @@ def patches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, patches: Path) -> Project:
-    """A project whose series 6.12 has two patches: a feature, and a change to mm/memory.c."""
+    """A project whose default series, ``two``, has two patches for Linux 6.12: a feature, and a
+    change to mm/memory.c.
+    """
     root = tmp_path / "project"
     for name in ("guest-images", "experiments"):
         (root / name).mkdir(parents=True)
-    folder = Path(shutil.copytree(patches, root / "kernel-patches/6.12"))
+    folder = Path(shutil.copytree(patches, root / "kernel-patches/two/6.12"))
     (folder / "feature.config").write_text("CONFIG_FEATURE=y\n")
     write_series(folder)
+    (root / "kernel-patches/default").symlink_to("two")
     return Project(root)
 
 
@@ -134,7 +137,6 @@ def write_series(folder: Path, **changes: object) -> None:
     """Write a series.toml that lists every patch of the folder, with ``changes`` on top."""
     values: dict[str, object] = {
         "name": "two",
-        "base": "6.12",
         "description": "two patches",
         "patches": sorted(path.name for path in folder.glob("*.patch")),
         "kconfig": ["feature.config"],

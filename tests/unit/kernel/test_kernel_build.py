@@ -130,7 +130,7 @@ class TestIncremental:
     ) -> None:
         first = build(tarball)
         assert build.compiled == ["feature.o", "main.o", "memory.o"]
-        patch = project.patches / "6.12" / MEMORY
+        patch = project.patches / "two/6.12" / MEMORY
         patch.write_text(patch.read_text().replace("pages = -1;", "pages = -2;"))
         second = build(tarball)
         assert build.compiled == ["memory.o"]
@@ -177,9 +177,9 @@ class TestUserTree:
     def test_a_series_with_it_gives_its_configuration_only(
         self, build: Builder, repository: Path
     ) -> None:
-        kernel = build(str(repository), "6.12")
+        kernel = build(str(repository), "two")
         assert "CONFIG_FEATURE=y" in kernel.config.read_text()
-        assert kernel.provenance["series"] == {"name": "6.12", "patches": []}
+        assert kernel.provenance["series"] == {"name": "two", "base": "6.12", "patches": []}
         (note,) = build.recorder.notes
         assert "built as it stands" in note
 
@@ -197,7 +197,7 @@ class TestFailure:
     def test_compile_error_names_file_and_line(
         self, build: Builder, tarball: str, project: Project
     ) -> None:
-        patch = project.patches / "6.12" / MEMORY
+        patch = project.patches / "two/6.12" / MEMORY
         patch.write_text(patch.read_text().replace("pages = -1;", "pagse = -1;"))
         with pytest.raises(HostError) as caught:
             build(tarball)
@@ -219,14 +219,18 @@ class TestFailure:
     def test_dropped_symbol_stops_before_compiling(
         self, build: Builder, tarball: str, project: Project
     ) -> None:
-        (project.patches / "6.12/feature.config").write_text("CONFIG_FEATUER=y\n")
+        (project.patches / "two/6.12/feature.config").write_text("CONFIG_FEATUER=y\n")
         with pytest.raises(UserError, match="CONFIG_FEATUER does not hold"):
             build(tarball)
         assert build.compiled == []
 
     def test_wrong_base(self, build: Builder, tarball: str, project: Project) -> None:
-        write_series(project.patches / "6.12", base="6.13")
-        with pytest.raises(UserError, match=r"is for Linux 6\.13"):
+        write_series(project.patches / "two/6.12", base="6.12.10")
+        with pytest.raises(UserError, match=r"is for Linux 6\.12\.10"):
+            build(tarball)
+        (project.patches / "two/6.12").rename(project.patches / "two/6.13")
+        write_series(project.patches / "two/6.13")
+        with pytest.raises(UserError, match=r"two does not exist for Linux 6\.12"):
             build(tarball)
 
     def test_missing_tools_are_listed_together(self, monkeypatch: pytest.MonkeyPatch) -> None:

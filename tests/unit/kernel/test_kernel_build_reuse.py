@@ -24,7 +24,7 @@ def add_series(project: Project, name: str, edit: str, patches: Path) -> None:
     """A second series on the same base, made by a shell line in the miniature."""
     work = Path(shutil.copytree(patches.parent / "linux", project.root.parent / f"author-{name}"))
     sh(f"git checkout -q HEAD~2 && {edit} && git commit -qsam '{name}'", work)
-    folder = project.patches / name
+    folder = project.patches / name / "6.12"
     sh(f"git format-patch -q -o {folder} HEAD~1", work)
     write_series(folder, name=name, kconfig=None)
 
@@ -55,7 +55,7 @@ def test_is_the_kernel_that_a_build_from_nothing_makes(
     build: Builder, tarball: str, project: Project, tmp_path: Path
 ) -> None:
     build(tarball, "none")
-    seeded = build(tarball, "6.12")
+    seeded = build(tarball, "two")
     whole = Builder(Store(tmp_path / "elsewhere"), project)(tarball)
     assert (seeded.provenance["full_build"], whole.provenance["full_build"]) == (False, True)
     assert seeded.digest == whole.digest
@@ -67,21 +67,21 @@ def test_the_nearest_sibling_is_taken(
     build: Builder, tarball: str, project: Project, patches: Path
 ) -> None:
     build(tarball, "none")
-    build(tarball, "6.12")
+    build(tarball, "two")
     edit = "sed -i 's/return 1/return 2/' mm/feature.c && sed -i 's/= 0/= -2/' mm/memory.c"
     add_series(project, "near", edit, patches)
-    assert str(build(tarball, "near").provenance["seeded_from"]).endswith("-6.12")
+    assert str(build(tarball, "near").provenance["seeded_from"]).endswith("-two")
 
 
 def test_the_sibling_stays_as_it_was(
     build: Builder, store: Store, tarball: str, project: Project, patches: Path
 ) -> None:
-    first = build(tarball, "6.12")
+    first = build(tarball, "two")
     add_series(project, "seven", "sed -i 's/pages = 0/pages = 7/' mm/memory.c", patches)
     build(tarball, "seven")
-    patch = project.patches / "6.12/0001-feature-count-to-two.patch"
+    patch = project.patches / "two/6.12/0001-feature-count-to-two.patch"
     patch.write_text(patch.read_text().replace("return 2;", "return 3;"))
-    assert build(tarball, "6.12").digest != first.digest
+    assert build(tarball, "two").digest != first.digest
     assert build.compiled == ["feature.o"]
     tree = next(store.scratch("kernel-tree").glob("*-seven"))
     assert "return 1;" in (tree / "mm/feature.c").read_text()
@@ -91,9 +91,9 @@ def test_the_sibling_stays_as_it_was(
 def test_a_sibling_at_work_is_left_alone(
     build: Builder, store: Store, tarball: str, project: Project, patches: Path
 ) -> None:
-    build(tarball, "6.12")
+    build(tarball, "two")
     add_series(project, "seven", "sed -i 's/pages = 0/pages = 7/' mm/memory.c", patches)
-    tree = next(store.scratch("kernel-tree").glob("*-6.12"))
+    tree = next(store.scratch("kernel-tree").glob("*-two"))
     with FileLock(store.root / "locks" / f"build-{tree.name}.lock"):
         kernel = build(tarball, "seven")
     assert kernel.provenance["seeded_from"] is None
@@ -115,7 +115,7 @@ def test_an_interrupt_before_anything_was_copied_costs_nothing(
     build(tarball, "none")
     add_series(project, "seven", "sed -i 's/pages = 0/pages = 7/' mm/memory.c", patches)
 
-    def interrupted(*_pairs: object) -> None:
+    def interrupted(*_trees: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -131,9 +131,9 @@ def test_another_variant_at_work_is_in_nobodys_way(
     build: Builder, store: Store, tarball: str, project: Project, patches: Path
 ) -> None:
     """It holds the tree that both are built from, and leaves what was compiled alone."""
-    build(tarball, "6.12")
+    build(tarball, "two")
     add_series(project, "seven", "sed -i 's/pages = 0/pages = 7/' mm/memory.c", patches)
-    tree = next(store.scratch("kernel-tree").glob("*-6.12"))
+    tree = next(store.scratch("kernel-tree").glob("*-two"))
     with FileLock(store.root / "locks" / f"tree-{tree.name}.lock"):
         kernel = build(tarball, "seven")
-    assert str(kernel.provenance["seeded_from"]).endswith("-6.12")
+    assert str(kernel.provenance["seeded_from"]).endswith("-two")

@@ -33,7 +33,7 @@ class Author:
     def __init__(self, store: Store, project: Project, tarball: str, folder: Path) -> None:
         self.store, self.project, self.tarball, self.folder = store, project, tarball, folder
 
-    def check_out(self, series: str = "6.12") -> Checkout:
+    def check_out(self, series: str = "two") -> Checkout:
         source = obtain(self.store, self.tarball, "6.12", Recorder())
         return clone.make(
             self.store, self.project, series=load(self.project, series), source=source,
@@ -87,7 +87,7 @@ class TestCheckout:
         assert [path.name for path in author.folder.iterdir()] == ["thesis.txt"]
 
     def test_appears_complete_or_not_at_all(self, author: Author) -> None:
-        patch = author.project.patches / "6.12" / MEMORY
+        patch = author.project.patches / "two/6.12" / MEMORY
         patch.write_text(patch.read_text().replace("-\tpages = 0;", "-\tpages = 7;"))
         with pytest.raises(UserError, match="does not apply"):
             author.check_out()
@@ -97,7 +97,7 @@ class TestCheckout:
         author.check_out()
         found = checkouts.enclosing(author.folder / "mm")
         assert found is not None
-        assert (found.tree, found.series) == (author.folder, "6.12")
+        assert (found.tree, found.series) == (author.folder, "two")
         assert found.project == author.project.root
         assert checkouts.enclosing(repository) is None
 
@@ -109,7 +109,7 @@ class TestBuild:
 
     def test_its_series_says_how_to_configure_it(self, author: Author, build: Builder) -> None:
         author.check_out()
-        assert default_series(str(author.folder)) == "6.12"
+        assert default_series(str(author.folder)) == "two"
         kernel = build(str(author.folder))
         assert kernel.release == "6.12.1-two"
         assert "CONFIG_FEATURE=y" in kernel.config.read_text()
@@ -189,7 +189,7 @@ class TestBuild:
 
 class TestExport:
     def files(self, author: Author) -> dict[str, tuple[bytes, int]]:
-        folder = author.project.patches / "6.12"
+        folder = author.project.patches / "two/6.12"
         return {
             str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
             for path in folder.rglob("*")
@@ -222,7 +222,7 @@ class TestExport:
     def test_holds_nothing_that_moves(self, author: Author) -> None:
         author.check_out()
         author.export()
-        text = (author.project.patches / "6.12" / FEATURE).read_text()
+        text = (author.project.patches / "two/6.12" / FEATURE).read_text()
         assert text.startswith(f"From {'0' * 40} Mon Sep 17 00:00:00 2001\n")
         assert "Subject: [PATCH] feature: count to two\n" in text
         assert re.search(r"^index [0-9a-f]{9}\.\.[0-9a-f]{9} 100644$", text, re.M)
@@ -236,7 +236,7 @@ class TestExport:
         done = author.export()
         assert done.written == ("0003-mm-more-pages.patch", "series.toml")
         assert done.unchanged == (FEATURE, MEMORY)
-        assert [patch.name for patch in load(author.project, "6.12").patches] == [
+        assert [patch.name for patch in load(author.project, "two").patches] == [
             FEATURE, MEMORY, "0003-mm-more-pages.patch",
         ]  # fmt: skip
 
@@ -245,10 +245,10 @@ class TestExport:
         author.export()
         sh("git reset -q --hard HEAD~1", author.folder)
         assert author.export().removed == (MEMORY,)
-        assert [patch.name for patch in load(author.project, "6.12").patches] == [FEATURE]
+        assert [patch.name for patch in load(author.project, "two").patches] == [FEATURE]
 
     def test_what_a_person_wrote_stays(self, author: Author) -> None:
-        folder = author.project.patches / "6.12"
+        folder = author.project.patches / "two/6.12"
         text = (
             f"# Mine.\nname = 'two'\nbase = '6.12'\npatches = ['{FEATURE}', # first\n '{MEMORY}']\n"
             "kconfig = ['feature.config'] # and why\n"
@@ -276,6 +276,18 @@ class TestExport:
         assert (series.title, series.base, len(series.patches)) == ("more-pages", "6.12", 1)
         assert default_series(str(author.folder)) == "more-pages"
         assert author.export().written == ()
+
+    def test_a_series_gets_a_folder_for_another_base(self, author: Author) -> None:
+        """A port: the series is there for an older kernel, and its name is kept."""
+        (author.project.patches / "two/6.12").rename(author.project.patches / "two/6.9")
+        author.check_out("none")
+        author.edit("1 << PAGE_SHIFT", "2 << PAGE_SHIFT")
+        author.commit("mm: more pages")
+        done = author.export("two")
+        assert done.folder == author.project.patches / "two/6.12"
+        series = load(author.project, "two")
+        assert (series.title, series.base, len(series.patches)) == ("two", "6.12", 1)
+        assert len(load(author.project, "two", "6.9").patches) == 2
 
     def test_files_git_does_not_know_are_named(self, author: Author) -> None:
         author.check_out()
@@ -308,11 +320,12 @@ class TestExport:
     @pytest.mark.parametrize(
         ("name", "message"),
         [("Two Words", "cannot be the name"), ("../up", "cannot be the name"),
-         ("other", "there is a series other already")],
+         ("other", "there is a series other for Linux 6.12 already")],
     )  # fmt: skip
     def test_names(self, author: Author, name: str, message: str) -> None:
-        shutil.copytree(author.project.patches / "6.12", author.project.patches / "other")
-        write_series(author.project.patches / "other", name="other")
+        other = author.project.patches / "other/6.12"
+        shutil.copytree(author.project.patches / "two/6.12", other)
+        write_series(other, name="other")
         author.check_out()
         with pytest.raises(UserError, match=message):
             author.export(name)

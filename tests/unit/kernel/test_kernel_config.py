@@ -49,6 +49,21 @@ class TestFragment:
         parts = [Fragment("one", "CONFIG_A=y\n"), Fragment("two", "CONFIG_A=n\n")]
         assert resolve(parts)["A"].fragment == "two"
 
+    def test_a_symbol_that_some_kernels_lack(self) -> None:
+        text = "CONFIG_A=y  # known in 6.12\n# CONFIG_B is not set # known in 7.3\nCONFIG_C=y\n"
+        asked = resolve([Fragment("x", text)])
+        assert {name: (one.value, one.known_in) for name, one in asked.items()} == {
+            "A": ("y", "6.12"), "B": ("n", "7.3"), "C": ("y", ""),
+        }  # fmt: skip
+        required = [(one.required("6.12"), one.required("7.3")) for one in asked.values()]
+        assert required == [(True, False), (False, True), (True, True)]
+
+    @pytest.mark.parametrize("marker", ["# known", "# known in", "# in 6.12", "# known in 6"])
+    def test_another_remark_behind_a_symbol_is_refused(self, marker: str) -> None:
+        with pytest.raises(UserError, match="is not a configuration line") as caught:
+            Fragment("x.config", f"CONFIG_A=y {marker}\n").requests()
+        assert "# known in BASE" in str(caught.value.hint)
+
     def test_unknown_variant(self) -> None:
         with pytest.raises(UserError, match="no kernel variant `debgu`") as caught:
             builtin("debgu")
@@ -82,6 +97,40 @@ class TestConfigure:
         with pytest.raises(UserError) as caught:
             configure(make, [Fragment("x", "CONFIG_FEATURES=y\n")], GCC)
         assert "no such symbol; did you mean CONFIG_FEATURE?" in str(caught.value.excerpt)
+
+    def test_a_symbol_of_other_kernels_is_left_out(self, make: Make) -> None:
+        """The miniature is a 6.12."""
+        text = "CONFIG_SMP=y\nCONFIG_GONE=y # known in 6.9\nCONFIG_NUMA=y # known in 6.9\n"
+        configure(make, [Fragment("m", text)], GCC)
+        config = parse(make.build / ".config")
+        assert "GONE" not in config
+        assert config["NUMA"] == "y", "asked for, since this kernel has it"
+
+    def test_in_its_base_it_must_hold(self, make: Make) -> None:
+        with pytest.raises(UserError) as caught:
+            configure(make, [Fragment("m", "CONFIG_FEATURES=y # known in 6.12\n")], GCC)
+        assert "no such symbol; did you mean CONFIG_FEATURE?" in str(caught.value.excerpt)
+
+    def test_where_a_kernel_has_it_it_must_hold_too(self, make: Make) -> None:
+        with pytest.raises(UserError, match="CONFIG_FEATURE does not hold"):
+            configure(make, [Fragment("m", "CONFIG_FEATURE=y # known in 6.9\n")], GCC)
+
+    def test_a_dropped_symbol_is_told_with_the_kernel_that_has_it(
+        self, make: Make, tmp_path: Path
+    ) -> None:
+        older = tmp_path / "older"
+        older.mkdir()
+        (older / "Kconfig").write_text('config GONE\n\tbool "Gone"\n')
+        trees = {"6.9.1": older, "6.12.1": make.tree}
+        fragment = Fragment("m.config", "CONFIG_SMP=y\nCONFIG_GONE=y\nCONFIG_GONNE=y\n")
+        with pytest.raises(UserError) as caught:
+            configure(make, [fragment], GCC, trees)
+        gone = "this source has no such symbol; Linux 6.9.1 has it"
+        assert str(caught.value.excerpt).splitlines() == [
+            f"m.config:2: CONFIG_GONE=y became n: {gone}",
+            "m.config:3: CONFIG_GONNE=y became n: this source has no such symbol",
+        ]
+        assert "`# known in 6.9` behind" in str(caught.value.hint)
 
     def test_numbers_compare_as_numbers(self, make: Make) -> None:
         configure(make, [Fragment("m", "CONFIG_SMP=y\nCONFIG_NR_CPUS=0x8\n")], GCC)

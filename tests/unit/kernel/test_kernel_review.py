@@ -24,14 +24,14 @@ def no_sparse(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def check(store: Store, project: Project, tarball: str, *, build: bool = True) -> Report:
     return review(
-        store, project, series="6.12", base=tarball, build=build, full=False, jobs=2,
+        store, project, series="two", base=tarball, build=build, full=False, jobs=2,
         reporter=Recorder(),
     )  # fmt: skip
 
 
 def write_patches(project: Project, author: Path, *edits: str) -> None:
     """The series 6.12 made of these shell lines, a commit each."""
-    folder = project.patches / "6.12"
+    folder = project.patches / "two/6.12"
     for patch in folder.glob("*.patch"):
         patch.unlink()
     sh("git checkout -qB edits HEAD~2", author)
@@ -58,7 +58,7 @@ def test_a_good_series(store: Store, project: Project, tarball: str, no_sparse: 
         "sparse is not installed: not run",
         "1 object of the series, after each of 2 patches, options off",
     ]
-    off = next((store.root / "scratch/kernel-build").glob("*-6.12-options-off"))
+    off = next((store.root / "scratch/kernel-build").glob("*-two-options-off"))
     assert "CONFIG_FEATURE" not in (off / ".config").read_text()
     assert not list(store.scratch().glob("steps-*"))
     assert len(list(store.scratch("kernel-tree").iterdir())) == 1
@@ -99,7 +99,7 @@ def test_a_series_that_needs_its_option_is_found(
     )
     write_patches(project, author, edit)
     (found,) = check(store, project, tarball).complaints
-    assert (found.patch, found.check) == ("6.12", "build, options off")
+    assert (found.patch, found.check) == ("two", "build, options off")
     assert "undefined reference to `feature'" in found.text
 
 
@@ -152,7 +152,7 @@ def test_only_what_sparse_did_not_say_of_the_base_counts(
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
     report = check(store, project, tarball)
-    assert report.complaints == [Complaint("6.12", "sparse", "mm/feature.c: return 2")]
+    assert report.complaints == [Complaint("two", "sparse", "mm/feature.c: return 2")]
 
 
 def test_what_a_tree_is_moved_to_is_newer_than_what_was_made_before(tmp_path: Path) -> None:

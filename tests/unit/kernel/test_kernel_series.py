@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from conftest import Recorder, sh, write_series
 
 from driver.errors import UserError
 from driver.kernel import worktree
-from driver.kernel.series import default_series, load
+from driver.kernel.series import bases, default_series, fitting, load, names
 from driver.kernel.sources.source import KernelSource
 from driver.kernel.sources.spec import obtain
 from driver.kernel.worktree import WorkTree, explain_rejection
@@ -24,7 +26,7 @@ MEMORY = "0002-mm-leave-no-pages.patch"
 
 @pytest.fixture
 def folder(project: Project) -> Path:
-    return project.patches / "6.12"
+    return project.patches / "two/6.12"
 
 
 @pytest.fixture
@@ -33,27 +35,33 @@ def source(store: Store, tarball: str) -> KernelSource:
 
 
 def apply(store: Store, source: KernelSource, project: Project) -> WorkTree:
-    series, reporter = load(project, "6.12"), Recorder()
+    series, reporter = load(project, "two"), Recorder()
     commit = worktree.apply(store, source, series, reporter)
     return worktree.prepare(store, source, series, commit, reporter)
 
 
 class TestFile:
     def test_reads_what_is_there(self, project: Project) -> None:
-        series = load(project, "6.12")
+        series = load(project, "two")
         assert [patch.name for patch in series.patches] == [FEATURE, MEMORY]
         assert [request.symbol for request in series.fragments[0].requests()] == ["FEATURE"]
 
     def test_unknown_series_lists_the_known(self, project: Project) -> None:
-        with pytest.raises(UserError, match=r"there is no series `6\.13`") as caught:
-            load(project, "6.13")
-        assert caught.value.hint == "Did you mean '6.12'? Known: 6.12, none."
+        with pytest.raises(UserError, match="there is no series `tow`") as caught:
+            load(project, "tow")
+        assert caught.value.hint == "Did you mean 'two'? Known: two, none."
+
+    def test_a_base_is_not_a_series(self, project: Project) -> None:
+        """What series were called before they had a folder for each base."""
+        with pytest.raises(UserError, match=r"6\.12 is a base, not a series") as caught:
+            load(project, "6.12")
+        assert caught.value.hint == "Write --base 6.12, and for the series one of two, none."
 
     @pytest.mark.parametrize(
         ("changes", "message", "hint"),
         [
             ({"patchs": []}, "patchs: unknown key 'patchs'", None),
-            ({"base": None}, "the key 'base' is missing", None),
+            ({"base": "6.13"}, "says base 6.13, and is in a folder for 6.12", None),
             ({"base": "six"}, "base: String should match pattern", None),
             ({"name": "Two Words"}, "name: String should match pattern", None),
             ({"patches": []}, "patches: List should have at least 1 item", None),
@@ -78,33 +86,33 @@ class TestFile:
     ) -> None:
         write_series(folder, **changes)
         with pytest.raises(UserError, match=re.escape(message)) as caught:
-            load(project, "6.12")
+            load(project, "two")
         assert hint is None or caught.value.hint == hint
 
     def test_fragments_may_have_a_folder_of_their_own(self, project: Project, folder: Path) -> None:
         (folder / "kconfig").mkdir()
         (folder / "feature.config").rename(folder / "kconfig/feature.config")
         write_series(folder, kconfig=["kconfig/feature.config"])
-        assert load(project, "6.12").fragments[0].name == "feature.config"
+        assert load(project, "two").fragments[0].name == "feature.config"
 
     def test_broken_toml(self, project: Project, folder: Path) -> None:
         (folder / "series.toml").write_text('name = "two\n')
         with pytest.raises(UserError, match=r"series\.toml is not valid TOML: .*line 1"):
-            load(project, "6.12")
+            load(project, "two")
 
     def test_cover_letter_is_no_patch(self, project: Project, folder: Path) -> None:
         (folder / "0000-cover-letter.patch").write_text("Subject: [PATCH 0/2] two\n")
-        assert len(load(project, "6.12").patches) == 2
+        assert len(load(project, "two").patches) == 2
 
     @pytest.mark.parametrize(
         ("base", "accepted"),
-        [("6.12", True), ("6.12.1", True), ("6.1", False), ("6.12.10", False), ("6.13", False)],
+        [(None, True), ("6.12", True), ("6.12.1", True), ("6.12.10", False)],
     )
     def test_base_version(
-        self, project: Project, folder: Path, source: KernelSource, base: str, accepted: bool
+        self, project: Project, folder: Path, source: KernelSource, base: str | None, accepted: bool
     ) -> None:
         write_series(folder, base=base)
-        series = load(project, "6.12")
+        series = load(project, "two")
         if accepted:
             series.check_base(source)
         else:
@@ -112,9 +120,56 @@ class TestFile:
                 series.check_base(source)
 
     def test_default_depends_on_whose_tree_it_is(self) -> None:
-        assert default_series(None) == "6.12"
-        assert default_series("https://example.org/x.tar#sha256=0") == "6.12"
+        assert default_series(None) == "default"
+        assert default_series("https://example.org/x.tar#sha256=0") == "default"
         assert default_series("../linux") == "none"
+
+
+class TestBases:
+    """A series that exists for two bases, and one that exists for one."""
+
+    @pytest.fixture(autouse=True)
+    def more(self, project: Project, folder: Path) -> None:
+        for name in ("two/6.9", "two/7.3", "other/6.12"):
+            shutil.copytree(folder, project.patches / name)
+
+    def test_the_newest_is_the_default(self, project: Project) -> None:
+        assert bases(project, "two") == ["6.9", "6.12", "7.3"]
+        assert load(project, "two").base == "7.3"
+        assert load(project, "other").base == "6.12"
+        assert load(project, "none").base == "7.3"
+
+    def test_one_can_be_chosen(self, project: Project) -> None:
+        series = load(project, "two", "6.12")
+        assert (series.base, series.folder) == ("6.12", project.patches / "two/6.12")
+        assert load(project, "none", "6.1").base == "6.1"
+
+    def test_one_that_does_not_exist(self, project: Project) -> None:
+        with pytest.raises(UserError, match=r"two does not exist for Linux 6\.18") as caught:
+            load(project, "two", "6.18")
+        assert "It exists for 6.9, 6.12, 7.3." in str(caught.value.hint)
+
+    def test_the_default_series_is_a_link(self, project: Project) -> None:
+        assert load(project, "default").name == "two"
+        assert names(project) == ["other", "two"]
+        (project.patches / "default").unlink()
+        with pytest.raises(UserError, match="which series") as caught:
+            load(project, "default")
+        assert "--series: other, two, none." in str(caught.value.hint)
+
+    def test_a_project_without_series(self, project: Project) -> None:
+        shutil.rmtree(project.patches)
+        project.patches.mkdir()
+        assert load(project, "none").base == "6.12"
+
+    def test_a_source_chooses(self, project: Project, source: KernelSource) -> None:
+        named = load(project, "two")
+        assert fitting(project, named, source).base == "6.12"
+        shutil.rmtree(project.patches / "two/6.12")
+        with pytest.raises(UserError, match=r"does not exist for Linux 6\.12"):
+            fitting(project, named, source)
+        own = replace(source, pristine=False)
+        assert fitting(project, named, own).base == "7.3", "its configuration is all it is for"
 
 
 class TestApply:
@@ -180,7 +235,7 @@ class TestApply:
         with pytest.raises(UserError) as caught:
             apply(store, source, project)
         assert caught.value.message == (
-            f"{MEMORY} of series 6.12 does not apply to linux-6.12.1.tar: "
+            f"{MEMORY} of series two does not apply to linux-6.12.1.tar: "
             "mm/memory.c, hunk 1 (line 11)"
         )
         assert "-\tpages = 7;" in str(caught.value.excerpt)
@@ -202,7 +257,7 @@ class TestApply:
         self, store: Store, source: KernelSource, project: Project, folder: Path
     ) -> None:
         (folder / FEATURE).write_text("just some words\n")
-        with pytest.raises(UserError, match=f"{FEATURE} of series 6.12 does not apply") as caught:
+        with pytest.raises(UserError, match=f"{FEATURE} of series two does not apply") as caught:
             apply(store, source, project)
         assert "format" in str(caught.value.excerpt)
 
