@@ -18,11 +18,15 @@ class Record(BaseModel):
 
 
 class DebianOrigin(Record):
-    """A source package of Debian, ``version`` being that of the package."""
+    """A source package of Debian, ``version`` being that of the package.
+
+    ``suites`` are those that carried it; None in runs made before more than one was looked at.
+    """
 
     kind: Literal["debian"]
     package: str
     version: str
+    suites: list[str] | None = None
 
 
 class TarballOrigin(Record):
@@ -74,9 +78,13 @@ class PatchRecord(Record):
 
 
 class SeriesRecord(Record):
-    """The patches that were applied, in their order; none for an unpatched kernel."""
+    """The patches that were applied, in their order; none for an unpatched kernel.
+
+    ``base`` is the version of Linux they are for; None in runs made before it could be chosen.
+    """
 
     name: str
+    base: str | None = None
     patches: list[PatchRecord]
 
 

@@ -14,7 +14,8 @@ def repeat_command(manifest: Manifest, *, pinned: bool = True) -> str:
     """The line to paste into a shell in a clone of the project.
 
     ``pinned`` names the accelerator of the run even where the experiment leaves it to the host
-    (``auto``): the same trials on another host then run under the same accelerator.
+    (``auto``), and takes the same digests: the same trials on another host are then held against
+    these byte by byte. Without it the line gives the same numbers.
     """
     options = manifest.options
     words = [".venv/bin/driver", "run", "experiment", manifest.experiment.name]
@@ -26,7 +27,7 @@ def repeat_command(manifest: Manifest, *, pinned: bool = True) -> str:
         words += ["--repeat", str(options.repeat)]
     if options.jobs != 1:
         words += ["--jobs", str(options.jobs)]
-    if options.digest_nvdimm:
+    if pinned and options.digest_nvdimm:
         words.append("--digest-nvdimm")
     if options.force:
         words.append("--force")
@@ -34,6 +35,10 @@ def repeat_command(manifest: Manifest, *, pinned: bool = True) -> str:
         words += ["--accel", manifest.accelerator.value]
     if options.source is not None:
         words += ["--source", options.source]
+    if options.unpatched_source is not None:
+        words += ["--unpatched-source", options.unpatched_source]
+    if options.bases and options.source is None and options.unpatched_source is None:
+        words += ["--base", ",".join(options.bases)]
     # With "=": most of these begin with a dash of their own.
     words += [f"--kernel-arg={word}" for word in options.kernel_args]
     words += [f"--qemu-arg={word}" for word in options.qemu_args]

@@ -24,6 +24,8 @@ ODD: dict[str, Any] = {
     "digest_nvdimm": True,
     "force": True,
     "source": "~/my linux",
+    "unpatched_source": "~/linux",
+    "bases": ["6.12"],
     "kernel_args": ("debug", "trace_event=mmap:*"),
     "qemu_args": ("-device", "edu"),
 }
@@ -49,6 +51,8 @@ def test_every_option_that_decides_what_is_measured_is_in_it(manifest: Manifest)
     assert line[len(chosen) + 2 :] == [
         "--source",
         "~/my linux",
+        "--unpatched-source",
+        "~/linux",
         "--kernel-arg=debug",
         "--kernel-arg=trace_event=mmap:*",
         "--qemu-arg=-device",
@@ -57,6 +61,12 @@ def test_every_option_that_decides_what_is_measured_is_in_it(manifest: Manifest)
     # What only changes how a run is attended to is no part of what it measures.
     rest = set(type(options).model_fields) - set(ODD)
     assert rest == {"keep_guest"}
+
+
+def test_bases_are_named_where_no_source_says_what_they_are(manifest: Manifest) -> None:
+    several = manifest.options.model_copy(update={"bases": ["6.12", "7.3"]})
+    line = words(manifest.model_copy(update={"options": several}))
+    assert line[-2:] == ["--base", "6.12,7.3"]
 
 
 def test_an_accelerator_is_named_where_the_experiment_names_another(manifest: Manifest) -> None:
