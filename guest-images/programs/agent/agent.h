@@ -33,8 +33,8 @@
  * "phase NAME PID ..." asks for a sampling, answered "go" when it is done; "value NAME UNIT
  * NUMBER" reports a number and is not answered. NAME and UNIT hold no blanks.
  *
- * The agent has no timer, reads no clock but CLOCK_MONOTONIC at a phase, and
- * allocates and touches its memory before the first job, so that neither repeatability nor the
+ * The agent has no timer but in settle.c, reads no clock but CLOCK_MONOTONIC at a phase and there,
+ * and allocates and touches its memory before the first job, so that neither repeatability nor the
  * page-table counters suffer from it.
  */
 #ifndef AGENT_H

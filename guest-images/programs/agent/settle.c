@@ -23,27 +23,28 @@
 #define TABLE_SPAN (2UL << 20)
 /* More than whatever else comes and goes meanwhile. */
 #define TRIED_TABLES 64
+/* Given back behind what is in flight: callbacks of a processor run in their order. */
+#define MARKER_TABLES 8
 
-/* The first grace period covers what is in flight, and its callbacks have run by the next. */
 #define STILL 2
 
 static bool deferred;
 
 /*
- * Wait for an RCU grace period. By time it cannot be done: to a guest on a busy host no tick may
- * come for as long. Closing a packet socket waits for one whatever the number of processors
- * (packet_release() in net/packet/af_packet.c), as membarrier() does for several only.
+ * Wait for an RCU grace period, and for a tick, at which its callbacks run. By time alone it cannot
+ * be done: to a guest on a busy host no tick may come for as long. Closing a packet socket waits
+ * for one whatever the number of processors (packet_release() in net/packet/af_packet.c), and
+ * membarrier() where there are several; both may expedite it while the network is set up.
  */
 static void wait_for_grace_period(void)
 {
 	const struct timespec tick = { .tv_nsec = 10000000L };
 	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 
-	if (fd >= 0) {
+	if (fd >= 0)
 		close(fd);
-		return;
-	}
-	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	else
+		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	nanosleep(&tick, NULL);
 }
 
@@ -66,25 +67,28 @@ static long count_page_tables(void)
 	return found ? strtol(found + strlen(name), NULL, 10) : -1;
 }
 
-/* Find out whether this kernel frees page tables later than they are given back. */
-void try_deferral(void)
+/* Have page tables made and give them back; returns the count right after that, or -1. */
+static long give_back(size_t tables)
 {
-	const size_t size = TRIED_TABLES * TABLE_SPAN;
+	const size_t size = tables * TABLE_SPAN;
 	char *area = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	long before;
 
 	if (area == MAP_FAILED)
-		return;
+		return -1;
 	madvise(area, size, MADV_NOHUGEPAGE);
 	for (size_t at = 0; at < size; at += TABLE_SPAN)
 		area[at] = 1;
 	munmap(area, size);
-	before = count_page_tables();
-	for (int turn = 0; !deferred && turn < STILL; turn++) {
-		wait_for_grace_period();
-		deferred = count_page_tables() <= before - TRIED_TABLES / 2;
-	}
+	return count_page_tables();
+}
+
+/* Find out whether this kernel frees page tables later than they are given back. */
+void try_deferral(void)
+{
+	long before = count_page_tables();
+
+	deferred = give_back(TRIED_TABLES) >= before + TRIED_TABLES / 2;
 }
 
 static uint64_t now_ms(void)
@@ -95,16 +99,20 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Wait until the count of page tables stands still; false if it does not within the time. */
+/*
+ * Wait until the page tables that were given back are free; false if they are not within the time.
+ * They are when those are that are given back now, and the count then stands still.
+ */
 bool settle(unsigned long milliseconds)
 {
+	long marked, before;
 	uint64_t start;
-	long before;
 
 	if (!deferred || !milliseconds)
 		return true;
 	start = now_ms();
-	before = count_page_tables();
+	marked = give_back(MARKER_TABLES);
+	before = marked;
 	for (int still = 0; still < STILL;) {
 		long now;
 
@@ -112,7 +120,7 @@ bool settle(unsigned long milliseconds)
 			return false;
 		wait_for_grace_period();
 		now = count_page_tables();
-		still = now == before ? still + 1 : 0;
+		still = now == before && now <= marked - MARKER_TABLES ? still + 1 : 0;
 		before = now;
 	}
 	return true;
