@@ -25,7 +25,7 @@ from driver.suggestion import did_you_mean
 
 Factors = Mapping[str, Level]
 
-# For counters to stand still before they are read: many grace periods, and short beside a trial.
+# For counters to stand still before they are read: many grace periods, and short next to a trial.
 _SETTLE_SECONDS = 2.0
 
 
