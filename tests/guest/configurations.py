@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m configurations``: semantic tests, stress or races on several kernels and machines.
+"""``python -m configurations``: the test programs on several kernels and machines.
 
 Takes minutes to hours, and kernel builds; ``make test`` runs some of it, see ``test_semantics.py``.
 """
@@ -15,7 +15,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from programs import DEBUG_MACHINE, MACHINE, RAW_DEVICE, TOLERATED, image_with_programs, run_program
+from programs import (
+    DEBUG_MACHINE,
+    FILE_SYSTEMS,
+    MACHINE,
+    RAW_DEVICE,
+    TOLERATED,
+    flags,
+    image_with_programs,
+    run_program,
+)
 
 from driver.artifacts import KernelArtifact
 from driver.deadline import Deadline
@@ -38,13 +47,16 @@ _KASAN_KEEPS_KIB = DEBUG_MACHINE.memory_mib * 1024 // 32
 _BOOT_SECONDS, _SEMANTICS_SECONDS = 900, 7200
 _CASE_SECONDS = 300
 _RACES_SECONDS = 1800
+# The page tables of 300 GiB with one entry each take 600 MiB.
+_STALLS_GIB, _STALLS_MIB, _STALLS_SECONDS = (100, 300), 2048, 1800
 
 
 @dataclass(frozen=True)
 class Configuration:
     """A kernel, a machine, and the switch of the series (None: the kernel has none).
 
-    ``walk``: shared tables are looked up by a walk, and not by the index.
+    ``walk``: shared tables are looked up by a walk, and not by the index. ``memory_mib``: other
+    than what the kernel usually gets.
     """
 
     series: str = SERIES
@@ -53,11 +65,13 @@ class Configuration:
     vcpus: int = 4
     la57: bool = False
     walk: bool = False
+    memory_mib: int | None = None
 
     @property
     def machine(self) -> Machine:
         machine = DEBUG_MACHINE if self.variant == "debug" else MACHINE
-        return replace(machine, vcpus=self.vcpus, la57=self.la57)
+        memory_mib = self.memory_mib or machine.memory_mib
+        return replace(machine, vcpus=self.vcpus, la57=self.la57, memory_mib=memory_mib)
 
 
 CONFIGURATIONS = {
@@ -79,13 +93,13 @@ CONFIGURATIONS = {
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m configurations", description=__doc__)
-    parser.add_argument("what", choices=["semantics", "stress", "races"])
+    parser.add_argument("what", choices=["semantics", "stress", "races", "flags", "stalls"])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CONFIGURATIONS))
     parser.add_argument("--only", action="append", default=[], help="cases, or operations (all)")
-    parser.add_argument("--seconds", type=int, default=300, help="of a stress, each seed (300)")
+    parser.add_argument("--seconds", type=int, default=300, help="of each stress or flags (300)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="of the stress (1)")
     parser.add_argument("--processes", type=int, default=24, help="of the stress (24)")
-    parser.add_argument("--rounds", type=int, default=4, help="of stress or races (4)")
+    parser.add_argument("--rounds", type=int, default=4, help="of stress, races or stalls (4)")
     parser.add_argument("--toggle", action="store_true", help="the stress turns the switch")
     parser.add_argument("--keep", type=Path, help="folder for consoles and outputs (none)")
     return parser
@@ -104,6 +118,18 @@ def commands(
     if options.what == "races":
         yield "races", ["races", "--rounds", str(options.rounds)], _RACES_SECONDS
         return
+    if options.what == "stalls":
+        for gib in _STALLS_GIB:
+            argv = ["stalls", "--gib", str(gib), "--rounds", str(options.rounds)]
+            yield f"stalls, {gib} GiB", argv, _STALLS_SECONDS
+        return
+    if options.what == "flags":
+        # With the switch off: once as booted, and once after it was on.
+        again = wanted.switch == "0"
+        for name in FILE_SYSTEMS:
+            argv = flags(name, options.seconds, off_again=again)
+            yield f"flags on {name}", argv, options.seconds * (4 if again else 2) + 300
+        return
     for seed in options.seeds:
         argv = ["stress", "--seconds", str(options.seconds), "--seed", str(seed), "--files", "3"]
         argv += ["--processes", str(options.processes), "--rounds", str(options.rounds), *only]
@@ -116,6 +142,8 @@ def commands(
 def verdict_of(result: JobResult) -> tuple[bool, str]:
     """Whether all is well, and what there is to say about it in a line."""
     if re.search(r"\d+ of \d+ loads right after it", result.output):
+        return result.status == 0, "; ".join(result.output.splitlines())
+    if re.search("FS_IOC_SETFLAGS|longest wait beside an exit", result.output):
         return result.status == 0, "; ".join(result.output.splitlines())
     operations = re.search(r"^total +(\d+)$", result.output, re.MULTILINE)
     if operations:
@@ -176,12 +204,14 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     failed = 0
     for name in options.names or CONFIGURATIONS:
         wanted = CONFIGURATIONS[name]
+        if options.what == "stalls":
+            wanted = replace(wanted, memory_mib=_STALLS_MIB)
         kernel = build_kernel(
             store, project, series=wanted.series, variant=wanted.variant, reporter=reporter
         )
         for what, argv, seconds in commands(options, wanted):
             began = time.monotonic()
-            place = folder / f"{name}-{what.replace(', seed ', '-')}"
+            place = folder / f"{name}-{re.sub('[^a-z0-9]+', '-', what.lower())}"
             good, text = examine(wanted, kernel, argv, seconds, place)
             took = time.monotonic() - began
             verdict = "ok" if good else "FAILED"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests that also hold the C programs of this folder: ``semantics`` and ``stress``."""
+"""Guests that also hold the C programs of the folders beside this file."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ RAW_DEVICE = "/dev/pmem0.1"
 # Twice its size is reserved: namespaces are aligned.
 _RAW_MIB = 64
 PROVISION_SECONDS = 300.0
+# File systems with DAX, and how each comes about on a prepared NVDIMM. ext4 mounts ext2 as well.
+FILE_SYSTEMS = {
+    "ext2": "busybox mke2fs -b 4096 /dev/pmem0 >/dev/null; mount -t ext2 -o dax",
+    "ext4": "busybox mke2fs -b 4096 /dev/pmem0 >/dev/null; mount -t ext4 -o dax=always",
+    "xfs": "mount -t xfs -o dax=always",
+}
 
 
 def image_with_programs(store: Store, image: ImageArtifact, directory: Path) -> ImageArtifact:
@@ -64,6 +70,19 @@ def provision(machine: Machine) -> Job:
         provision-dax
     """
     return Job(argv=["sh", "-c", script], timeout=PROVISION_SECONDS)
+
+
+def flags(file_system: str, seconds: int, *, off_again: bool = False) -> list[str]:
+    """The command that runs ``flags`` on one of :data:`FILE_SYSTEMS`.
+
+    ``off_again``: a second time after sharing has been on and off.
+    """
+    program = f"flags --directory /mnt/dax --seconds {seconds}"
+    steps = ["set -e", "umount /mnt/dax", f"{FILE_SYSTEMS[file_system]} /dev/pmem0 /mnt/dax"]
+    steps.append(program)
+    if off_again:
+        steps += [f"echo 1 >{SWITCH}", f"echo 0 >{SWITCH}", program]
+    return ["sh", "-c", "; ".join(steps)]
 
 
 def run_program(
