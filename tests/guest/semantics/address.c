@@ -88,6 +88,26 @@ static void hint_is_taken(void)
 	expect_contents(a, f, HOME + UNIT, 0, GIB);
 }
 
+/* A hint is free if the range itself is, however close its neighbour. */
+static void hint_beside_neighbour(void)
+{
+	static const uint64_t gaps[] = { 2 * UNIT, 16 * UNIT, 500 * UNIT };
+
+	f = file_standard(1);
+	a = worker_start("A");
+	for (int i = 0; i < 3; i++) {
+		uint64_t neighbour = ELSEWHERE + GIB + gaps[i];
+
+		map_at(a, f->fd, neighbour, PAGE, 0, PROT_READ, shape_flag() | MAP_FIXED);
+		expect(anywhere(a, 0, GIB, ELSEWHERE, 0) == ELSEWHERE,
+		       "a hint is not taken with a neighbour %llu MiB above",
+		       (unsigned long long)(gaps[i] >> 20));
+		expect_contents(a, f, ELSEWHERE, 0, GIB);
+		expect_call(a, 0, SYS_munmap, ELSEWHERE, GIB);
+		expect_call(a, 0, SYS_munmap, neighbour, PAGE);
+	}
+}
+
 static void low_addresses(void)
 {
 	uint64_t at;
@@ -145,6 +165,8 @@ const struct semantic_case address_cases[] = {
 	  "the address agrees with the offset" },
 	{ "address/small", SHARED_2M | PRIVATE_2M, small_mapping, "small mappings" },
 	{ "address/hint", SHARED_2M | PRIVATE_2M, hint_is_taken, "hints and MAP_FIXED" },
+	{ "address/hint-beside", SHARED_2M | PRIVATE_2M, hint_beside_neighbour,
+	  "hints with little room above" },
 	{ "address/low", SHARED_2M | PRIVATE_2M, low_addresses, "MAP_32BIT" },
 	{ "address/many", SHARED_2M | PRIVATE_2M, many_mappings, "forty mappings in one process" },
 	{ "address/high", SHARED_2M | PRIVATE_2M, high_addresses, "five-level page tables" },

@@ -470,6 +470,30 @@ static void meminfo_line(void)
 	       number_after("/proc/meminfo", "SharedPageTables:"));
 }
 
+/* smaps says how much of a mapping uses shared tables. */
+static void smaps_shared(void)
+{
+	long part;
+
+	f = file_standard(2);
+	a = worker_start("A");
+	b = worker_start("B");
+	map(a, f, 0, 2 * GIB);
+	part = smaps_kb(a->pid, HOME, "DaxPtShared:");
+	if (part < 0)
+		skip_case("page tables are not shared in this kernel");
+	expect(part == 0, "%ld kB before anything was touched", part);
+	expect_contents(a, f, HOME, 0, GIB);
+	part = smaps_kb(a->pid, HOME, "DaxPtShared:");
+	expect(part == (sharing_on() ? 1 << 20 : 0), "%ld kB with one GiB touched", part);
+	expect_contents(a, f, HOME + GIB, GIB, GIB);
+	part = smaps_kb(a->pid, HOME, "DaxPtShared:");
+	expect(part == (sharing_on() ? 2 << 20 : 0), "%ld kB with two", part);
+	expect_call(a, 0, SYS_munmap, HOME + GIB + UNIT, PAGE);
+	part = smaps_kb(a->pid, HOME, "DaxPtShared:");
+	expect(part == (sharing_on() ? 1 << 20 : 0), "%ld kB with a hole in the second", part);
+}
+
 /* Turned off, the switch stops new sharing and leaves what there is intact. */
 static void switch_off(void)
 {
@@ -571,6 +595,7 @@ const struct semantic_case inspect_cases[] = {
 	  "PAGEMAP_SCAN write-protects one process's pages" },
 	{ "inspect/meminfo", SHARED_2M | SHARED_4K | PRIVATE_2M, meminfo_line,
 	  "SharedPageTables goes up and down" },
+	{ "inspect/smaps-shared", EVERY_SHAPE, smaps_shared, "smaps says what is in shared tables" },
 	{ "inspect/lookup-walk", EVERY_SHAPE, lookup_by_walk,
 	  "tables are found through mappings that use them" },
 	{ "inspect/switch-off", EVERY_SHAPE, switch_off, "the switch stops new sharing only" },

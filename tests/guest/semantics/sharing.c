@@ -272,6 +272,27 @@ static void read_only_descriptor(void)
 	expect_file_word(f, 0, shape.private ? stamp(f, 0) : 0xB);
 }
 
+/* Who only reads shares, whatever the file was opened for. */
+static void opened_differently(void)
+{
+	struct file *f = file_standard(1);
+	struct worker *a = worker_start("A"), *b = worker_start("B");
+
+	map_at(a, f->read_only_fd, HOME, GIB, 0, PROT_READ, shape_flag());
+	map_at(b, f->fd, HOME, GIB, 0, PROT_READ, shape_flag());
+	tables_mark();
+	expect_contents(a, f, HOME, 0, GIB);
+	expect_contents(b, f, HOME, 0, GIB);
+	expect_tables(1, 2);
+	/* One may become writable, the other may not, and neither is by the other. */
+	expect_call(a, -EACCES, SYS_mprotect, HOME, GIB, PROT_READ | PROT_WRITE);
+	expect_call(b, 0, SYS_mprotect, HOME, GIB, PROT_READ | PROT_WRITE);
+	expect_store(b, HOME + UNIT, 0xB);
+	expect_store_signal(a, HOME + UNIT, SIGSEGV);
+	expect_value(a, HOME + UNIT, 0xB);
+	expect_file_word(f, UNIT, 0xB);
+}
+
 static void shared_beside_private(void)
 {
 	struct file *f = file_standard(1);
@@ -560,6 +581,8 @@ const struct semantic_case sharing_cases[] = {
 	  "a read-only mapping never gets a writer's entries" },
 	{ "sharing/writer-first", EVERY_SHAPE, writer_first,
 	  "a read-only mapping never gets a writer's entries" },
+	{ "sharing/opened-differently", SHARED_ALL, opened_differently,
+	  "two readers, one of which could write" },
 	{ "sharing/read-only-descriptor", EVERY_SHAPE, read_only_descriptor,
 	  "a mapping of a read-only descriptor stays read-only" },
 	{ "sharing/shared-beside-private", SHARED_ALL, shared_beside_private,
