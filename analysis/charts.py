@@ -205,7 +205,7 @@ def pairs(
 ) -> None:
     """One line per row from a ring (before) to a dot (after), by their logarithms.
 
-    Ring and dot are named in the row in which they are farthest apart.
+    Ring and dot are named in the row in which they are furthest apart.
     """
     axes.set_xscale("log")
     widest = max(rows, key=lambda row: abs(math.log(row.after / row.before)))

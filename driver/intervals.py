@@ -53,7 +53,7 @@ class Stratum:
 
     @property
     def mean(self) -> float:
-        """The mean; of equal values it is that value, to the last bit."""
+        """The mean; of equal values it is exactly that value."""
         return self.values[0] if self.steady else fmean(self.values)
 
     @property

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the cache holds, and which of it goes when there is too much: what was unused for longest.
 
-An artifact in use is locked by whoever uses it (see :mod:`driver.store`) and stays, and so does
-what is being made; all others can be made again from their inputs. Kernel sources and build
+An artifact in use is locked by the driver that uses it (see :mod:`driver.store`) and stays, and so
+does what is being made; all others can be made again from their inputs. Kernel sources and build
 directories are not artifacts; they are shown and left alone.
 """
 
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 MANIFEST = "artifact.json"
 
-# Some seventy templates beside a dozen kernels.
+# Some seventy templates and a dozen kernels.
 DEFAULT_LIMIT = "16G"
 LIMIT_VARIABLE = "DRIVER_CACHE_LIMIT"
 
@@ -135,7 +135,7 @@ def occupied(path: Path) -> int:
 def _claim(path: Path, *, keep: bool) -> bool:
     """Whether nobody uses the artifact, which is then removed unless it is to be kept.
 
-    The lock is held until it has another name: whoever waits for it finds it gone.
+    The lock is held until it has another name: a driver that waits for it finds it gone.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -9,7 +9,7 @@ Layout under the root (the user's cache directory unless ``DRIVER_CACHE`` says o
     tmp/<kind>-<digest>.<pid>/        where it is made, before the rename that publishes it
 
 An artifact is complete or absent: nothing half-made ever carries its final name. On every use
-its files are held against the recorded digests, so that a corrupted cache rebuilds itself
+its files are compared with the recorded digests, so that a corrupted cache rebuilds itself
 instead of poisoning results. What has been handed out stays locked for as long as the
 :class:`Store` that handed it out is there, and its directory's time of modification says when that
 was: :mod:`driver.prune` removes what nobody has used for longest when there is too much.
@@ -187,7 +187,7 @@ class Store:
         inputs: Mapping[str, Any],
         make: Callable[[Path], Mapping[str, Any] | None],
     ) -> Artifact:
-        most = limit()  # a mistake in it is told before what is made takes its time
+        most = limit()  # a mistake in it must show before the work, not after it
         final = self._path(kind, digest)
         parent = self.root / "tmp"
         parent.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ def value_text(value: object) -> str:
 def quantity(value: float | None, unit: str) -> str:
     """A number for reading: thousands apart, whole if it is whole, with its unit.
 
-    Whole up to the rounding of the arithmetic: a slope through whole numbers seldom is to the bit.
+    Whole up to the rounding of the arithmetic: a slope through whole numbers rarely is exact.
     """
     if value is None:
         return "none"

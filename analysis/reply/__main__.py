@@ -3,7 +3,7 @@
 
 Without runs it is made from the samples that come with the code; a run that is given replaces the
 sample of its experiment. With ``--newest`` it is made from the newest runs of this checkout, and
-written beside them.
+written next to them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far it goes: ten thousand processes, and programs that ask for no address."""
+"""Scale: ten thousand processes, and programs that ask for no address."""
 
 from __future__ import annotations
 

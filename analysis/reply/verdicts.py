@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was predicted before the runs, and what became of it."""
+"""What was predicted before the runs, and the outcome."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from driver.results.verdict import HOLDS, of_prediction
 
 @dataclass(frozen=True)
 class PredictionVerdict:
-    """One prediction: its claim, whether it holds, on how many subjects, and what was learnt."""
+    """One prediction: its claim, whether it holds, on how many subjects, and the finding."""
 
     experiment: str
     claim: str
@@ -28,7 +28,7 @@ def verdicts(run: Run) -> list[PredictionVerdict]:
     """The predictions of a run's own experiment text, judged by the run's checks.
 
     Refuted by one counter-example, confirmed if all that could be asked hold, else undecided. What
-    was learnt is written after the run, so that it is looked up in the experiment as it is now.
+    was found is written after the run, so that it is looked up in the experiment as it is now.
     """
     text = tomllib.loads(run.manifest.experiment.text)
     now = ROOT / "experiments" / run.manifest.experiment.name / "experiment.toml"

@@ -40,7 +40,7 @@ class Change(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """A number in the first run, in the second, and what became of it.
+    """A number in the first run, in the second, and its change.
 
     ``low`` and ``high`` bound the change (second less first) where there is an interval.
     """

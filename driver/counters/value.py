@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers a workload measures itself and reports beside its phases.
+"""Numbers a workload measures itself and reports with its phases.
 
 There is no text to parse: the guest agent sends name, unit and number. Among them are the
 faults of ``getrusage(2)`` (``RUSAGE_SELF`` or ``RUSAGE_CHILDREN``, as the workload says), which are

@@ -212,7 +212,7 @@ class Fit(Assertion):
 class Prediction(Assertion):
     """An assertion about nature: refuting it is a result.
 
-    With ``against`` it is about slopes, as a :class:`Fit` is. ``finding`` says what was learnt from
+    With ``against`` it is about slopes, as a :class:`Fit` is. ``finding`` says what was found from
     a refutation; it explains the prediction, which stays.
     """
 
@@ -278,6 +278,6 @@ class Experiment(Table):
     predictions: tuple[Prediction, ...] = ()
     summary_tables: Annotated[
         tuple[SummaryTable, ...],
-        # Its earlier name; the texts of old runs have it.
+        # Its earlier name; the texts of earlier runs have it.
         Field(validation_alias=AliasChoices("summary_tables", "overviews")),
     ] = ()

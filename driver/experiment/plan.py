@@ -129,7 +129,7 @@ def trial_id(factors: Factors, repeat: int) -> str:
 
 
 def level_text(level: Level) -> str:
-    """A level as it stands in names and on the command line: ``true``, not ``True``."""
+    """A level as written in names and on the command line: ``true``, not ``True``."""
     return str(level).lower() if isinstance(level, bool) else str(level)
 
 

@@ -2,9 +2,9 @@
 """From the rows of one assertion to charts: what goes across, what becomes a panel, what a colour.
 
 Across goes the factor that is swept over numbers in the most levels. Factors whose levels are arms
-are compared, so they share a panel and differ in colour and mark, as many as can be told apart;
-every combination of what is left gets a panel of its own. Panels of one assertion are compared with
-each other, so they have axes of one kind. Nothing here knows an experiment by name.
+are compared, so they share a panel and differ in colour and mark, as many as a reader can
+distinguish; every combination of what is left gets a panel of its own. Panels of one assertion are
+compared with each other, so they have axes of one kind. Nothing here knows an experiment by name.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def value_axis(values: Sequence[float], unit: str, *, logarithmic: bool | None =
     """The axis of what was measured: from zero, unless the values span orders of magnitude.
 
     ``logarithmic`` decides that for them, as for panels that are looked at together; values
-    without a logarithm have a linear axis all the same.
+    without a logarithm have a linear axis anyway.
     """
     low, high = min(values), max(values)
     if low > 0 and (is_wide(values) if logarithmic is None else logarithmic):

@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 340.0, 230.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 14.0, 10.0, 40.0
 # Spans are drawn next to the marks of their level, those of several arms side by side.
 _ASIDE = 4.0
-# Marks that can be told apart when they lie upon each other: a ring around a dot, a cross in it.
+# Marks that differ visibly when they lie upon each other: a ring around a dot, a cross in it.
 MARKS = ("ring", "dot", "cross", "square")
 
 

@@ -48,7 +48,7 @@ def build_kernel(
     of ``kernel-patches/`` or ``"none"``, ``variant`` a further fragment (``"debug"``), ``base`` the
     version of Linux ("6.12"; by default what the source is, or else the newest that the series
     exists for), ``jobs`` the number of compilers at once (all processors). A directory as
-    ``source`` is built as it stands, so its default series is none; a series named with it
+    ``source`` is built as is, so its default series is none; a series named with it
     contributes its configuration only, for a tree that carries those patches already.
 
     Raises :class:`UserError` when the request cannot be met as written (unknown series, patch

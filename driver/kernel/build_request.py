@@ -69,7 +69,7 @@ class BuildRequest:
 
     @property
     def patches(self) -> tuple[Patch, ...]:
-        """The patches applied: a tree of the user's is built as it stands."""
+        """The patches applied: a tree of the user's is built as is."""
         return self.series.patches if self.source.pristine else ()
 
     def provenance(self) -> dict[str, Any]:
@@ -121,8 +121,7 @@ def make_request(
     held = found.origin.get("series")
     if not found.pristine and chosen.patches and held != chosen.name:
         reporter.note(
-            f"{found.label} is built as it stands: of series {chosen.name} only the "
-            "configuration is used"
+            f"{found.label} is built as is: of series {chosen.name} only the configuration is used"
         )
     if variant == OPTIONS_OFF:
         extra = [turned_off(chosen)]
@@ -146,7 +145,7 @@ def check_names(
     variant: str | None,
     base: str | None = None,
 ) -> PatchSeries:
-    """The series, known to exist like the variant: a typo is told before anything is fetched.
+    """The series, known to exist like the variant: a typo is reported before anything is fetched.
 
     A directory or a tarball says which base it is only when it is read; until then the series is
     that of its newest base.

@@ -9,7 +9,7 @@ them new, and make compiles what depends on them: as if the sibling had been bui
 switching its tree from one commit to the other.
 
 Only the place is another one. kbuild writes the paths of both directories into the commands it
-records, and compiles anew whatever was compiled by another command; so they are replaced there. A
+records, and compiles again whatever was compiled by another command; so they are replaced there. A
 path that is missed costs a compilation, never a wrong object. A kernel with debug information is
 no seed: its objects name the sibling's files.
 
@@ -18,7 +18,7 @@ ccache 4.7.5 with direct mode and a base directory, hits for all but one object)
 a tree that differs in mm/memory.c takes 41 s from here, for all 1,391 objects of Linux 7.3, links
 and the reading of the tree included (``time driver build kernel --source CHECKOUT``). ccache takes
 28 s for the 339 objects of ``make prepare kernel/ mm/`` alone, of 264 s without it, which is more
-than 80 s for a whole kernel: make, objtool, host programs and generated headers run all the same.
+than 80 s for a whole kernel: make, objtool, host programs and generated headers still run.
 """
 
 from __future__ import annotations
@@ -119,10 +119,10 @@ def forget_lost(store: Store, folder: Path) -> None:
 
 
 def forget_unused(tree: BuildTree) -> None:
-    """Remove a work tree, held by the caller, of which nothing was built, so as to make it anew.
+    """Remove a work tree, held by the caller, of which nothing was built, to make it again.
 
-    Whoever made it was interrupted before anything was copied; objects of a sibling would be of no
-    use to it any more, since its files have other times.
+    The driver that made it was interrupted before anything was copied; objects of a sibling would
+    be of no use to it any more, since its files have other times.
     """
     used = any(other.srctree == tree.srctree for other in _recorded(tree.objtree.parent))
     if tree.srctree_lock and not used and not any(_content(tree.objtree)):

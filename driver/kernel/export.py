@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writing the commits of a checkout back as the patches of a series.
 
-The same commits give the same bytes, whoever exports them and however often: no commit ids, no
-version of git, no "2/13" that moves when a patch is added, and object ids of a fixed length.
+The same commits give the same bytes, no matter who exports them and however often: no commit ids,
+no version of git, no "2/13" that moves when a patch is added, and object ids of a fixed length.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _LIST = re.compile(r"^patches\s*=\s*\[[^\]]*\]", re.M)
 
 @dataclass(frozen=True)
 class Exported:
-    """Names of files of the series' folder, by what became of them."""
+    """Names of files of the series' folder, by the change to them."""
 
     folder: Path
     written: tuple[str, ...]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Git as a tool of ours: the same result whoever calls it, from wherever."""
+"""Git as a tool of ours: the same result for every user and directory."""
 
 from __future__ import annotations
 

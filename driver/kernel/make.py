@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calling the kernel's make: out of tree, and with the same result whoever calls."""
+"""Calling the kernel's make: out of tree, and with the same result for every user."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FIXED = {
     "HOSTLDFLAGS": "",
 }
 # A driver started by make inherits the flags and job slots of that make, which are not for us.
-# GIT_DIR and the like would make setlocalversion ask the wrong repository.
+# GIT_DIR and similar variables would make setlocalversion ask the wrong repository.
 _UNSET: dict[str, str | None] = dict.fromkeys(
     (
         "MAKEFLAGS",

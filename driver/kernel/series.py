@@ -156,7 +156,7 @@ def load(project: Project, name: str, base: str | None = None) -> PatchSeries:
 def fitting(project: Project, named: PatchSeries, source: KernelSource) -> PatchSeries:
     """The same series for the base that a source turned out to be.
 
-    A tree of the user's is built as it stands, so a series that does not exist for its base has
+    A tree of the user's is built as is, so a series that does not exist for its base has
     at least a configuration for it. Raises :class:`UserError` where patches would be needed.
     """
     actual = base_of(source.version)

@@ -53,8 +53,8 @@ def has_trace(text: str) -> bool:
 def decode(text: str, symbols: Symbols, *, hint: str = "") -> Decoded:
     """Add to every frame of the traces in ``text`` where in the source it is.
 
-    ``hint`` is how a kernel is built whose lines can be told. What the kernel printed stays word
-    for word; source lines come behind it.
+    ``hint`` is how a kernel is built whose lines are known. What the kernel printed stays
+    verbatim; source lines follow it.
     """
     lines = text.splitlines()
     frames = list(_frames(lines, symbols))

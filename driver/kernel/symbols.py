@@ -15,7 +15,7 @@ from pathlib import Path
 
 from driver.process import run
 
-# Where the kernel's own tree begins in the paths of its debug information is learnt from a
+# Where the kernel's own tree begins in the paths of its debug information is learned from a
 # function whose file everybody knows.
 _LANDMARK = ("kernel_init", "init/main.c")
 _TEXT = frozenset("tTwW")
@@ -50,7 +50,7 @@ class Symbols:
 
     @cached_property
     def has_lines(self) -> bool:
-        """Whether source lines can be told."""
+        """Whether source lines are known."""
         return " .debug_info " in run(["readelf", "--sections", "--wide", self.path]).stdout
 
     @cached_property
@@ -77,7 +77,7 @@ class Symbols:
         """The address of ``function+offset/size`` as a trace has it.
 
         ``size`` tells functions of one name apart, and one kernel from another. None if there is
-        no such function, or if it cannot be told which one is meant.
+        no such function, or if the name is ambiguous.
         """
         starts = [at for at in self._by_name.get(function, []) if self._size(at) == size]
         return starts[0] + offset if len(starts) == 1 and offset <= size else None

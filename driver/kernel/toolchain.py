@@ -8,7 +8,7 @@ import shutil
 from driver.errors import HostError
 from driver.process import install_hint, run
 
-# Called by kbuild or by us. `cmp`, `sed`, `awk` and the like are Essential in Debian.
+# Called by kbuild or by us. `cmp`, `sed`, `awk` and similar tools are Essential in Debian.
 _PROGRAMS = ("make", "gcc", "ld", "objcopy", "readelf", "flex", "bison", "bc", "git", "perl")
 
 

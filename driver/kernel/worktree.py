@@ -74,7 +74,7 @@ def prepare(
     *,
     like: Path | None = None,
 ) -> WorkTree:
-    """Bring the work tree of (source, series) to a commit; made anew, it begins as one ``like``.
+    """Bring the work tree of (source, series) to a commit; a new one begins as one ``like``.
 
     The caller holds the lock of whatever is built from it, and of what was built from ``like``.
     That tree stays where it is as long as this one is made: trees move one at a time.

@@ -14,7 +14,7 @@ def repeat_command(manifest: Manifest, *, pinned: bool = True) -> str:
     """The line to paste into a shell in a clone of the project.
 
     ``pinned`` names the accelerator of the run even where the experiment leaves it to the host
-    (``auto``), and takes the same digests: the same trials on another host are then held against
+    (``auto``), and takes the same digests: the same trials on another host are then compared with
     these byte by byte. Without it the line gives the same numbers.
     """
     options = manifest.options

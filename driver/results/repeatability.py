@@ -2,7 +2,7 @@
 """How far trials that should repeat do: across the rounds of a run, and across runs.
 
 Two trials repeat if everything they left has the same digest. That is only expected of exact runs;
-the counts of others are compared all the same, since a reader may want to see the difference.
+the counts of others are compared anyway, since a reader may want to see the difference.
 """
 
 from __future__ import annotations

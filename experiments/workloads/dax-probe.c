@@ -6,7 +6,7 @@
  * are not aligned is silently mapped by 4 KiB entries. So check three things: the mount options, the
  * inode (STATX_ATTR_DAX), and the page tables: reading every 2 MiB of the file once must take
  * exactly that many faults and leave exactly that many huge entries, none of them the zero page
- * that stands in for extents not yet written. The file does not change.
+ * that replaces extents not yet written. The file does not change.
  *
  * Exit status 0 if all hold; 1 with the reason otherwise.
  */

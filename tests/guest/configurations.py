@@ -143,7 +143,7 @@ def verdict_of(result: JobResult) -> tuple[bool, str]:
     """Whether all is well, and what there is to say about it in a line."""
     if re.search(r"\d+ of \d+ loads right after it", result.output):
         return result.status == 0, "; ".join(result.output.splitlines())
-    if re.search("FS_IOC_SETFLAGS|longest wait beside an exit", result.output):
+    if re.search("FS_IOC_SETFLAGS|longest wait next to an exit", result.output):
         return result.status == 0, "; ".join(result.output.splitlines())
     operations = re.search(r"^total +(\d+)$", result.output, re.MULTILINE)
     if operations:

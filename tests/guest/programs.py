@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests that also hold the C programs of the folders beside this file."""
+"""Guests that also hold the C programs of the folders next to this file."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def test_the_driver_is_stopped(
     driver.signal(signal.Signals[number])
     assert driver.status() == status, driver.said()
     if number != "SIGKILL":
-        assert "go on with: driver run --resume" in driver.said()
+        assert "continue with: driver run --resume" in driver.said()
         bench.assert_nothing_left()
     status, errors = bench.resume()
     assert status == 0, errors

@@ -335,7 +335,7 @@ class TestWhatTheSystemRefuses:
     def test_a_cache_that_cannot_be_made(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Below a file: that nobody can, whoever runs the tests."""
+        """Below a file: that no user can, root included."""
         (tmp_path / "file").touch()
         root = tmp_path / "file/cache"
         monkeypatch.setenv("DRIVER_CACHE", str(root))

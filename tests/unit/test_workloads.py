@@ -68,7 +68,7 @@ int main(int argc, char **argv)
 }
 """
 
-# Every kind of option, and what became of it.
+# Every kind of option, and its value.
 ROWS = """
 #include <stdio.h>
 #include "lib/options.h"

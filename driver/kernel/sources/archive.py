@@ -90,7 +90,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What can be had: per base newest first, bases in ascending order.
+    """What is available: per base newest first, bases in ascending order.
 
     ``checked`` is when apt was last asked, in seconds since 1970; ``problem`` what it complained
     of then.

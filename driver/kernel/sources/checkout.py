@@ -20,7 +20,7 @@ from driver.store import Store, digest_of
 
 
 def obtain(store: Store, tree: Path) -> KernelSource | None:
-    """The checkout at ``tree`` as it stands; None if it is none, or its source is not cached."""
+    """The checkout at ``tree`` as is; None if it is none, or its source is not cached."""
     found = checkout.find(tree)
     base = cache.find(store, found.source) if found else None
     if found is None or base is None:
@@ -58,7 +58,7 @@ def _record(base: KernelSource, tree: Path) -> str:
     """
     with directory.index_copy(tree) as index:
         objects = base.tree / ".git/objects"
-        # What was staged is in the checkout's objects only; back to HEAD, it is read anew.
+        # What was staged is in the checkout's objects only; back to HEAD, it is read again.
         foreign_git(tree, "read-tree", "--reset", "HEAD", index=index, objects=objects)
         foreign_git(tree, "add", "--all", index=index, objects=objects)
         return foreign_git(tree, "write-tree", index=index, objects=objects).stdout.strip()

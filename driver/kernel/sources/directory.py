@@ -21,7 +21,7 @@ _IN_TREE_BUILD = (".config", "include/config", "arch/x86/include/generated")
 
 
 def obtain(tree: Path) -> KernelSource:
-    """The tree at ``tree`` as it stands now, uncommitted changes included.
+    """The tree at ``tree`` as it is now, uncommitted changes included.
 
     Raises :class:`UserError` when it is no kernel tree or was built in place.
     """
@@ -61,7 +61,7 @@ def _is_git_root(tree: Path) -> bool:
         return False
     top = foreign_git(tree, "rev-parse", "--show-toplevel", check=False)
     has_commit = foreign_git(tree, "rev-parse", "--verify", "--quiet", "HEAD", check=False)
-    if top.status != 0:  # "dubious ownership" and the like: git says what to do about it
+    if top.status != 0:  # "dubious ownership" and such: git says what to do about it
         raise UserError(f"git cannot read {tree}", excerpt=top.stderr.strip())
     return has_commit.status == 0 and Path(top.stdout.strip()).resolve() == tree
 

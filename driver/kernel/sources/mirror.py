@@ -35,8 +35,8 @@ class Mirror:
 def mirror_of(archive: str) -> Mirror:
     """The host's mirror of ``debian`` or ``debian-security``, or Debian's own if it names none.
 
-    An archive is told by the directory that it has on every mirror; other packages for Debian have
-    a suite of the same name, but not the component ``main`` in such a directory.
+    An archive is recognised by the directory that it has on every mirror; other packages for Debian
+    have a suite of the same name, but not the component ``main`` in such a directory.
     """
     listed = run(["apt-get", "--print-uris", "update"], env={"LC_ALL": "C"}, check=False).stdout
     for match in _INDEX.finditer(listed):

@@ -66,7 +66,7 @@ def debian_base(spec: str | None) -> str | None:
 
 
 def is_directory_spec(spec: str | None) -> bool:
-    """Whether ``--source`` names a tree of the user's, which is built as it stands."""
+    """Whether ``--source`` names a tree of the user's, which is built as is."""
     return spec is not None and not re.match(r"(debian:|[a-z]+://)", spec)
 
 

@@ -7,7 +7,7 @@
 (nothing)                   the newest Debian package ``linux-source-<base of the series>``
 ``debian:BASE[=VERSION]``   that package, of whatever Debian suite has the newest, or that version
 ``URL#sha256=HEX``          a tarball (``https``, ``http``, ``file``) with exactly this digest
-``DIR``                     the user's own tree, built out of tree as it stands, never written to;
+``DIR``                     the user's own tree, built out of tree as is, never written to;
                             one that `driver patch checkout` made: built from a snapshot of it
 ==========================  ====================================================================
 """
@@ -36,7 +36,7 @@ def obtain(store: Store, spec: str | None, base: str, reporter: Reporter) -> Ker
 
     ``base`` ("6.12") chooses the Debian package when ``spec`` is None. Raises
     :class:`UserError` for a source that cannot be what was meant and
-    :class:`~driver.errors.HostError` for one that cannot be had.
+    :class:`~driver.errors.HostError` for one that cannot be fetched.
     """
     if spec is None:
         return package.obtain(store, base, None, reporter)
@@ -59,7 +59,7 @@ def base_of_spec(spec: str) -> str | None:
 
 
 def check(store: Store, spec: str | None, base: str) -> None:
-    """Raise :class:`UserError` for a source that cannot be had, as far as that is known offline."""
+    """Raise :class:`UserError` for a source that is unavailable, if that is known offline."""
     if spec is None:
         package.check(store, base, None)
     elif not spec:

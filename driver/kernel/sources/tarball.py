@@ -37,7 +37,7 @@ def obtain(store: Store, spec: str, reporter: Reporter) -> KernelSource:
         if received != digest:
             raise UserError(
                 f"{url} has sha256 {received}, not {digest}",
-                hint="Check the digest with whoever published the tarball before changing it.",
+                hint="Check the digest with the publisher of the tarball before changing it.",
             )
         reporter.step(f"unpacking {label}")
         try:

@@ -60,7 +60,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	prepare_sampling();
-	/* Beside other programs, as in a test, it cannot be told. */
+	/* With other programs running, as in a test, nobody knows. */
 	if (is_port)
 		try_deferral();
 	clock_gettime(CLOCK_MONOTONIC, &now); /* maps the vDSO's data page, once */

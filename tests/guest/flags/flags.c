@@ -24,28 +24,30 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE	4096UL
-#define GIB	(1UL << 30)
-#define HOME	((char *)0x200000000000UL)
-#define USER	65534
-#define FLIPPERS	2
-#define MAPPERS		4
-#define REAPERS		2
-#define MARKS	64			/* pages of the file that hold a number */
-#define STRIDE	(GIB / MARKS)
+#define PAGE	 4096UL
+#define GIB	 (1UL << 30)
+#define HOME	 ((char *)0x200000000000UL)
+#define USER	 65534
+#define FLIPPERS 2
+#define MAPPERS	 4
+#define REAPERS	 2
+#define MARKS	 64 /* pages of the file that hold a number */
+#define STRIDE	 (GIB / MARKS)
 
 #ifndef SYS_process_mrelease
-#define SYS_process_mrelease	448
+#define SYS_process_mrelease 448
 #endif
 
-/* What is counted, each by whoever does it. */
+/* What is counted, each by the process that does it. */
 enum count { SETFLAGS, SETXATTR, MAPPED, UNMAPPED, PROTECTED, FORKED, REAPED, WRONG, COUNTS };
 static const char *const count_names[COUNTS] = {
-	"FS_IOC_SETFLAGS", "FS_IOC_FSSETXATTR", "mapped", "unmapped in parts", "protected",
-	"forked", "reaped", "wrong values",
+	"FS_IOC_SETFLAGS", "FS_IOC_FSSETXATTR",
+	"mapped",	   "unmapped in parts",
+	"protected",	   "forked",
+	"reaped",	   "wrong values",
 };
 
-static struct {				/* shared by all processes */
+static struct { /* shared by all processes */
 	_Atomic long counts[COUNTS];
 	_Atomic bool over;
 } *all;
@@ -158,7 +160,8 @@ static void live(unsigned int *seed)
 		count(FORKED);
 		break;
 	case 3:
-		if (mremap(home, GIB, GIB, MREMAP_MAYMOVE | MREMAP_FIXED, home + 4 * GIB) != home + 4 * GIB)
+		if (mremap(home, GIB, GIB, MREMAP_MAYMOVE | MREMAP_FIXED, home + 4 * GIB) !=
+		    home + 4 * GIB)
 			die("mremap");
 		touch(home + 4 * GIB, 0, 4, false);
 		munmap(home + 4 * GIB, GIB);
@@ -254,11 +257,9 @@ static void everybody(int seconds)
 
 int main(int argc, char **argv)
 {
-	static const struct option known[] = {
-		{ "directory", required_argument, NULL, 'd' },
-		{ "seconds", required_argument, NULL, 's' },
-		{ 0 }
-	};
+	static const struct option known[] = { { "directory", required_argument, NULL, 'd' },
+					       { "seconds", required_argument, NULL, 's' },
+					       { 0 } };
 	const char *directory = "/mnt/dax";
 	int option, status, seconds = 10;
 	bool good;

@@ -14,7 +14,7 @@ static uint64_t anywhere(struct worker *w, uint64_t offset, uint64_t length, uin
 	return map_at(w, f->fd, hint, length, offset, PROT_READ | PROT_WRITE, shape_flag() | flags);
 }
 
-/* Two programs that know nothing of sharing get it all the same. */
+/* Two programs that know nothing of sharing get it anyway. */
 static void shares_by_default(void)
 {
 	uint64_t at_a, at_b;

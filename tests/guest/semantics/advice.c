@@ -318,7 +318,7 @@ static void lock_and_unlock(void)
 static void lock_on_fault(void)
 {
 	two_mappers();
-	/* A DAX vma does not take the flag, so this reads the range in all the same. */
+	/* A DAX vma does not take the flag, so this reads the range in anyway. */
 	expect_call(a, 0, SYS_mlock2, HOME, 4 * UNIT, MLOCK_ONFAULT);
 	expect_contents(b, f, HOME, 0, 2 * GIB);
 	expect_call(a, 0, SYS_munlock, HOME + UNIT, UNIT);

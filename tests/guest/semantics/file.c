@@ -431,7 +431,7 @@ static void mtime_follows(void)
 	}
 }
 
-/* A frozen file system takes no store, by whomever. */
+/* A frozen file system takes no store, from any process. */
 static void freeze(void)
 {
 	struct worker *w;

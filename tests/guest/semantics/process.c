@@ -193,7 +193,7 @@ static void kill_spinning(void)
 	meet(a, b, 1);
 }
 
-/* A dies amid faults over the whole range. */
+/* A dies in the middle of faults over the whole range. */
 static void kill_faulting(void)
 {
 	mappers();

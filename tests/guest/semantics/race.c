@@ -275,7 +275,7 @@ static void unmap_elsewhere(void)
 /*
  * A thread has the kernel look a page up in A's tables with interrupts off and
  * no lock, all the time, to write it to a device.  Its process lets go of the
- * table meanwhile: while B goes on with it, and then as the last to do so, which
+ * table meanwhile: while B keeps using it, and then as the last to do so, which
  * frees it.
  */
 static void pin_beside_detach(void)

@@ -91,7 +91,7 @@ void expect_file_word_(const char *file, int line, struct file *f, uint64_t offs
 /*
  * Sharing really happens: since the last mark, so many tables were created and
  * so many PUD entries pointed at one (a creator attaches to its own).  Nothing
- * is expected of a kernel that does not share; none may happen when it is told
+ * is expected of a kernel that does not share; none may happen when the case says
  * not to.
  */
 void tables_mark(void);

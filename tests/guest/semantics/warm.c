@@ -509,7 +509,7 @@ static void hole_written_second(void)
 	hole_written(false);
 }
 
-/* ... and when a store has to split the huge zero page for want of room. */
+/* ... and when a store has to split the huge zero page for lack of room. */
 static void hole_split(bool spinner_first)
 {
 	settle_down();

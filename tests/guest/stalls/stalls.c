@@ -22,16 +22,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE		4096UL
-#define UNIT		(2UL << 20)
-#define GIB		(1UL << 30)
-#define BIG		((char *)0x100000000000UL)
-#define SMALL		((char *)0x300000000000UL)
-#define SWITCH		"/proc/sys/vm/dax_share_page_tables"
-#define MAX_ROUNDS	32
-#define MOST		2.0	/* times as long as without sharing */
+#define PAGE	   4096UL
+#define UNIT	   (2UL << 20)
+#define GIB	   (1UL << 30)
+#define BIG	   ((char *)0x100000000000UL)
+#define SMALL	   ((char *)0x300000000000UL)
+#define SWITCH	   "/proc/sys/vm/dax_share_page_tables"
+#define MAX_ROUNDS 32
+#define MOST	   2.0 /* times as long as without sharing */
 
-static struct {			/* shared with the other processes */
+static struct { /* shared with the other processes */
 	_Atomic bool running, leave, gone;
 	_Atomic int64_t longest_ns;
 	_Atomic long turns;
@@ -123,7 +123,7 @@ static int64_t stall(int gib)
 		map_and_leave(gib);
 	while (!atomic_load(&all->running)) {
 		if (waitpid(big, &status, WNOHANG))
-			exit(1);	/* it has said why */
+			exit(1); /* it has said why */
 		usleep(1000);
 	}
 	small = child();
@@ -151,11 +151,9 @@ static int by_size(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-	static const struct option known[] = {
-		{ "gib", required_argument, NULL, 'g' },
-		{ "rounds", required_argument, NULL, 'r' },
-		{ 0 }
-	};
+	static const struct option known[] = { { "gib", required_argument, NULL, 'g' },
+					       { "rounds", required_argument, NULL, 'r' },
+					       { 0 } };
 	int64_t ns[2][MAX_ROUNDS];
 	int option, gib = 100, rounds = 5;
 	bool good = true;
@@ -195,7 +193,7 @@ int main(int argc, char **argv)
 	qsort(ns[0], rounds, sizeof(**ns), by_size);
 	qsort(ns[1], rounds, sizeof(**ns), by_size);
 	ratio = (double)ns[1][rounds / 2] / ns[0][rounds / 2];
-	printf("%d GiB: longest wait beside an exit, median of %d: %lld us off, %lld us on, ratio %.2f\n",
+	printf("%d GiB: longest wait next to an exit, median of %d: %lld us off, %lld us on, ratio %.2f\n",
 	       gib, rounds, (long long)ns[0][rounds / 2] / 1000,
 	       (long long)ns[1][rounds / 2] / 1000, ratio);
 	close(fd);

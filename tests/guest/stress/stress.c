@@ -243,7 +243,7 @@ static void settle(void)
 	write_text("/proc/sys/vm/drop_caches", "3");
 }
 
-/* Objects that were freed wait for a grace period, seldom for long. */
+/* Objects that were freed wait for a grace period, rarely for long. */
 static struct balance balance_since(const struct balance *before)
 {
 	struct balance now = balance_now();

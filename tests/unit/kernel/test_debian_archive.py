@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernel packages of a Debian mirror in miniature: real apt, real signatures, several suites."""
+"""Kernel packages of a small Debian mirror: real apt, real signatures, several suites."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def host(tmp_path: Path, gnupg: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def debian(tmp_path: Path, gnupg: Path, host: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
     assert host.is_dir()
     monkeypatch.setattr(archive, "SUITES", SUITES)
-    # A machine may have been told to take old indexes (containers are).
+    # A machine may be configured to take old indexes (containers are).
     monkeypatch.setattr(
         archive,
         "_CONFIG",

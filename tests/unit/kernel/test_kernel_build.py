@@ -181,7 +181,7 @@ class TestUserTree:
         assert "CONFIG_FEATURE=y" in kernel.config.read_text()
         assert kernel.provenance["series"] == {"name": "two", "base": "6.12", "patches": []}
         (note,) = build.recorder.notes
-        assert "built as it stands" in note
+        assert "built as is" in note
 
     def test_an_edit_during_the_build_is_noticed(self, build: Builder, repository: Path) -> None:
         makefile = repository / "Makefile"
