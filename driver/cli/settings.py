@@ -69,7 +69,7 @@ def load(command: Any) -> dict[str, Any]:
     # Few have the file, and checking it takes pydantic, which takes longer than everything else.
     from driver.cli import settings_schema  # noqa: PLC0415
 
-    values = settings_schema.check(path, text, command)
+    values = settings_schema.check(path, text, command, keys=(*ENVIRONMENT, PROJECT), manual=MANUAL)
     for key, variable in ENVIRONMENT.items():
         if key in values:
             os.environ.setdefault(variable, str(Path(values[key]).expanduser()))

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from driver.cli.settings import ENVIRONMENT, MANUAL, PROJECT
 from driver.tomlfile import validated
 
 # Options that ask for something once; as a default they make no sense.
@@ -19,27 +18,30 @@ NO_DEFAULTS = frozenset(
 )
 
 
-def check(path: Path, text: str, command: Any) -> dict[str, Any]:
+def check(
+    path: Path, text: str, command: Any, *, keys: Collection[str], manual: str
+) -> dict[str, Any]:
     """The values of the file at ``path``, by their names in it.
+
+    ``keys`` are those that belong to no command; ``manual`` is the hint for most mistakes.
 
     Raises :class:`UserError` naming the line of the first mistake.
     """
-    checked = validated(path, text, schema(command), MANUAL)
+    checked = validated(path, text, schema(command, keys), manual)
     return checked.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-def schema(command: Any, name: str = "config.toml") -> type[BaseModel]:
+def schema(command: Any, keys: Collection[str] = (), name: str = "config.toml") -> type[BaseModel]:
     """What the table of a command may contain: its options, and a table for each subcommand."""
     fields: dict[str, Any] = {}
     for option, hint, least in _options(command):
         constrained = Annotated[hint, Field(ge=least)] if least is not None else hint
         fields[f"option_{option}".replace("-", "_")] = (constrained, Field(None, alias=option))
     for each, subcommand in getattr(command, "commands", {}).items():
-        table = schema(subcommand, each)
+        table = schema(subcommand, name=each)
         fields[f"table_{each}"] = (table, Field(None, alias=each))
-    if name == "config.toml":
-        for key in (*ENVIRONMENT, PROJECT):
-            fields[f"key_{key}".replace("-", "_")] = (str, Field(None, alias=key))
+    for key in keys:
+        fields[f"key_{key}".replace("-", "_")] = (str, Field(None, alias=key))
     config = ConfigDict(extra="forbid", protected_namespaces=())
     return create_model(name, __config__=config, **fields)
 

@@ -151,7 +151,7 @@ class TestDefaults:
                 for option in parameter.opts
                 if option.startswith("--")
             }
-            fields = settings_schema.schema(each, "any").model_fields.values()
+            fields = settings_schema.schema(each).model_fields.values()
             known = {field.alias for field in fields}
             assert declared <= known | {*settings_schema.NO_DEFAULTS}, each.name
 
