@@ -15,11 +15,11 @@ from driver.api.preparation import Preparation, check, validity
 from driver.api.workspace import Workspace, default
 from driver.errors import UserError
 from driver.experiment.conclusion import Conclusion
-from driver.experiment.definition import Level
+from driver.experiment.definition import Level, level_text
 from driver.experiment.estimate import estimate
 from driver.experiment.lifecycle import carry_out
 from driver.experiment.load import Definition, load
-from driver.experiment.plan import GuestRequest, Selection, Trial, guests, level_text, make_plan
+from driver.experiment.plan import GuestRequest, Selection, Trial, guests, make_plan
 from driver.experiment.run_manifest import check_same_guests, new_manifest, planned_run
 from driver.experiment.work import Work
 from driver.guest.accel import Choice, Requested, check_possible

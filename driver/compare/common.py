@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from driver.compare.numbers import Cell, Quantity, RunNumbers, describe, level_text, numbers
+from driver.compare.numbers import Cell, Quantity, RunNumbers, describe, numbers
 from driver.errors import UserError
 from driver.experiment.conclusion import Conclusion
+from driver.experiment.definition import level_text
 from driver.results.manifest import Manifest
 from driver.results.schema import OK
 from driver.text import counted, value_text

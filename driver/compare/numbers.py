@@ -11,7 +11,7 @@ from statistics import fmean
 
 from driver.experiment import expression
 from driver.experiment.conclusion import Conclusion
-from driver.experiment.definition import Assertion, Experiment, Fit, Level, Prediction
+from driver.experiment.definition import Assertion, Experiment, Fit, Level, Prediction, level_text
 from driver.experiment.expression import ExpressionError, NoData
 from driver.experiment.formulas import ingredients, is_measured
 from driver.experiment.measured import MeasuredTrial
@@ -93,10 +93,6 @@ def numbers(conclusion: Conclusion, factors: tuple[str, ...]) -> RunNumbers:
 def cell_of(levels: Mapping[str, Level], factors: Sequence[str]) -> Cell:
     """The place of a trial in its plan, without its repeat."""
     return tuple((name, level_text(levels[name])) for name in factors)
-
-
-def level_text(level: Level) -> str:
-    return str(level).lower() if isinstance(level, bool) else str(level)
 
 
 def describe(cell: Cell) -> str:

@@ -25,6 +25,11 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 Level = bool | int | float | str
 
 
+def level_text(level: Level) -> str:
+    """A level as written in names and on the command line: ``true``, not ``True``."""
+    return str(level).lower() if isinstance(level, bool) else str(level)
+
+
 def _level(value: Any) -> Level:
     if not isinstance(value, (bool, int, float, str)) or not _LEVEL.fullmatch(str(value)):
         raise ValueError(f"{value!r} cannot be a level: letters, digits and . + - only")

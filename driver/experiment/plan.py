@@ -17,7 +17,7 @@ from driver.counters.source import Scope
 from driver.errors import UserError
 from driver.experiment import expression
 from driver.experiment.bases import FACTOR
-from driver.experiment.definition import Arm, Command, Experiment, Kernel, Level
+from driver.experiment.definition import Arm, Command, Experiment, Kernel, Level, level_text
 from driver.experiment.expression import ExpressionError
 from driver.guest.job import Job, Write
 from driver.guest.machine import Accel, Machine
@@ -126,11 +126,6 @@ def guests(plan: Sequence[Trial]) -> list[GuestRequest]:
 def trial_id(factors: Factors, repeat: int) -> str:
     """A file name that says what the trial is: its levels, and its round counted from 1."""
     return "_".join([*(level_text(level) for level in factors.values()), f"r{repeat + 1}"])
-
-
-def level_text(level: Level) -> str:
-    """A level as written in names and on the command line: ``true``, not ``True``."""
-    return str(level).lower() if isinstance(level, bool) else str(level)
 
 
 def _levels(experiment: Experiment, selection: Selection) -> dict[str, list[Level]]:
