@@ -3,7 +3,7 @@
 
 A message has a subject `area: imperative` of at most 75 columns, a blank line, and a body that says
 why. With a file, which git's commit-msg hook passes, that message is checked; without one, every
-commit since ``BASE``, the last one before the rule was enforced. Exits 1 if a message breaks the
+commit written after ``SINCE``, when the rule began to be enforced. Exits 1 if a message breaks the
 rule, 2 if git fails.
 """
 
@@ -15,10 +15,12 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = "fba6ae9c7bbd28c79e1692c131fd25de788e8d50"
+# By the dates of the authors, which survive a rebase.
+SINCE = datetime(2026, 11, 30, 22, 52, tzinfo=UTC)
 # As for patches of the kernel (Documentation/process/submitting-patches.rst).
 MOST_COLUMNS = 75
 _SUBJECT = re.compile(r"(?P<area>[\w./*-]+(?:, [\w./*-]+)*): (?P<summary>\S.*)")
@@ -82,27 +84,21 @@ def git(*arguments: str) -> str:
     ).stdout
 
 
-def _is_ancestor(commit: str) -> bool:
-    check = ["git", "merge-base", "--is-ancestor", commit, "HEAD"]
-    return subprocess.run(check, cwd=ROOT, capture_output=True, check=False).returncode == 0
+def messages_since(moment: datetime) -> list[tuple[str, str]]:
+    """Short name and message of each commit written since then but merges, the oldest first.
 
-
-def messages_since(base: str) -> list[tuple[str, str]]:
-    """Short name and message of each commit since base but merges, the oldest first.
-
-    A shallow clone that ends after the base holds newer commits only: all of them are returned.
-    Raises CalledProcessError if the base is not in the history of a whole clone.
+    A shallow clone has what it has. Raises CalledProcessError if git fails.
     """
-    shallow = git("rev-parse", "--is-shallow-repository").strip() == "true"
-    commits = "HEAD" if shallow and not _is_ancestor(base) else f"{base}..HEAD"
-    text = git("log", "--reverse", "--no-merges", "--format=%h%x00%B%x01", commits)
-    parts = [entry.strip("\n").partition("\0") for entry in text.split("\1")]
-    return [(name, message) for name, _, message in parts if name]
+    text = git("log", "--reverse", "--no-merges", "--format=%at%x00%h%x00%B%x01")
+    entries = [entry.strip("\n").split("\0") for entry in text.split("\1") if entry.strip()]
+    return [(name, message) for at, name, message in entries if int(at) >= moment.timestamp()]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Check commit messages.")
-    parser.add_argument("file", nargs="?", type=Path, help="one message; default: those since BASE")
+    parser.add_argument(
+        "file", nargs="?", type=Path, help="one message; default: all since SINCE"
+    )
     file: Path | None = parser.parse_args(arguments).file
     if file is not None:
         text = message_being_written(file.read_text(encoding="utf-8"))
@@ -116,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     else:
         try:
-            messages = messages_since(BASE)
+            messages = messages_since(SINCE)
         except subprocess.CalledProcessError as error:
             print(
                 f"check_commits: {shlex.join(error.cmd)}: {error.stderr.strip()}", file=sys.stderr

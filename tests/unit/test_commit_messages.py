@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import check_commits
 import pytest
+from check_commits import SINCE
 
 GOOD = "driver/guest: wait for the monitor\n\nA guest that is starting has none yet.\n"
 
@@ -65,24 +67,24 @@ def test_the_hook_reads_one_file(tmp_path: Path, text: str, status: int) -> None
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with a bad commit, the base, and a bad commit after it."""
+    """A repository with a bad commit from before the rule, a good one, and a bad one since."""
     for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
         monkeypatch.setenv(f"{name}_NAME", "A")
         monkeypatch.setenv(f"{name}_EMAIL", "a@example.org")
     monkeypatch.setattr(check_commits, "ROOT", tmp_path)
     check_commits.git("init", "-q")
-    commit("before the rule")
+    commit("before the rule", SINCE - timedelta(seconds=1))
     commit(GOOD)
-    monkeypatch.setattr(check_commits, "BASE", check_commits.git("rev-parse", "HEAD").strip())
     commit("a bad one\n\nWhy.")
     return tmp_path
 
 
-def commit(message: str) -> None:
-    check_commits.git("commit", "-q", "--allow-empty", "-m", message)
+def commit(message: str, written: datetime = SINCE) -> None:
+    date = f"--date=@{int(written.timestamp())} +0000"
+    check_commits.git("commit", "-q", "--allow-empty", date, "-m", message)
 
 
-def test_commits_since_the_base_are_checked(
+def test_commits_since_the_rule_are_checked(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert check_commits.main([]) == 1
@@ -99,17 +101,7 @@ def test_a_shallow_clone_has_what_it_has(
     clone = tmp_path / "clone"
     check_commits.git("clone", "-q", "--depth=1", f"file://{repository}", str(clone))
     monkeypatch.setattr(check_commits, "ROOT", clone)
-    assert [message for _, message in check_commits.messages_since(check_commits.BASE)] == [
-        "a bad one\n\nWhy."
-    ]
-
-
-def test_a_history_without_the_base_is_not_taken_for_a_good_one(
-    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(check_commits, "BASE", "1" * 40)
-    assert check_commits.main([]) == 2
-    assert "1111..HEAD" in capsys.readouterr().err
+    assert [message for _, message in check_commits.messages_since(SINCE)] == ["a bad one\n\nWhy."]
 
 
 def test_an_archive_has_no_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
