@@ -96,9 +96,7 @@ def messages_since(moment: datetime) -> list[tuple[str, str]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Check commit messages.")
-    parser.add_argument(
-        "file", nargs="?", type=Path, help="one message; default: all since SINCE"
-    )
+    parser.add_argument("file", nargs="?", type=Path, help="one message; default: all since SINCE")
     file: Path | None = parser.parse_args(arguments).file
     if file is not None:
         text = message_being_written(file.read_text(encoding="utf-8"))

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast, get_args
 
 from driver.api.bases import KernelSources, with_bases
 from driver.api.guests import with_arguments
@@ -28,6 +30,7 @@ from driver.guest.template_recipe import qemu_version
 from driver.progress import Reporter
 from driver.results.directory import RunDirectory
 from driver.results.manifest import Options
+from driver.suggestion import did_you_mean
 
 _log = logging.getLogger(__name__)
 
@@ -70,8 +73,8 @@ def run_experiment(
     quick: bool = False,
     only: Mapping[str, Sequence[Level]] | None = None,
     repeat: int | None = None,
-    source: str | None = None,
-    unpatched_source: str | None = None,
+    source: str | Path | None = None,
+    unpatched_source: str | Path | None = None,
     bases: Sequence[str] = (),
     accel: Requested | None = None,
     jobs: int = 1,
@@ -97,21 +100,27 @@ def run_experiment(
     Whatever stops a run leaves it resumable: see :func:`resume_run`. A trial that fails stops
     nothing; ask :func:`~driver.api.complaint` whether all went well.
     """
+    for factor, levels in (only or {}).items():
+        if isinstance(levels, str) or not isinstance(levels, Sequence):
+            raise UserError(f"only: {factor!r} needs a list of levels, not {levels!r}")
+    for number, named in ((repeat, "repeat"), (jobs, "jobs")):
+        if number is not None and type(number) is not int:
+            raise UserError(f"{named} is a whole number, not {number!r}")
     options = Options(
         quick=quick,
         only={
             factor: [level_text(level) for level in found] for factor, found in (only or {}).items()
         },
         repeat=repeat,
-        source=source,
-        unpatched_source=unpatched_source,
-        bases=list(bases),
+        source=None if source is None else str(source),
+        unpatched_source=None if unpatched_source is None else str(unpatched_source),
+        bases=_words("bases", bases),
         jobs=jobs,
         force=force,
         keep_guest=attend is not None,
         digest_nvdimm=digest_nvdimm,
-        kernel_args=tuple(kernel_args),
-        qemu_args=tuple(qemu_args),
+        kernel_args=tuple(_words("kernel_args", kernel_args)),
+        qemu_args=tuple(_words("qemu_args", qemu_args)),
     )
     planned = plan_experiment(name, options, accel, workspace=workspace)
     return run_plan(planned, attend=attend, workspace=workspace)
@@ -130,7 +139,7 @@ def plan_experiment(
     """
     place = workspace or default()
     definition, options = with_bases(place.project, load(place.project.experiments, name), options)
-    accel = accel or definition.experiment.accelerator
+    accel = _accelerator(accel or definition.experiment.accelerator)
     if accel == "kvm":
         _refuse_jobs_under_kvm(options)
     if options.jobs < 1 or (options.repeat is not None and options.repeat < 1):
@@ -150,6 +159,24 @@ def plan_experiment(
         machine = request.machine.machine("icount" if accel == "icount" else "tcg")
         with_arguments(machine, options.kernel_args, options.qemu_args)
     return planned
+
+
+def _accelerator(name: str) -> Requested:
+    """The accelerator of a name; ``exact`` is an alias of ``icount``."""
+    found = "icount" if name == "exact" else name
+    if found not in get_args(Requested):
+        raise UserError(
+            f"there is no accelerator {name!r}",
+            hint=did_you_mean(name, get_args(Requested), "Possible"),
+        )
+    return cast(Requested, found)
+
+
+def _words(name: str, given: Iterable[object]) -> list[str]:
+    """A list of words; a string alone would be taken apart into letters."""
+    if isinstance(given, str):
+        raise UserError(f"{name} is a list of words, not the text {given!r}")
+    return [str(word) for word in given]
 
 
 def check_plan(planned: ExperimentPlan, *, workspace: Workspace | None = None) -> None:

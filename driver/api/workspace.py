@@ -27,7 +27,7 @@ class Workspace:
     @classmethod
     def find(
         cls,
-        start: Path | None = None,
+        start: str | Path | None = None,
         *,
         cache: Path | None = None,
         reporter: Reporter | None = None,
@@ -40,7 +40,11 @@ class Workspace:
         there is no project.
         """
         reporter = reporter or SilentReporter()
-        return cls(Project.find(start), Store(cache, notify=reporter.note), reporter)
+        return cls(
+            Project.find(None if start is None else Path(start)),
+            Store(cache, notify=reporter.note),
+            reporter,
+        )
 
 
 def default() -> Workspace:

@@ -153,7 +153,7 @@ def experiment(
         repeat=repeat,
         source=source,
         unpatched_source=unpatched_source,
-        bases=base.split(",") if base else [],
+        bases=_bases(base),
         jobs=jobs,
         force=force,
         keep_guest=keep_guest,
@@ -181,6 +181,14 @@ def experiment(
             typer.echo(f"# {kind}\n{line}")
     else:
         runs.finish(conclusion, place)
+
+
+def _bases(text: str | None) -> list[str]:
+    """The versions of --base, separated by commas."""
+    found = [word.strip() for word in text.split(",")] if text is not None else []
+    if not all(found):
+        raise UserError(f"--base {text!r} lacks a version", hint="Write it as in --base 6.12,7.3.")
+    return found
 
 
 def _levels(only: Sequence[str]) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from driver.compare.common import (
 )
 from driver.compare.difference import Difference, compare
 from driver.compare.numbers import Cell, Quantity, RunNumbers
+from driver.errors import UserError
 from driver.experiment.conclusion import Conclusion
 from driver.intervals import CONFIDENCE
 from driver.validity import Accelerator
@@ -28,6 +29,10 @@ _EXACT_BUT = (
     "QEMU; these differ, which moves timer ticks and addresses and so changes costs by itself: an "
     "arm that cannot have changed shows by how much"
 )
+
+
+# An interval that is always right says nothing, nor does one that is right half of the time.
+LEAST_CONFIDENCE, MOST_CONFIDENCE = 0.5, 0.999
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,14 @@ def compare_runs(
     """Compare two runs of one experiment on what they have in common.
 
     Counts are always compared; times and path lengths only if both runs measured them in the
-    same way. Raises :class:`driver.errors.UserError` for runs of different experiments.
+    same way. ``confidence`` is that of the intervals, from 0.5 to 0.999. Raises
+    :class:`driver.errors.UserError` for another one, and for runs of different experiments.
     """
+    if not LEAST_CONFIDENCE <= confidence <= MOST_CONFIDENCE:
+        raise UserError(
+            f"a confidence of {confidence} is not possible",
+            hint=f"Choose one from {LEAST_CONFIDENCE} to {MOST_CONFIDENCE}.",
+        )
     a, b, unmatched = matched(first, second)
     quantities, remarks = common_quantities(a, b)
     cells, more = common_cells(a, b)

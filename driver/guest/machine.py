@@ -29,6 +29,13 @@ _MOST_VCPUS = 8
 
 # QEMU's options (without dashes) that decide what executes the guest, and so what its numbers mean.
 _ACCELERATORS = frozenset({"accel", "enable-kvm", "icount"})
+# ... that replace what the manifest names, or take QEMU away from the driver that must end it.
+_DRIVERS_OWN = frozenset(
+    {
+        "S", "append", "bios", "chroot", "daemonize", "incoming", "initrd", "kernel", "m",
+        "no-shutdown", "pidfile", "preconfig", "readconfig", "runas", "smp",
+    }
+)  # fmt: skip
 # QEMU's options that watch a guest and change nothing in it: all that a guest under icount may be
 # given. A device may bring the host's clock, files or packets into it.
 _OBSERVERS = frozenset({"D", "d", "dfilter", "msg", "name", "plugin", "trace"})
@@ -81,18 +88,38 @@ class Machine:
             )
         if not 0 <= self.icount_shift <= 10:  # the range of QEMU's -icount shift=
             raise UserError(f"icount shift {self.icount_shift} is outside 0 to 10")
+        self._check_words()
         self._check_qemu_args()
 
+    def _check_words(self) -> None:
+        for name, words in (("kernel_args", self.kernel_args), ("qemu_args", self.qemu_args)):
+            if isinstance(words, str):
+                raise UserError(f"{name} is a list of words, not the text {words!r}")
+            for word in words:
+                if not word.strip() or "\0" in word:
+                    raise UserError(f"{name}: {word!r} is no word of a command line")
+
     def _check_qemu_args(self) -> None:
+        takes_value = False
         for word in self.qemu_args:
-            if not word or "\0" in word:
-                raise UserError(f"{word!r} is no word of a command line")
             option = word.lstrip("-") if word.startswith("-") else ""
             if option in _ACCELERATORS or "accel=" in word:
                 raise UserError(
                     f"QEMU's {word} would overrule the accelerator that the results name",
                     hint="Use --accel instead.",
                 )
+            if option in _DRIVERS_OWN:
+                raise UserError(
+                    f"QEMU's {word} would overrule what the driver decides and records",
+                    hint="Words for the kernel go into --kernel-arg; memory, processors and images "
+                    "belong to the experiment or to options of `driver shell`.",
+                )
+            if self.deterministic and not option and not takes_value:
+                raise UserError(
+                    f"a guest under icount cannot have the disk image {word!r}",
+                    hint="A word without a dash is a disk for QEMU; use --accel tcg.",
+                )
+            takes_value = bool(option)
             if self.deterministic and option and option not in _OBSERVERS:
                 raise UserError(
                     f"a guest under icount cannot have QEMU's -{option}",

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QEMU's monitor (QMP), synchronously and with deadlines."""
+"""QEMU's monitor (QMP), synchronously and with deadlines.
+
+The event loop of qemu.qmp has a thread of its own: the caller may run in a loop already, as every
+cell of a notebook does, and a thread has one running loop at most.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +33,7 @@ class Monitor:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self._client = QMPClient("driver")
 
     def execute(
@@ -81,8 +87,11 @@ class Monitor:
         if self._loop is not None:
             with contextlib.suppress(QMPError, OSError, EOFError, TimeoutError):
                 self._wait(self._client.disconnect(), 1.0)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            assert self._thread is not None
+            self._thread.join()
             self._loop.close()
-            self._loop = None
+            self._loop = self._thread = None
         self._socket.close()
 
     async def _execute(self, command: str, arguments: Mapping[str, object] | None) -> object:
@@ -96,4 +105,11 @@ class Monitor:
     def _wait(self, work: Any, seconds: float) -> Any:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-        return self._loop.run_until_complete(asyncio.wait_for(work, seconds))
+            self._thread = threading.Thread(target=self._loop.run_forever, name="qmp", daemon=True)
+            self._thread.start()
+        future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, seconds), self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise

@@ -132,7 +132,8 @@ def load(project: Project, name: str, base: str | None = None) -> PatchSeries:
     if base is not None and base not in known:
         raise UserError(
             f"the series {name} does not exist for Linux {base}",
-            hint=f"It exists for {', '.join(known)}. `--series none` is the kernel as it is.",
+            hint=f"It exists for {', '.join(known)}. The unpatched kernel, series none, "
+            "can be built for any base.",
         )
     folder = project.patches / name / (base or known[-1])
     path = folder / SERIES_FILE

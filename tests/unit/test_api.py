@@ -6,7 +6,7 @@ from __future__ import annotations
 import runpy
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from helpers.documentation import ROOT, blocks
@@ -206,3 +206,36 @@ def test_the_notebook_names_what_changed(tmp_path: Path) -> None:
     said = "".join(str(output) for cell in executed.cells for output in cell.get("outputs", []))
     assert "1 of 170 values changed" in said
     assert "at_new" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"accel": "fast"}, "there is no accelerator 'fast'"),
+        ({"kernel_args": "mitigations=off"}, "kernel_args is a list of words"),
+        ({"qemu_args": "-d int"}, "qemu_args is a list of words"),
+        ({"bases": "6.12"}, "bases is a list of words"),
+        ({"only": {"entry": "4K"}}, "'entry' needs a list of levels"),
+        ({"only": {"entry": 4}}, "'entry' needs a list of levels"),
+        ({"repeat": 2.5}, "repeat is a whole number"),
+    ],
+)
+def test_a_wrong_argument_is_one_clear_error(
+    place: api.Workspace, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        api.run_experiment("pagetable-footprint", workspace=place, **options)
+
+
+def test_exact_is_icount(place: api.Workspace) -> None:
+    planned = api.plan_experiment(
+        "pagetable-footprint", api.Options(quick=True), cast(Any, "exact"), workspace=place
+    )
+    assert planned.accel == "icount"
+
+
+@pytest.mark.parametrize("confidence", [0.4, 1, 2, float("nan")])
+def test_a_confidence_that_says_nothing_is_refused(confidence: float) -> None:
+    sample = find_run("five-cases", samples=SAMPLES)
+    with pytest.raises(UserError, match="a confidence of"):
+        api.compare_runs(sample, sample, confidence=confidence)

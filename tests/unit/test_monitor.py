@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -140,3 +141,13 @@ def test_asking_the_dead_is_no_error() -> None:
     monitor.ask_to_quit()
     monitor.close()
     monitor.close()
+
+
+def test_it_works_where_an_event_loop_runs_already() -> None:
+    """As in every cell of a notebook."""
+
+    async def cell() -> Any:
+        with connected() as (monitor, _server):
+            return monitor.execute("query-status", deadline=Deadline.after(10, "it"))
+
+    assert asyncio.run(cell()) == {"status": "paused"}

@@ -211,3 +211,21 @@ def test_kernel_arguments_come_last_so_that_they_win() -> None:
 def test_impossible_machines_are_refused(change: dict[str, object], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
         Machine(**change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("word", ["-append", "-kernel", "-daemonize", "-S", "-readconfig", "--smp"])
+def test_words_that_replace_what_the_manifest_names_are_refused(word: str) -> None:
+    with pytest.raises(UserError, match="would overrule what the driver decides"):
+        Machine(qemu_args=(word, "x"))
+
+
+def test_a_word_alone_is_a_disk_and_no_guest_under_icount_has_one() -> None:
+    with pytest.raises(UserError, match="the disk image '/tmp/disk'"):
+        Machine(accel="icount", qemu_args=("/tmp/disk",))
+    assert Machine(accel="icount", qemu_args=("-d", "int")).qemu_args == ("-d", "int")
+
+
+@pytest.mark.parametrize("words", ["mitigations=off", ("a", " "), ("a\0b",)])
+def test_words_are_a_list_and_none_is_blank(words: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match="kernel_args"):
+        Machine(kernel_args=words)

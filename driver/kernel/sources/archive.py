@@ -67,6 +67,7 @@ Dir::Etc::sourcelist "{folder}/debian.sources";
 Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferences "{folder}/preferences";
 Dir::Etc::preferencesparts "/dev/null";
+APT::Update::Error-Mode "any";
 """
 _PREFERENCES = "Package: *\nPin: release *\nPin-Priority: 500\n"
 _HINT = (
@@ -117,7 +118,7 @@ def catalogue(store: Store, reporter: Reporter, *, refresh: bool = False) -> Cat
     with store.lock("apt", waiting_for="another driver reading Debian's package lists"):
         known = recorded(store)
         wait = _RETRY_SECONDS if known.problem else _FRESH_SECONDS
-        if not refresh and time.time() - known.checked < wait:
+        if known.offers and not refresh and time.time() - known.checked < wait:
             return known
         return _update(store, reporter)
 

@@ -8,7 +8,7 @@ import hashlib
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -220,6 +220,22 @@ class TestPackages:
         monkeypatch.setattr(archive, "_FRESH_SECONDS", 0)
         monkeypatch.setattr(archive, "_RETRY_SECONDS", 0)
         assert got(store, "debian:6.12", Recorder()) == source
+
+    def test_an_outage_is_no_answer(
+        self, store: Store, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """apt exits with 0 where nobody listens, as if old lists would do."""
+        real = mirror.mirror_of
+        with monkeypatch.context() as unplugged:
+            unplugged.setattr(
+                archive,
+                "mirror_of",
+                lambda name: replace(real(name), uri="http://127.0.0.1:9/debian"),
+            )
+            for _ in range(2):  # nor is it remembered
+                with pytest.raises(HostError, match="cannot read the package lists"):
+                    archive.catalogue(store, recorder)
+        assert archive.catalogue(store, recorder).of("6.12")
 
     def test_a_release_that_was_replaced(
         self, store: Store, debian: Archive, recorder: Recorder
