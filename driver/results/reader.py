@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from driver.errors import UserError
@@ -63,8 +65,9 @@ def read_run(path: Path) -> Run:
         _check_plan(table, manifest, file)
         for factor in manifest.factors:
             table[factor] = table[factor].map(levels[factor])
-    _make_numbers(trials, ("sequence", "repeat", "attempts"), directory.trials_csv)
-    _make_numbers(samples, ("process", "value"), directory.samples_csv)
+    counts = ("sequence", "repeat", "attempts")
+    _make_numbers(trials, counts, directory.trials_csv, finite=counts)
+    _make_numbers(samples, ("process", "value"), directory.samples_csv, finite=("value",))
     _check_numbers(samples, manifest, directory.samples_csv)
     return Run(manifest, trials, samples, read_checks(directory))
 
@@ -78,14 +81,30 @@ def read_checks(run: RunDirectory) -> pd.DataFrame:
     return checks
 
 
-def _make_numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
-    """Turn the text of some columns into numbers, in place; an empty cell holds none."""
+def _make_numbers(
+    table: pd.DataFrame, columns: Sequence[str], path: Path, *, finite: Sequence[str] = ()
+) -> None:
+    """Turn the text of some columns into numbers, in place; an empty cell holds none.
+
+    The columns ``finite`` must have a finite number in every cell.
+    """
     for column in columns:
+        text = table[column]
         try:
-            numbers = pd.to_numeric(table[column])
+            numbers = pd.to_numeric(text)
+            if column in finite:
+                _require_finite(numbers, text)
             table[column] = numbers.astype("Int64") if column == "process" else numbers
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise UserError(f"{path}: {column}: {error}", hint=_AGAIN) from error
+
+
+def _require_finite(numbers: pd.Series[Any], text: pd.Series[str]) -> None:
+    """Raise ValueError with the first cell, from 0, whose ``text`` is no finite number."""
+    is_finite = np.isfinite(numbers.astype(float))
+    if not is_finite.all():
+        row = int(np.argmin(is_finite))
+        raise ValueError(f"{text.iloc[row]!r} at position {row} is not a finite number")
 
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:

@@ -228,6 +228,11 @@ def test_reading_gives_types_back(finished: Path) -> None:
     assert set(run.checks["verdict"]) == {"holds"}
 
 
+def _with_value(cell: str) -> Callable[[str], str]:
+    """A change of the first value in bytes of ``samples.csv``; two quotes leave it empty."""
+    return lambda text: re.sub(r",\d+,B\n", f",{cell.strip(chr(39))},B\n", text, count=1)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
@@ -245,7 +250,13 @@ def test_reading_gives_types_back(finished: Path) -> None:
         ),
         ("samples.csv", lambda text: text.replace(",B\n", ",ns\n", 1), "is not a time"),
         ("samples.csv", lambda text: re.sub(r",\d+,B\n", ",much,B\n", text, count=1), "'much'"),
+        *(
+            ("samples.csv", _with_value(cell), f"value: .*{cell}")
+            for cell in ("nan", "''", "inf", "-inf", "1e400")
+        ),
         ("samples.csv", lambda text: text.replace(",0,", ",0.5,", 1), "process: "),
+        ("samples.csv", lambda text: text.replace(",0,", ",inf,", 1), "process: "),
+        ("trials.csv", lambda text: text.replace(",0,0,ok", ",0,,ok", 1), "repeat: ''"),
         ("trials.csv", lambda text: text.replace(",0,0,ok", ",0,x,ok", 1), "repeat: .*'x'"),
         ("checks.csv", lambda text: text.replace(",B,holds", "?,B,holds", 1), "allowed: "),
         ("trials.csv", lambda _: "", "cannot be read"),
