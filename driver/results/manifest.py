@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from driver.atomic_write import write_atomically
 from driver.errors import UserError
@@ -115,6 +115,17 @@ class Manifest(Record):
     project: ProjectState
     plan: list[PlannedTrial]
 
+    @model_validator(mode="after")
+    def _every_trial_has_the_factors(self) -> Self:
+        for trial in self.plan:
+            if trial.factors.keys() != set(self.factors):
+                raise ValueError(
+                    f"the planned trial {trial.id} has the factors "
+                    f"{', '.join(trial.factors) or 'none'}; "
+                    f"the run has {', '.join(self.factors) or 'none'}"
+                )
+        return self
+
     @property
     def validity(self) -> Validity:
         return Validity(self.accelerator, self.icount_shift)
@@ -132,7 +143,8 @@ def read_manifest(run: RunDirectory) -> Manifest:
     """
     try:
         manifest = Manifest.model_validate(migrate(_content(run)))
-    except (OSError, ValueError) as error:  # pydantic's and JSON's errors are ValueErrors
+    # Errors of pydantic and JSON are ValueErrors; the decoder recurses into what is nested.
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{run.manifest} is not a manifest that this driver can read: {_reason(error)}",
             hint="Read it with the driver that wrote it; `project.commit` in it says which.",
@@ -153,5 +165,6 @@ def _reason(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     return "; ".join(
-        f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:3]
+        ": ".join(filter(None, (".".join(map(str, item["loc"])), item["msg"])))
+        for item in error.errors()[:3]
     )

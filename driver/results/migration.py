@@ -28,8 +28,9 @@ def migrate(content: Content) -> Content:
     What a step needs and does not find is left to the validation that follows.
     """
     version = content.get("schema_version")
-    while version != SCHEMA_VERSION:
-        step = _STEPS.get(version) if isinstance(version, int) else None
+    # JSON's true equals 1 in Python, and 2.0 equals 2: the type has to be right as well.
+    while type(version) is not int or version != SCHEMA_VERSION:
+        step = _STEPS.get(version) if type(version) is int else None
         if step is None:
             readable = ", ".join(map(str, [*sorted(_STEPS), SCHEMA_VERSION]))
             raise UnknownSchema(

@@ -108,7 +108,15 @@ def test_provenance_without_the_newest_facts_is_read() -> None:
 
 @pytest.mark.parametrize(
     ("version", "words"),
-    [(9, "schema version 9"), (0, "schema version 0"), (None, "schema version None"), ("2", "'2'")],
+    [
+        (9, "schema version 9"),
+        (0, "schema version 0"),
+        (None, "schema version None"),
+        ("2", "'2'"),
+        (True, "schema version True"),
+        (1.0, "schema version 1.0"),
+        (2.0, "schema version 2.0"),
+    ],
 )
 def test_an_unknown_version_is_refused(version: object, words: str) -> None:
     with pytest.raises(UnknownSchema, match=words):
@@ -147,6 +155,9 @@ def _set(value: Any, *keys: str | int) -> Callable[[dict[str, Any]], None]:
         (_set("?", "guests", 0, "machine", "vcpus"), "guests.0.machine.vcpus: "),
         (_set("warp", "guests", 0, "machine", "accel"), "guests.0.machine.accel: "),
         (_set(1, "guests", 0, "qemu", "colour"), "guests.0.qemu.colour: Extra inputs"),
+        (_set({}, "plan", 0, "factors"), "has the factors none; the run has "),
+        (_set("x", "plan", 0, "factors", "more"), "has the factors "),
+        (_set([], "factors"), "the run has none"),
         (
             _set("cvs", "guests", 0, "kernel", "provenance", "source", "origin", "kind"),
             "guests.0.kernel.provenance.source.origin: ",
@@ -168,6 +179,13 @@ def test_a_manifest_of_schema_1_that_is_damaged_says_where(
 def test_a_manifest_that_is_no_object_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("[1, 2]", encoding="utf-8")
     with pytest.raises(UserError, match="not a JSON object"):
+        read_manifest(RunDirectory(tmp_path))
+
+
+def test_a_manifest_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    nested = "[" * 100_000 + "]" * 100_000
+    (tmp_path / "manifest.json").write_text(f'{{"schema_version": {nested}}}', encoding="utf-8")
+    with pytest.raises(UserError, match="recursion"):
         read_manifest(RunDirectory(tmp_path))
 
 
