@@ -4,7 +4,7 @@
 A message has a subject `area: imperative` of at most 75 columns, a blank line, and a body that says
 why. With a file, which git's commit-msg hook passes, that message is checked; without one, every
 commit written after ``SINCE``, when the rule began to be enforced. Exits 1 if a message breaks the
-rule, 2 if git fails.
+rule, 2 if the file cannot be read or git fails.
 """
 
 from __future__ import annotations
@@ -94,28 +94,35 @@ def messages_since(moment: datetime) -> list[tuple[str, str]]:
     return [(name, message) for at, name, message in entries if int(at) >= moment.timestamp()]
 
 
+def messages_in(file: Path) -> list[tuple[str, str]]:
+    """The message that git's hook is given, as :func:`messages_since` returns them.
+
+    Nothing if `git rebase --autosquash` folds it away; one that is left fails the other check.
+    Raises OSError or UnicodeDecodeError if the file cannot be read.
+    """
+    text = message_being_written(file.read_text(encoding="utf-8"))
+    unfinished = text.startswith(("fixup! ", "squash! ", "amend! "))
+    return [] if unfinished else [("this message", text)]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Check commit messages.")
     parser.add_argument("file", nargs="?", type=Path, help="one message; default: all since SINCE")
     file: Path | None = parser.parse_args(arguments).file
-    if file is not None:
-        text = message_being_written(file.read_text(encoding="utf-8"))
-        # `git rebase --autosquash` folds these away; those that are left fail the other check.
-        unfinished = text.startswith(("fixup! ", "squash! ", "amend! "))
-        messages = [] if unfinished else [("this message", text)]
-    elif not (ROOT / ".git").exists():
+    if file is None and not (ROOT / ".git").exists():
         print(
             "check_commits: no git repository, so that there is nothing to check", file=sys.stderr
         )
         return 0
-    else:
-        try:
-            messages = messages_since(SINCE)
-        except subprocess.CalledProcessError as error:
-            print(
-                f"check_commits: {shlex.join(error.cmd)}: {error.stderr.strip()}", file=sys.stderr
-            )
-            return 2
+    try:
+        messages = messages_since(SINCE) if file is None else messages_in(file)
+    except subprocess.CalledProcessError as error:
+        reason = " ".join(error.stderr.split())
+        print(f"check_commits: {shlex.join(error.cmd)}: {reason}", file=sys.stderr)
+        return 2
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"check_commits: {file or 'git log'}: {error}", file=sys.stderr)
+        return 2
     status = 0
     for name, message in messages:
         for problem in problems(message):

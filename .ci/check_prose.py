@@ -6,7 +6,8 @@ Code is not prose: names in it, fenced blocks and `quoted code` are left out. A 
 its words, because it quotes something, says ``prose: quoted``.
 
 Without a path the whole repository is read, except for files that others wrote and files that are
-made from sources read here. Exits 1 if anything is found; ``--summary`` adds a count per folder.
+made from sources read here. Exits 1 if anything is found, 2 if a path is not in the repository;
+``--summary`` adds a count per folder.
 """
 
 from __future__ import annotations
@@ -168,7 +169,13 @@ def check(path: Path, text: str, words: Sequence[WordRule]) -> Iterator[ProseFin
 
 
 def repository_files(paths: Sequence[str]) -> list[Path]:
-    """The files of the repository at or below paths (default: all), relative to its root."""
+    """The files of the repository at or below paths (default: all), relative to its root.
+
+    Raises FileNotFoundError for a path that does not exist, and CalledProcessError if git fails,
+    as it does for a path outside the repository.
+    """
+    for path in paths:
+        (ROOT / path).lstat()
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -186,9 +193,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="default: the whole repository")
     parser.add_argument("--summary", action="store_true", help="count the findings of each folder")
     options = parser.parse_args(arguments)
-    words = rules(WORDS.read_text(encoding="utf-8"))
+    try:
+        words = rules(WORDS.read_text(encoding="utf-8"))
+        files = repository_files(options.paths)
+    except subprocess.CalledProcessError as error:
+        print(f"check_prose: {' '.join(error.stderr.split())}", file=sys.stderr)
+        return 2
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"check_prose: {error}", file=sys.stderr)
+        return 2
     found: list[ProseFinding] = []
-    for path in repository_files(options.paths):
+    for path in files:
         try:
             text = (ROOT / path).read_text(encoding="utf-8")
         except (UnicodeDecodeError, FileNotFoundError):  # a picture; deleted and not committed yet

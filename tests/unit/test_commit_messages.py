@@ -65,6 +65,28 @@ def test_the_hook_reads_one_file(tmp_path: Path, text: str, status: int) -> None
     assert check_commits.main([str(file)]) == status
 
 
+@pytest.mark.parametrize("content", [None, b"driver: wait\n\nBecause of \xe4.\n"])
+def test_a_file_that_cannot_be_read_is_named(
+    tmp_path: Path, content: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "COMMIT_EDITMSG"
+    if content is not None:
+        file.write_bytes(content)
+    assert check_commits.main([str(file)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"check_commits: {file}: ")
+
+
+def test_git_that_fails_is_an_error_of_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(check_commits, "ROOT", tmp_path)
+    (tmp_path / ".git").write_text("gitdir: nowhere\n")
+    assert check_commits.main([]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("check_commits: git log ")
+
+
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with a bad commit from before the rule, a good one, and a bad one since."""

@@ -67,3 +67,13 @@ def test_what_others_wrote_is_not_read() -> None:
     names = {str(path) for path in check_prose.repository_files([])}
     assert {"README.md", "driver/errors.py", "analysis/templates/reply.md.j2"} <= names
     assert not any(name.startswith(("analysis/samples/", "docs/reference/")) for name in names)
+
+
+@pytest.mark.parametrize("path", ["docs/nowhere.md", "/", "README.md/below"])
+def test_a_path_that_is_not_in_the_repository_is_an_error_of_one_line(
+    path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check_prose.main(["README.md", path]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("check_prose: ")
+    assert path in line
