@@ -4,6 +4,9 @@
 A prompt can look like anything, and a command's output can look like a prompt. So a command runs
 between two words of 128 random bits. The typed line has them in halves and the shell prints them
 joined: no echo, no output and no kernel message can be taken for them.
+
+The kernel writes its messages between any two characters of a terminal's output, and so into a word
+as well. Each is printed several times, on lines of their own, and one whole line is enough.
 """
 
 from __future__ import annotations
@@ -35,8 +38,10 @@ _QUIET_SECONDS = 5.0
 _LOOK_EVERY = 0.5
 
 # So many bytes of a command are typed at a time: a terminal takes lines of 4095 bytes (N_TTY),
-# busybox's line editor of 1023.
-_PORTION = 800
+# busybox's line editor of 1023, and the words around it need 300.
+_PORTION = 600
+# So many times each of the two words is printed.
+_COPIES = 3
 _INTERRUPT = b"\x03"
 
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
@@ -46,6 +51,8 @@ HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 class ConsoleResult:
     """A command that ran on the console: its exit status (128 plus the number of a signal that
     killed it) and what the console showed meanwhile: stdout, stderr, and the kernel's messages.
+
+    A message that cut one of our own words leaves the parts of it at either end of ``output``.
     """
 
     status: int
@@ -106,7 +113,7 @@ class ConsoleSession:
         add = (
             "umask 077; mkdir -p ~/.ssh && "
             f"printf '%s\\n' {shlex.quote(keys.authorized.strip())} >>~/.ssh/authorized_keys && "
-            f"cat {HOST_KEY}; id -un"
+            f"cat {HOST_KEY}; echo user=$(id -un)"
         )
         done = self.run(add, deadline)
         host_key = re.search(r"^ssh-ed25519 (\S+)", done.output, re.M)
@@ -116,8 +123,14 @@ class ConsoleSession:
                 hint=f"Install openssh-server in the image: it makes {HOST_KEY}.",
                 excerpt=done.output or None,
             )
-        user = done.output.split()[-1]
-        return Login(key=keys.login, host_key=host_key[1], user=user)
+        user = re.search(r"^user=(\S+)$", done.output, re.M)
+        if user is None:
+            raise UserError(
+                "the guest did not show the name of the user on its console",
+                hint="Try again: a kernel message may have cut it.",
+                excerpt=done.output,
+            )
+        return Login(key=keys.login, host_key=host_key[1], user=user[1])
 
     def _log_in(self, user: str, password: str | None, deadline: Deadline) -> None:
         first, second = _word()
@@ -162,12 +175,17 @@ class ConsoleSession:
     def _execute(self, line: str, deadline: Deadline) -> ConsoleResult:
         """Have the login shell execute a line of printable ASCII."""
         first, second = _word()
-        self._console.send_line(
-            f" printf '%s%s\\n' {first} {second}; {line}; printf '%s%s:%d\\n' {first} {second} $?"
+        # printf(1) uses its format again until it has no arguments left.
+        begin, end = (
+            " ".join([arguments] * _COPIES)
+            for arguments in (f"{first} {second}", f"{first} {second} $?")
         )
-        self._await(re.compile(rf"{first}{second}\r?\n"), deadline)
+        self._console.send_line(f" printf '%s%s\\n' {begin}; {line}; printf '%s%s:%d\\n' {end}")
+        began = re.compile(rf"{first}{second}\r?\n")
+        self._await(began, deadline)
         ended = self._await(re.compile(rf"{first}{second}:(\d+)\r?\n"), deadline)
-        return ConsoleResult(int(ended.match[1]), ended.before.replace("\r\n", "\n"))
+        output = began.split(ended.before)[-1]  # after the other copies
+        return ConsoleResult(int(ended.match[1]), output.replace("\r\n", "\n"))
 
     def _await(self, pattern: re.Pattern[str], deadline: Deadline) -> Seen:
         try:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import getpass
 import shutil
 import socket
 import subprocess
@@ -172,6 +173,69 @@ def test_a_guest_that_ends_is_lost(terminal: Terminal) -> None:
     session = ConsoleSession.log_in(terminal("import os; os.execvp('sh', ['sh', '-i'])"), soon())
     with pytest.raises(GuestLost, match="the console closed"):
         session.run("kill -9 $PPID", soon())
+
+
+# A shell whose printf has the kernel write into one line of each group of our words, after ten
+# characters: there a terminal shows a message as it comes.
+CUT = """
+printf() {{
+    case $1 in
+    %s%s*) command printf "$@" | sed '{line}s/........../&[   12.345678] usb 1-1: new device\\n/' ;;
+    *) command printf "$@" ;;
+    esac
+}}
+"""
+
+
+def cut(line: int, directory: Path) -> str:
+    """A program that is a shell with the function of ``CUT``, at home in a directory."""
+    start = directory / "start.sh"
+    start.write_text(CUT.format(line=line), encoding="utf-8")
+    variables = {"ENV": str(start), "HOME": str(directory)}
+    return f"import os; os.environ.update({variables}); os.execvp('sh', ['sh', '-i'])"
+
+
+@pytest.mark.parametrize("line", [1, 2, 3])
+def test_a_kernel_message_may_cut_one_of_our_words(
+    terminal: Terminal, tmp_path: Path, line: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = terminal(cut(line, tmp_path))
+    # Logging in asks until a word comes whole, which here it never does.
+    monkeypatch.setattr(ConsoleSession, "_log_in", lambda *_: None)
+    session = ConsoleSession.log_in(console, soon())
+    done = session.run("echo here; exit 7", soon(10))
+    assert done.status == 7
+    assert "here" in done.output.splitlines()
+    assert session.run("true", soon(10)).status == 0
+
+
+@pytest.mark.parametrize("line", [1, 3])
+def test_a_user_is_not_taken_from_the_parts_of_a_word(
+    terminal: Terminal, tmp_path: Path, line: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "key.pub"
+    key.write_text("ssh-ed25519 AAAA root@guest\n", encoding="ascii")
+    monkeypatch.setattr("driver.guest.console_login.HOST_KEY", str(key))
+    monkeypatch.setattr(ConsoleSession, "_log_in", lambda *_: None)
+    session = ConsoleSession.log_in(terminal(cut(line, tmp_path)), soon())
+    login = session.authorize(Keys.generate(), soon(10))
+    assert (login.host_key, login.user) == ("AAAA", getpass.getuser())
+
+
+def test_a_user_whose_name_was_cut_is_asked_for_again(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "key.pub"
+    key.write_text("ssh-ed25519 AAAA root@guest\n", encoding="ascii")
+    monkeypatch.setattr("driver.guest.console_login.HOST_KEY", str(key))
+    name = tmp_path / "id"
+    name.write_text("#!/bin/sh\necho 'ro[   12.345678] usb 1-1: new device'\n", encoding="ascii")
+    name.chmod(0o755)
+    path = f"import os; os.environ['PATH'] = '{tmp_path}:' + os.environ['PATH']\n"
+    session = ConsoleSession.log_in(terminal(path + cut(9, tmp_path)), soon())
+    with pytest.raises(UserError, match="name of the user") as caught:
+        session.authorize(Keys.generate(), soon())
+    assert "Try again" in (caught.value.hint or "")
 
 
 def test_a_guest_without_an_ssh_server(
