@@ -37,7 +37,7 @@ def test_every_experiment_of_the_project_loads(name: str) -> None:
             'kernel = { series = "dax-pt-share" }',
             'kernel = { seires = "dax-pt-share" }',
             "factors.kernel.arms.patched.kernel.seires: unknown key 'seires'",
-            "Did you mean 'series'? Possible here: series, variant, base.",
+            "Did you mean 'series'? Possible here: base, series, variant.",
         ),
         ('\n[quick.levels]', "\n[quik.levels]", "quik: unknown key", "Did you mean 'quick'?"),
         ("meminfo =", "memifno =", "unknown source 'memifno'", "Did you mean 'meminfo'?"),
