@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,5 +56,16 @@ def test_what_is_committed_is_what_an_export_writes(
         reporter=PlainReporter(),
     )  # fmt: skip
     done = export(copy, made, None)
-    assert (done.written, done.removed) == ((), ())
-    assert len(done.unchanged) == len(series.patches)
+    assert not done.removed
+    # A point release moves lines and changes the ids of files, and no more than that.
+    for patch in done.written:
+        committed = ROOT / "kernel-patches" / name / series.base / patch
+        exported = folder / series.base / patch
+        assert _without_places(exported.read_text()) == _without_places(committed.read_text())
+    assert len(done.unchanged) + len(done.written) == len(series.patches)
+
+
+def _without_places(patch: str) -> str:
+    """A patch without the ids of files, and without the line numbers of its hunks."""
+    text = re.sub(r"^index [0-9a-f]+\.\.[0-9a-f]+", "index", patch, flags=re.M)
+    return re.sub(r"^@@ -\S+ \+\S+ @@", "@@", text, flags=re.M)
