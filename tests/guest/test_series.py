@@ -63,6 +63,8 @@ def test_what_is_committed_is_what_an_export_writes(
         exported = folder / series.base / patch
         assert _without_places(exported.read_text()) == _without_places(committed.read_text())
     assert len(done.unchanged) + len(done.written) == len(series.patches)
+    again = export(copy, made, None)
+    assert (again.written, again.removed) == ((), ())
 
 
 def _without_places(patch: str) -> str:
