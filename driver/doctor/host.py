@@ -16,7 +16,7 @@ from driver.doctor.systems import System
 from driver.errors import DriverError, HostError
 from driver.guest import accel
 from driver.kernel.sources import archive, cache
-from driver.kernel.sources.mirror import KEYRING
+from driver.kernel.sources.mirror import mirror_of
 from driver.process import run
 from driver.progress import Reporter
 from driver.prune import MANIFEST
@@ -125,12 +125,14 @@ def _kernel_source(store: Store) -> Finding:
     if store.root.is_dir() and (known := archive.recorded(store)).offers:
         bases = ", ".join(known.bases)
         return Finding("source", "Linux", CheckStatus.OK, f"Debian has {bases}", purpose)
-    if shutil.which("apt-get") is not None and Path(KEYRING).is_file():
+    if shutil.which("apt-get") is not None and mirror_of("debian") is not None:
         found = "from Debian when a kernel is built (42 MB of package lists, 150 MB of source)"
         return Finding("source", "Linux", CheckStatus.NOTE, found, purpose)
     remedy = everywhere("driver build --source 'https://URL/OF/linux-X.Y.Z.tar.xz#sha256=HEX'")
-    remedy[System.DEBIAN] = "sudo apt-get install apt debian-archive-keyring"
-    lacking = "apt or the keys of Debian's archive are missing"
+    remedy[System.DEBIAN] = (
+        "name a mirror of Debian with the component main in /etc/apt/sources.list.d/debian.sources"
+    )
+    lacking = "apt's sources on this machine name no mirror of Debian"
     return Finding("source", "Linux", CheckStatus.MISSING, lacking, purpose, remedy)
 
 

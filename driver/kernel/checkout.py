@@ -28,8 +28,8 @@ def find(tree: Path) -> Checkout | None:
     """The checkout at ``tree``; None if ``driver patch checkout`` did not make it."""
     if not (tree / ".git").is_dir():
         return None
-    told = foreign_git(tree, "config", "--local", "--get-regexp", r"^driver\.", check=False)
-    values = dict(line.split(" ", 1) for line in told.stdout.splitlines() if " " in line)
+    settings = foreign_git(tree, "config", "--local", "--get-regexp", r"^driver\.", check=False)
+    values = dict(line.split(" ", 1) for line in settings.stdout.splitlines() if " " in line)
     if not {"driver.series", "driver.source", "driver.project"} <= values.keys():
         return None
     return Checkout(

@@ -172,10 +172,10 @@ def _format(tree: Path) -> dict[str, bytes]:
 
 def _listed(folder: Path) -> list[str]:
     try:
-        told = tomllib.loads((folder / SERIES_FILE).read_text(encoding="utf-8"))
+        series = tomllib.loads((folder / SERIES_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
-    return list(told.get("patches", []))
+    return list(series.get("patches", []))
 
 
 def _series_text(project: Project, folder: Path, tree: Path, patches: Sequence[str]) -> str:

@@ -117,14 +117,14 @@ def _checkpatch(request: BuildRequest, commit: str, report: Report, reporter: Re
         for number, patch in enumerate(series.patches, start=1):
             mail = Path(folder) / patch.name
             mail.write_bytes(patch.content)
-            told = run(
+            checkpatch = run(
                 ["perl", "scripts/checkpatch.pl", "--strict", "--no-summary", "--color=never",
                  "--root", tree, mail],
                 cwd=tree, env={"HOME": folder, "LC_ALL": "C"}, check=False,
             )  # fmt: skip
-            output = told.stdout + told.stderr
+            output = checkpatch.stdout + checkpatch.stderr
             found = [match[0].strip() for match in _COMPLAINT.finditer(output)]
-            if told.status != 0 and not found:
+            if checkpatch.status != 0 and not found:
                 found = [output.strip() or "checkpatch.pl failed and said nothing"]
             report.complaints += [Complaint(patch.name, "checkpatch", text) for text in found]
             reporter.progress(number, len(series.patches), patch.name)

@@ -63,14 +63,14 @@ def decode(text: str, symbols: Symbols, *, hint: str = "") -> Decoded:
     known = [frame.address for frame in frames if frame.address is not None]
     places = symbols.places(known)
     for frame in reversed(frames):  # from behind, so that positions in a line stay right
-        told = []
+        decoded = []
         if frame.raw and frame.name:
-            told.append(frame.name)
+            decoded.append(frame.name)
         if frame.address is not None and places.get(frame.address):
-            told.append(_source(places[frame.address]))
-        if told:
+            decoded.append(_source(places[frame.address]))
+        if decoded:
             line = lines[frame.line]
-            lines[frame.line] = f"{line[: frame.end]} ({': '.join(told)}){line[frame.end :]}"
+            lines[frame.line] = f"{line[: frame.end]} ({': '.join(decoded)}){line[frame.end :]}"
     return Decoded("\n".join(lines), _note(frames, symbols, hint))
 
 
@@ -102,10 +102,10 @@ def _source(places: list[Place]) -> str:
 def _note(frames: list[_Frame], symbols: Symbols, hint: str) -> str:
     strangers = list(dict.fromkeys(frame.name for frame in frames if frame.address is None))
     if all(frame.address is None for frame in frames):
-        told = f"{strangers[0]} of that size is not in it"
-        return f"no source lines: the trace is not of the kernel at {symbols.path} ({told})"
+        missing = f"{strangers[0]} of that size is not in it"
+        return f"no source lines: the trace is not of the kernel at {symbols.path} ({missing})"
     if not symbols.has_lines:
-        told = "no source lines: the kernel was built without debug information"
-        return f"{told}; {hint}" if hint else told
+        reason = "no source lines: the kernel was built without debug information"
+        return f"{reason}; {hint}" if hint else reason
     unclear = f"; not found: {', '.join(strangers)}" if strangers else ""
     return f"source lines from the debug information of the kernel that ran{unclear}"

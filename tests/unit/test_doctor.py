@@ -15,6 +15,7 @@ from helpers.command_line import status_of
 from driver.doctor import CheckStatus, Finding, examine
 from driver.doctor.systems import System, detect, install_command
 from driver.doctor.tools import TOOLS, examine_tools
+from driver.kernel.sources.mirror import Mirror
 from driver.process import DEBIAN_PACKAGE
 from driver.progress import SilentReporter
 from driver.store import Store
@@ -52,6 +53,8 @@ def bin_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(
         "driver.doctor.tools.shutil.which", lambda name, **_path: which(name, path=str(folder))
     )
+    mirror = Mirror("file:/mirror/debian", signed_by="")
+    monkeypatch.setattr("driver.doctor.host.mirror_of", lambda _archive: mirror)
     return folder
 
 
@@ -327,8 +330,9 @@ def test_what_is_no_tool_is_named_with_what_it_is_about(
 def test_for_a_program(
     bin_: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("driver.doctor.host.KEYRING", str(bin_ / "no-such.gpg"))
-    assert status_of("doctor", "--json") == 3  # nobody would check a kernel source
+    assert bin_.is_dir()
+    monkeypatch.setattr("driver.doctor.host.mirror_of", lambda _archive: None)
+    assert status_of("doctor", "--json") == 3  # no kernel source is available
     report = json.loads(capsys.readouterr().out)
     assert report["healthy"] is False
     source = next(found for found in report["findings"] if found["area"] == "source")

@@ -23,7 +23,7 @@ from pathlib import Path
 from driver.apt import policies
 from driver.atomic_write import write_atomically
 from driver.errors import HostError
-from driver.kernel.sources.mirror import KEYRING, mirror_of
+from driver.kernel.sources.mirror import mirror_of
 from driver.kernel.sources.source import numeric
 from driver.process import CommandFailed, run, stream
 from driver.progress import Reporter
@@ -73,6 +73,10 @@ _PREFERENCES = "Package: *\nPin: release *\nPin-Priority: 500\n"
 _HINT = (
     "Check the network and the mirrors in /etc/apt; `sudo apt-get install debian-archive-keyring` "
     "brings the keys of newer releases. Elsewhere use --source DIR or --source URL#sha256=HEX."
+)
+_NO_MIRROR = (
+    "Name one with the component main in /etc/apt/sources.list.d/debian.sources. Elsewhere use "
+    "--source DIR or --source URL#sha256=HEX."
 )
 
 
@@ -126,11 +130,11 @@ def catalogue(store: Store, reporter: Reporter, *, refresh: bool = False) -> Cat
 def recorded(store: Store) -> Catalogue:
     """What :func:`catalogue` last found, without the network; empty if it was never asked."""
     try:
-        told = json.loads(_record(store).read_text(encoding="utf-8"))
+        record = json.loads(_record(store).read_text(encoding="utf-8"))
         offers = tuple(
-            Offer(**{**each, "suites": tuple(each["suites"])}) for each in told["offers"]
+            Offer(**{**each, "suites": tuple(each["suites"])}) for each in record["offers"]
         )
-        return Catalogue(offers, float(told["checked"]), str(told["problem"]))
+        return Catalogue(offers, float(record["checked"]), str(record["problem"]))
     except (OSError, ValueError, KeyError, TypeError):
         return Catalogue()
 
@@ -200,7 +204,13 @@ def _offers(config: Path) -> Iterator[Offer]:
 
 
 def _configure(store: Store) -> Path:
-    """Write what apt reads; the path of its configuration."""
+    """Write what apt reads; the path of its configuration.
+
+    Raises :class:`HostError` if the host's sources name no mirror of Debian.
+    """
+    stanzas = list(_stanzas())
+    if not stanzas:
+        raise HostError("apt's sources on this machine name no mirror of Debian", hint=_NO_MIRROR)
     folder = (store.root / "apt").resolve()
     for name in ("lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -208,7 +218,7 @@ def _configure(store: Store) -> Path:
     texts = {
         "apt.conf": _CONFIG.format(folder=folder),
         "preferences": _PREFERENCES,
-        "debian.sources": "\n".join(_stanzas()),
+        "debian.sources": "\n".join(stanzas),
     }
     for name, text in texts.items():
         with contextlib.suppress(OSError):
@@ -221,11 +231,8 @@ def _configure(store: Store) -> Path:
 def _stanzas() -> Iterator[str]:
     for archive, suites in SUITES.items():
         mirror = mirror_of(archive)
-        if mirror.signed_by == KEYRING and not Path(KEYRING).is_file():
-            raise HostError(
-                f"the keys of Debian's archive are not on this machine ({KEYRING})",
-                hint="Install them: sudo apt-get install debian-archive-keyring",
-            )
+        if mirror is None:
+            continue
         signed_by = f"Signed-By: {mirror.signed_by}\n" if mirror.signed_by else ""
         yield (
             f"Types: deb\nURIs: {mirror.uri}\nSuites: {' '.join(suites)}\nComponents: main\n"

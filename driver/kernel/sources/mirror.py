@@ -16,8 +16,6 @@ from urllib.parse import urlsplit
 
 from driver.process import run
 
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-_DEFAULT = "http://deb.debian.org"
 _INDEX = re.compile(r"'(?P<uri>\S+?)/?/dists/(?P<suite>\S+?)/main/binary-[^']*'")
 _ONE_LINE = re.compile(r"deb\s+\[(?P<options>[^]]*)\]\s+(?P<uri>\S+)\s")
 
@@ -32,8 +30,8 @@ class Mirror:
     signed_by: str
 
 
-def mirror_of(archive: str) -> Mirror:
-    """The host's mirror of ``debian`` or ``debian-security``, or Debian's own if it names none.
+def mirror_of(archive: str) -> Mirror | None:
+    """The host's mirror of ``debian`` or ``debian-security``; None if its sources name none.
 
     An archive is recognised by the directory that it has on every mirror; other packages for Debian
     have a suite of the same name, but not the component ``main`` in such a directory.
@@ -42,7 +40,7 @@ def mirror_of(archive: str) -> Mirror:
     for match in _INDEX.finditer(listed):
         if archive in urlsplit(match["uri"]).path.split("/"):
             return Mirror(match["uri"], _signed_by(match["uri"]))
-    return Mirror(f"{_DEFAULT}/{archive}", KEYRING)
+    return None
 
 
 def _signed_by(uri: str) -> str:
@@ -67,8 +65,8 @@ def _plain(uri: str) -> str:
 def _sources() -> list[Path]:
     """The files that apt reads its sources from."""
     wanted = ("LIST", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d")
-    told = shlex.split(run(["apt-config", "shell", *wanted]).stdout)
-    places = dict(word.split("=", 1) for word in told)
+    assignments = shlex.split(run(["apt-config", "shell", *wanted]).stdout)
+    places = dict(word.split("=", 1) for word in assignments)
     parts = Path(places.get("PARTS", "/dev/null"))
     files = sorted(path for path in parts.glob("*") if path.suffix in (".list", ".sources"))
     return [Path(places.get("LIST", "/dev/null")), *files]

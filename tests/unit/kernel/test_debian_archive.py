@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from conftest import FAKE, Recorder, sh
@@ -230,7 +231,9 @@ class TestPackages:
             unplugged.setattr(
                 archive,
                 "mirror_of",
-                lambda name: replace(real(name), uri="http://127.0.0.1:9/debian"),
+                lambda name: replace(
+                    cast(mirror.Mirror, real(name)), uri="http://127.0.0.1:9/debian"
+                ),
             )
             for _ in range(2):  # nor is it remembered
                 with pytest.raises(HostError, match="cannot read the package lists"):
@@ -335,7 +338,9 @@ class TestMirror:
         assert host.is_dir()
         found = mirror.mirror_of("debian")
         assert found == mirror.Mirror(f"file:{tmp_path}/mirror/debian", f"{gnupg}/archive.gpg")
-        assert mirror.mirror_of("debian-security").uri.endswith("/mirror/debian-security")
+        security = mirror.mirror_of("debian-security")
+        assert security is not None
+        assert security.uri.endswith("/mirror/debian-security")
 
     def test_deb822_sources(self, host: Path) -> None:
         """With a key of their own, and another repository for the same suite."""
@@ -347,14 +352,32 @@ class TestMirror:
             "Components: stable\nSigned-By: /etc/other.gpg\n"
         )
         found = mirror.mirror_of("debian")
+        assert found is not None
         assert found.uri == "https://example.org/debian"
         assert found.signed_by == KEY.strip()
 
-    def test_a_machine_of_another_distribution(self, host: Path) -> None:
+    def test_a_machine_of_another_distribution(
+        self, host: Path, store: Store, recorder: Recorder
+    ) -> None:
         (host / "sources.list").write_text("deb http://example.org/ubuntu noble main\n")
-        assert mirror.mirror_of("debian") == mirror.Mirror(
-            "http://deb.debian.org/debian", mirror.KEYRING
-        )
+        assert mirror.mirror_of("debian") is None
+        with pytest.raises(HostError, match="name no mirror of Debian") as caught:
+            archive.catalogue(store, recorder)
+        assert "--source DIR" in str(caught.value.hint)
+        assert_nothing_half_made(store)
+
+    def test_a_machine_without_security_updates(
+        self, debian: Archive, host: Path, store: Store, recorder: Recorder
+    ) -> None:
+        """What its sources name is read; the rest is left out."""
+        assert (debian.root / "debian-security").is_dir()
+        sources = host / "sources.list"
+        kept = [line for line in sources.read_text().splitlines() if "-security" not in line]
+        sources.write_text("\n".join(kept) + "\n")
+        assert mirror.mirror_of("debian-security") is None
+        found = archive.catalogue(store, recorder)
+        assert found.offers
+        assert not any("security" in suite for offer in found.offers for suite in offer.suites)
 
 
 class TestOrder:
