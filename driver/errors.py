@@ -73,10 +73,15 @@ class HostError(DriverError):
 
 
 class GuestError(DriverError):
-    """Something went wrong inside, or with, a running guest."""
+    """Something went wrong inside, or with, a running guest.
+
+    ``host_fault`` says that the host or the emulator is to blame: neither the guest's kernel nor
+    its workload is under suspicion, and the same may be tried again.
+    """
 
     exit_status = 4
     verdict = "guest-error"
+    host_fault = False
 
 
 class GuestSplat(GuestError):
@@ -108,6 +113,14 @@ class GuestLost(GuestError):
 class EmulatorFault(GuestLost):
     """QEMU executed the guest wrongly. Its kernel is not to blame, and may be tried again."""
 
+    host_fault = True
+
+
+class EmulatorLost(GuestLost):
+    """QEMU was killed or failed: a guest cannot make it end like that."""
+
+    host_fault = True
+
 
 class GuestTimeout(GuestError):
     """A phase did not end within its deadline and the guest was stopped."""
@@ -116,8 +129,32 @@ class GuestTimeout(GuestError):
     verdict = "timeout"
 
 
+class HostOverloaded(GuestTimeout):
+    """A phase did not end within its deadline, and QEMU was denied the processor meanwhile."""
+
+    host_fault = True
+
+
 class WorkloadFailed(GuestError):
     """The workload ran and said no: a non-zero exit status, a signal, a failed pre-flight."""
 
     exit_status = 7
     verdict = "workload"
+
+
+class TrialsFailed(GuestError):
+    """Attempts at trials of a run have failed, the first of those that count at ``trial``."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        trial: str,
+        exit_status: int,
+        excerpt: str | None,
+        log: Path,
+        hint: str,
+    ) -> None:
+        super().__init__(message, excerpt=excerpt, log=log, hint=hint)
+        self.trial = trial
+        self.exit_status = exit_status

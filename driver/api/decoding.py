@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from driver.api.workspace import Workspace
-from driver.errors import DriverError, HostError
+from driver.errors import DriverError, HostError, TrialsFailed
 from driver.kernel.stacktrace import Decoded, decode, has_trace
 from driver.kernel.symbols import Symbols
 from driver.store import Store
@@ -71,9 +71,11 @@ def with_note(found: Decoded) -> str:
 
 def explained(complaint: DriverError, conclusion: Conclusion, place: Workspace) -> DriverError:
     """The error a run ends with, its excerpt with source lines if the first failure is a crash."""
-    if not conclusion.failed:
+    if not isinstance(complaint, TrialsFailed):
         return complaint
-    first = conclusion.failed[0]
+    first = next((one for one in conclusion.records if one.id == complaint.trial), None)
+    if first is None:
+        return complaint
     if complaint.excerpt:
         found = decode_trial(
             complaint.excerpt,

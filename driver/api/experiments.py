@@ -29,7 +29,8 @@ from driver.guest.template import Template
 from driver.guest.template_recipe import qemu_version
 from driver.progress import Reporter
 from driver.results.directory import RunDirectory
-from driver.results.manifest import Options
+from driver.results.faults import check_kinds
+from driver.results.manifest import Manifest, Options
 from driver.suggestion import did_you_mean
 
 _log = logging.getLogger(__name__)
@@ -82,6 +83,8 @@ def run_experiment(
     digest_nvdimm: bool = False,
     kernel_args: Sequence[str] = (),
     qemu_args: Sequence[str] = (),
+    allow_splat: Sequence[str] = (),
+    timeout_factor: float = 1.0,
     attend: Attendant | None = None,
     workspace: Workspace | None = None,
 ) -> Conclusion:
@@ -95,7 +98,9 @@ def run_experiment(
     the experiment asks for). ``jobs`` guests run at a time, under KVM only with ``force``, as they
     disturb each other's times. ``digest_nvdimm`` also compares what the rounds leave on the NVDIMM,
     under icount. ``kernel_args`` and ``qemu_args`` are added to the command lines of
-    every guest. ``attend`` is called with every guest whose trial failed, before it ends.
+    every guest. ``allow_splat`` are kinds of faults of the guests that do not make the run fail,
+    and ``timeout_factor`` multiplies their deadlines. ``attend`` is called with every guest whose
+    trial failed, before it ends.
 
     Whatever stops a run leaves it resumable: see :func:`resume_run`. A trial that fails stops
     nothing; ask :func:`~driver.api.complaint` whether all went well.
@@ -121,6 +126,8 @@ def run_experiment(
         digest_nvdimm=digest_nvdimm,
         kernel_args=tuple(_words("kernel_args", kernel_args)),
         qemu_args=tuple(_words("qemu_args", qemu_args)),
+        allow_splat=tuple(_words("allow_splat", allow_splat)),
+        timeout_factor=timeout_factor,
     )
     planned = plan_experiment(name, options, accel, workspace=workspace)
     return run_plan(planned, attend=attend, workspace=workspace)
@@ -144,6 +151,7 @@ def plan_experiment(
         _refuse_jobs_under_kvm(options)
     if options.jobs < 1 or (options.repeat is not None and options.repeat < 1):
         raise UserError("jobs and repeat are at least 1")
+    check_kinds(options.allow_splat)
     chosen = Selection(
         only=options.only, repeat=options.repeat, quick=options.quick, base=options.base
     )
@@ -213,19 +221,25 @@ def run_plan(
 def resume_run(
     name: str,
     *,
+    allow_splat: Sequence[str] = (),
+    timeout_factor: float | None = None,
     attend: Attendant | None = None,
     workspace: Workspace | None = None,
 ) -> Conclusion:
     """Finish a run: try the trials that have no result yet, or failed.
 
-    ``name`` is a run of the project's results, a path, or ``latest``. ``attend`` as in
-    :func:`run_experiment`. Raises :class:`UserError` if its kernels, image, machine or emulator are
-    no longer what they were.
+    ``name`` is a run of the project's results, a path, or ``latest``. ``allow_splat`` adds to the
+    kinds that the run allows already; it, ``timeout_factor`` (None: that of the run) and
+    ``attend`` are as in :func:`run_experiment`. What failed attempts left stays in the run.
+
+    Raises :class:`UserError` if its kernels, image, machine or emulator are no longer what they
+    were.
     """
     place = workspace or default()
     run = RunDirectory.find(place.project.results, name)
     with run.lock():
         manifest, definition, trials = planned_run(run)
+        manifest = _with_patience(manifest, _words("allow_splat", allow_splat), timeout_factor)
         if attend is not None:
             options = manifest.options.model_copy(update={"keep_guest": True, "jobs": 1})
             manifest = manifest.model_copy(update={"options": options})
@@ -238,6 +252,19 @@ def resume_run(
         again = manifest.model_copy(update={"status": "running", "finished": None})
         with _resumable(run, work, place.reporter):
             return carry_out(run, again, work, place.reporter)
+
+
+def _with_patience(
+    manifest: Manifest, allow_splat: Sequence[str], timeout_factor: float | None
+) -> Manifest:
+    """The manifest of a run that continues with more kinds of faults allowed, or more time."""
+    check_kinds(allow_splat)
+    options = manifest.options
+    changed = {
+        "allow_splat": tuple(dict.fromkeys((*options.allow_splat, *allow_splat))),
+        "timeout_factor": options.timeout_factor if timeout_factor is None else timeout_factor,
+    }
+    return manifest.model_copy(update={"options": options.model_copy(update=changed)})
 
 
 def guest_commands(

@@ -15,6 +15,7 @@ from driver.deadline import Deadline
 from driver.errors import DriverError, GuestError
 from driver.experiment.runner import GuestFactory, TrialGuest
 from driver.experiment.work import Prepared, Work
+from driver.guest.config import NO_KINDS
 from driver.guest.debug_sockets import HANG_ON_PANIC, DebugSockets, offer_shell, open_debug_sockets
 from driver.guest.deterministic import DeterministicFork
 from driver.guest.job import Job, JobResult
@@ -70,11 +71,11 @@ class _Keeper:
         return self.factory.timeout_scale(jobs)
 
     @contextmanager
-    def fork(self, directory: Path) -> Iterator[TrialGuest]:
+    def fork(self, directory: Path, *, tolerate: frozenset[str] = NO_KINDS) -> Iterator[TrialGuest]:
         # vmlinux, for a debugger, where the factory is a template of a real kernel.
         kernel = self.factory.recipe.kernel if isinstance(self.factory, Template) else None
         folder = kernel.vmlinux.parent if kernel else None
-        with self.factory.fork(directory) as guest:
+        with self.factory.fork(directory, tolerate=tolerate) as guest:
             yield _Kept(guest, directory.name, folder, self.attend)
 
 
@@ -90,6 +91,9 @@ class _Kept:
         self._attend = attend
         self._killed = threading.Event()
         self._evidence: str | None = None
+
+    def boot_console(self) -> str:
+        return self._guest.boot_console()
 
     def console_text(self) -> str:
         """What the trial left; what a person typed into the guest is no part of it."""

@@ -104,7 +104,8 @@ class Preparation:
             kernel,
             image,
             request.provision,
-            boot_seconds=choice.boot_seconds,
+            boot_seconds=choice.boot_seconds * self._options.timeout_factor,
+            tolerate=frozenset(self._options.allow_splat),
         )
 
     @property

@@ -20,7 +20,7 @@ from driver.experiment.conclusion import Conclusion, read_conclusion
 from driver.htmlreport.page import render
 from driver.results.directory import RunDirectory
 from driver.results.manifest import Options, read_manifest
-from driver.results.record import TrialRecord
+from driver.results.record import Attempt, TrialRecord
 
 __all__ = [
     "Comparison",
@@ -112,10 +112,10 @@ def html_report(run: AnyRun, *, workspace: Workspace | None = None) -> str:
     place = workspace or default()
     conclusion = read_run(run, workspace=place)
 
-    def excerpt(record: TrialRecord) -> str:
+    def excerpt(record: TrialRecord, attempt: Attempt) -> str:
         manifest, experiment = conclusion.run.manifest, conclusion.experiment
         found = decode_trial(
-            record.last.excerpt, manifest, experiment, record.factors, store=place.store
+            attempt.excerpt, manifest, experiment, record.factors, store=place.store
         )
         return with_note(found)
 

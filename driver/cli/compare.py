@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driver import api
 from driver.cli import complete, context, options, views
 from driver.errors import CheckFailed
+
+if TYPE_CHECKING:
+    from driver.api import Condition, ConditionMet
 
 
 def compare(
@@ -44,6 +48,7 @@ def compare(
             help="Confidence level for metrics that vary between repeats, from 0.5 to 0.999.",
         ),
     ] = 0.95,
+    allow_splat: options.AllowSplat = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Show every metric, including unchanged ones.")
     ] = False,
@@ -54,28 +59,44 @@ def compare(
 
     In every arm, before and after. Metrics that repeat (counts, instructions under icount) are
     compared exactly. Metrics that vary get a bootstrap confidence interval of their change. Runs of
-    different plans are compared on the trials they share; the rest is listed.
+    different plans are compared on the trials they share; the rest is listed. A trial that both
+    planned and only one has finished is a difference: the exit status is 1. So is a fault of the
+    kernel or the workload in any attempt of either, with the status that `driver show` has.
     """
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
     if everything and (as_json or as_csv):
         raise typer.BadParameter("--json and --csv always include everything; leave --all out")
     conditions = [api.parse_condition(text) for text in fail_on or []]
-    comparison = api.compare_runs(
-        first, second, confidence=confidence, workspace=context.workspace()
-    )
-    met = api.conditions_met(comparison, conditions)
+    place = context.workspace()
+    sides = [
+        api.read_run(name, workspace=place).allowing(allow_splat or ()) for name in (first, second)
+    ]
+    comparison = api.compare_runs(*sides, confidence=confidence, workspace=place)
+    complaint = comparison.complaint()
+    if not (complaint and not comparison.rows):  # conditions about nothing are its consequence
+        met = api.conditions_met(comparison, conditions)
+    else:
+        met = []
     if as_json:
         typer.echo(api.comparison_as_json(comparison, met))
     elif as_csv:
         typer.echo(api.comparison_as_csv(comparison), nl=False)
     else:
         views.console().print(views.comparison_table(comparison, everything=everything))
+    if complaint is not None:
+        if met:
+            complaint.message += f"; {_met(met, conditions)}"
+        raise complaint
     if met:
         raise CheckFailed(
-            f"{len(met)} of {len(conditions)} conditions of --fail-on are met",
+            _met(met, conditions),
             excerpt=views.conditions_met(met),
         )
+
+
+def _met(met: Sequence[ConditionMet], conditions: Sequence[Condition]) -> str:
+    return f"{len(met)} of {len(conditions)} conditions of --fail-on are met"
 
 
 def register(app: typer.Typer) -> None:

@@ -65,6 +65,13 @@ def trials(ctx: typer.Context, incomplete: str) -> list[str]:
     return _names(known, incomplete)
 
 
+def kinds(incomplete: str) -> list[str]:
+    """Kinds of faults that --allow-splat takes."""
+    from driver.results.faults import ALLOWABLE  # noqa: PLC0415  (pydantic)
+
+    return [name for name in ALLOWABLE if name.startswith(incomplete)]
+
+
 def _names(known: Callable[[Path], list[str]], incomplete: str) -> list[str]:
     try:
         found = dict.fromkeys(known(context.project().root))

@@ -23,8 +23,17 @@ def logs(
     ] = None,
     *,
     failed: Annotated[
-        bool, typer.Option("--failed", help="Show only trials without a result.")
+        bool,
+        typer.Option(
+            "--failed", help="Show only trials without a result, or with a fault in any attempt."
+        ),
     ] = False,
+    attempt: Annotated[
+        int | None,
+        typer.Option(
+            "--attempt", metavar="N", min=1, help="Show the console of this attempt, not the last."
+        ),
+    ] = None,
     lines: Annotated[
         int | None,
         typer.Option(
@@ -40,19 +49,22 @@ def logs(
 ) -> None:
     """Show the trials of a run, or the console of one.
 
-    With TRIAL: its attempts, and the console of the guest in the last one. Stack traces get source
-    lines from the kernel that printed them, if it was built with debug information.
+    With TRIAL: its attempts, and the console of the guest in the last one, from its boot on. Stack
+    traces get source lines from the kernel that printed them, if it was built with debug
+    information.
     """
     place = context.workspace()
     run = api.find_run(name, workspace=place)
     if trial is None:
-        if lines is not None or console_only:
-            raise typer.BadParameter("--lines and --console need the name of a trial")
+        if lines is not None or console_only or attempt is not None:
+            raise typer.BadParameter("--attempt, --lines and --console need the name of a trial")
         views.print_trials(run, failed=failed)
         return
     if failed:
         raise typer.BadParameter("--failed lists trials; leave TRIAL out")
-    views.print_trial(run, trial, lines=lines, console_only=console_only, store=place.store)
+    views.print_trial(
+        run, trial, attempt=attempt, lines=lines, console_only=console_only, store=place.store
+    )
 
 
 def register(app: typer.Typer) -> None:

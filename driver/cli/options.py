@@ -149,5 +149,28 @@ KeepGuest = Annotated[
         "console, gdb), and wait for Enter.",
     ),
 ]
+AllowSplat = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-splat",
+        metavar="KIND",
+        help="Let a kind of fault not decide the exit status: a complaint of the kernel such as "
+        "`warn` or `oops` (driver/guest/splat_patterns.py), or the verdict `lost`, `timeout` or "
+        "`workload` of an attempt that failed without one. It is still shown and recorded. "
+        "Repeatable.",
+        autocompletion=complete.kinds,
+    ),
+]
+TimeoutFactor = Annotated[
+    float,
+    typer.Option(
+        "--timeout-factor",
+        metavar="N",
+        min=0.1,
+        max=1000,
+        help="Multiply every deadline of the guests by N, on top of what the driver allows for a "
+        "slow or busy host.",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan; run nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

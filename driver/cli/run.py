@@ -32,12 +32,29 @@ def resume(
     keep_guest: Annotated[
         bool, typer.Option("--keep-guest", help="With --resume: as in `driver run experiment`.")
     ] = False,
+    allow_splat: options.AllowSplat = None,
+    timeout_factor: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout-factor",
+            metavar="N",
+            min=0.1,
+            max=1000,
+            help="With --resume: as in `driver run experiment`. Default: that of the run.",
+        ),
+    ] = None,
 ) -> None:
     """Run an experiment, or continue an interrupted run."""
-    if keep_guest and run is None:
+    with_resume = {
+        "--keep-guest": keep_guest,
+        "--allow-splat": allow_splat,
+        "--timeout-factor": timeout_factor,
+    }
+    misplaced = [name for name, value in with_resume.items() if value]
+    if misplaced and run is None:
         raise UserError(
-            "--keep-guest before the experiment needs --resume",
-            hint="Put it last: driver run experiment NAME --keep-guest",
+            f"{misplaced[0]} before the experiment needs --resume",
+            hint=f"Put it last: driver run experiment NAME {misplaced[0]}",
         )
     if ctx.invoked_subcommand is not None:
         if run is not None:
@@ -55,7 +72,13 @@ def resume(
     with context.reporting() as reporter:
         place = context.workspace(reporter)
         attend = views.attend if keep_guest else None
-        conclusion = api.resume_run(run, attend=attend, workspace=place)
+        conclusion = api.resume_run(
+            run,
+            allow_splat=allow_splat or (),
+            timeout_factor=timeout_factor,
+            attend=attend,
+            workspace=place,
+        )
     runs.finish(conclusion, place)
 
 
@@ -129,6 +152,8 @@ def experiment(
     kernel_arg: options.KernelArgs = None,
     qemu_arg: options.QemuArgs = None,
     keep_guest: options.KeepGuest = False,
+    allow_splat: options.AllowSplat = None,
+    timeout_factor: options.TimeoutFactor = 1.0,
     digest_nvdimm: Annotated[
         bool,
         typer.Option(
@@ -160,6 +185,8 @@ def experiment(
         digest_nvdimm=digest_nvdimm,
         kernel_args=tuple(kernel_arg or ()),
         qemu_args=tuple(qemu_arg or ()),
+        allow_splat=tuple(dict.fromkeys(allow_splat or ())),
+        timeout_factor=timeout_factor,
     )
     place = context.workspace()
     planned = api.plan_experiment(name, chosen, accel and accel.requested, workspace=place)

@@ -48,6 +48,7 @@ def list_all(
 def show(
     name: options.Run,
     *,
+    allow_splat: options.AllowSplat = None,
     rebuild: Annotated[
         bool,
         typer.Option("--rebuild", help="Make the CSV files again from the records of the trials."),
@@ -62,7 +63,7 @@ def show(
     run = api.find_run(name, workspace=place)
     if rebuild:
         api.rebuild_run(run)
-    finish(api.read_run(run), place)
+    finish(api.read_run(run).allowing(allow_splat or ()), place)
 
 
 def finish(conclusion: Conclusion, place: Workspace) -> None:

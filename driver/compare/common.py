@@ -99,6 +99,29 @@ def missing_results(label: str, found: RunNumbers) -> Iterator[str]:
         yield f"{label} has no result for {counted(len(bad), 'trial')}: {', '.join(named)}{more}"
 
 
+def unlike_trials(first: RunNumbers, second: RunNumbers) -> list[str]:
+    """Trials that both runs planned and only one has finished: the runs cannot be called equal."""
+    sides = (first.conclusion, second.conclusion)
+    planned = [{trial.id for trial in side.run.manifest.plan} for side in sides]
+    finished = [set(side.run.finished["trial"]) for side in sides]
+    both = planned[0] & planned[1]
+    return [
+        f"only {label} has a result for {counted(len(alone), 'trial')} that both planned: "
+        + ", ".join(sorted(alone)[:_EXAMPLES])
+        + (f", and {len(alone) - _EXAMPLES} more" if len(alone) > _EXAMPLES else "")
+        for label, alone in (
+            ("A", both & finished[0] - finished[1]),
+            ("B", both & finished[1] - finished[0]),
+        )
+        if alone
+    ]
+
+
+def fault_remarks(label: str, found: RunNumbers) -> Iterator[str]:
+    """What was at fault in any attempt of a run."""
+    yield from (f"{label}: {said}" for said in found.conclusion.faults.sentences())
+
+
 def why_no_costs(first: Manifest, second: Manifest) -> str | None:
     """Why times and path lengths of two runs cannot be compared, or None if they can."""
     kinds = (first.accelerator, second.accelerator)

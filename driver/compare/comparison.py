@@ -11,13 +11,15 @@ from driver.compare.common import (
     circumstances,
     common_cells,
     common_quantities,
+    fault_remarks,
     matched,
     missing_results,
+    unlike_trials,
     why_no_costs,
 )
 from driver.compare.difference import Difference, compare
 from driver.compare.numbers import Cell, Quantity, RunNumbers
-from driver.errors import UserError
+from driver.errors import CheckFailed, DriverError, UserError
 from driver.experiment.conclusion import Conclusion
 from driver.intervals import CONFIDENCE
 from driver.validity import Accelerator
@@ -59,8 +61,10 @@ class ComparedRow:
 class Comparison:
     """The result of comparing two runs.
 
-    ``refused`` are the quantities that exist and must not be compared, with the reason;
-    ``unmatched`` says what the runs do not have in common, ``notes`` what to mind when reading.
+    ``unlike`` names trials that both planned and only one has finished, which is a difference
+    whatever the numbers say; ``faults`` what was at fault in the guests of either. ``refused`` are
+    the quantities that exist and must not be compared, with the reason; ``unmatched`` says what the
+    runs do not have in common, ``notes`` what to mind when reading.
     """
 
     first: Conclusion
@@ -71,9 +75,30 @@ class Comparison:
     unmatched: list[str]
     notes: list[str]
     circumstances: list[Circumstance]
+    unlike: list[str]
+    faults: list[str]
 
     def count(self, outcome: str) -> int:
         return sum(row.outcome == outcome for row in self.rows)
+
+    def complaint(self) -> DriverError | None:
+        """The error that the comparison exits with before any condition is asked; None if all well.
+
+        A fault in the guests of either run that nobody has allowed, else trials that only one of
+        them has finished.
+        """
+        for label, side in (("A", self.first), ("B", self.second)):
+            if side.blamed:
+                found = side.complaint()
+                assert found is not None
+                found.message = f"{label}, {side.run.name}: {found.message}"
+                return found
+        if self.unlike:
+            return CheckFailed(
+                f"the runs have not finished the same trials: {'; '.join(self.unlike)}",
+                hint="Finish both with `driver run --resume RUN`, or give both the same --only.",
+            )
+        return None
 
     @property
     def names(self) -> list[str]:
@@ -115,7 +140,18 @@ def compare_runs(
     disturbing = any(item.what not in _HARMLESS for item in differ)
     if repeatable and disturbing and any(row.quantity.cost for row in rows):
         notes.append(_EXACT_BUT)
-    return Comparison(first, second, confidence, rows, refused, unmatched, notes, differ)
+    return Comparison(
+        first,
+        second,
+        confidence,
+        rows,
+        refused,
+        unmatched,
+        notes,
+        differ,
+        unlike_trials(a, b),
+        [*fault_remarks("A", a), *fault_remarks("B", b)],
+    )
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ def as_json(comparison: Comparison, findings: Sequence[ConditionMet]) -> str:
             "experiment": comparison.first.run.manifest.experiment.name,
             "confidence": comparison.confidence,
             "circumstances": [asdict(item) for item in comparison.circumstances],
+            "unlike": comparison.unlike,
+            "faults": comparison.faults,
             "unmatched": comparison.unmatched,
             "refused": comparison.refused,
             "notes": comparison.notes,

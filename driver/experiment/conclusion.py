@@ -3,27 +3,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from driver.errors import INTERRUPTED, CheckFailed, DriverError, GuestError, UserError
+from driver.errors import (
+    INTERRUPTED,
+    CheckFailed,
+    DriverError,
+    GuestSplat,
+    TrialsFailed,
+    UserError,
+)
 from driver.experiment.bases import definition_of
 from driver.experiment.definition import Experiment
 from driver.experiment.measured import MeasuredTrial, measured_trials
 from driver.experiment.verdicts import Verdicts, judge
 from driver.results.directory import RunDirectory
+from driver.results.faults import Faults, check_kinds, of_records, of_rows
 from driver.results.manifest import read_manifest
-from driver.results.reader import Run, read_checks, read_run
+from driver.results.reader import Run, fault_rows, read_checks, read_run
 from driver.results.record import TrialRecord, read_record
-from driver.results.writer import PENDING, write_checks
+from driver.results.schema import PENDING
+from driver.results.writer import write_checks
+from driver.text import counted
 
 
 @dataclass(frozen=True)
 class Conclusion:
     """A finished run, as it was read back from disk, and what became of its assertions.
 
-    ``trials`` are the finished ones with their metrics.
+    ``trials`` are the finished ones with their metrics, ``records`` those of all trials that were
+    tried (none of a run that was left with its tables only). ``faults`` are those of the guests in
+    all attempts, and ``allowed`` the kinds of them that do not decide the exit status.
     """
 
     directory: RunDirectory
@@ -31,22 +42,44 @@ class Conclusion:
     run: Run
     trials: list[MeasuredTrial]
     verdicts: Verdicts
-    failed: list[TrialRecord]
+    records: list[TrialRecord]
+    faults: Faults
+    allowed: frozenset[str] = frozenset()
+
+    @property
+    def failed(self) -> list[TrialRecord]:
+        """The trials whose last attempt has failed."""
+        return [record for record in self.records if not record.ok]
+
+    @property
+    def blamed(self) -> Faults:
+        """The faults that nobody has allowed."""
+        return self.faults.without(self.allowed)
+
+    def allowing(self, kinds: Collection[str]) -> Conclusion:
+        """The same with more kinds of faults that do not decide the exit status."""
+        check_kinds(kinds)
+        return replace(self, allowed=self.allowed | frozenset(kinds))
 
     def complaint(self) -> DriverError | None:
         """The error that the run's exit status and last line are made of; None if all is well.
 
-        A failed trial outranks a failed check: the first one's verdict decides the status. A run
-        that is not finished, and so far has nothing to complain of, is not well either.
+        A fault of the guest's kernel or workload in any attempt outranks everything: a trial that
+        succeeded when it was tried again has not taken it back. A failed trial outranks a failed
+        check. A run that is not finished, and so far has nothing to complain of, is not well
+        either.
         """
+        if self.blamed:
+            return self._at_fault(self.blamed)
         if self.failed:
             first = self.failed[0].last
-            message = f"{len(self.failed)} of {len(self.run.trials)} trials failed"
             return TrialsFailed(
-                f"{message}; the first: {self.failed[0].id}: {first.verdict}: {first.message}",
+                f"{self._failed_of_all()}; the first: {self.failed[0].id}: {first.verdict}: "
+                f"{first.message}",
+                trial=self.failed[0].id,
                 exit_status=first.exit_status,
                 excerpt=first.excerpt or None,
-                log=self.directory.consoles / f"{self.failed[0].id}.log",
+                log=self.directory.console(self.failed[0].id),
                 hint=f"Retry them: driver run --resume {self.directory.name}",
             )
         bad = self.verdicts.failures
@@ -63,21 +96,44 @@ class Conclusion:
             )
         return None
 
+    def _failed_of_all(self) -> str:
+        return f"{len(self.failed)} of {len(self.run.trials)} trials failed"
+
+    def _at_fault(self, faults: Faults) -> TrialsFailed:
+        """The error of a run in which an attempt failed, or a kernel complained."""
+        first = next((fault for fault in faults.found if fault.is_complaint), faults.found[0])
+        record = next((one for one in self.records if one.id == first.trial), None)
+        attempt = record.attempts[first.attempt - 1] if record else None
+        retried = [name for name in faults.trials if name not in {one.id for one in self.failed}]
+        said = [self._failed_of_all()] if self.failed else []
+        if retried:
+            said.append(
+                f"{counted(len(retried), 'trial')} with a result had a fault in one of the attempts"
+            )
+        where = f"{first.trial}, attempt {first.attempt}" if first.attempt else first.trial
+        words = first.message if not first.is_complaint else f"{first.kind}: {first.message}"
+        kinds = " ".join(f"--allow-splat {kind}" for kind in sorted({o.kind for o in faults.found}))
+        name = self.directory.name
+        last = record is not None and first.attempt == len(record.attempts)
+        return TrialsFailed(
+            f"{'; '.join(said)}; at fault: {faults.kinds()}; the first: {where}: {words}",
+            trial=first.trial,
+            exit_status=(
+                GuestSplat.exit_status
+                if first.is_complaint or attempt is None
+                else attempt.exit_status
+            ),
+            excerpt=(attempt.excerpt if attempt else "") or None,
+            log=self.directory.console(first.trial, None if last else first.attempt or None),
+            hint=f"Run failed trials again: driver run --resume {name}; what was at fault stays in "
+            f"the run.\n      To accept it: driver show {name} {kinds}",
+        )
+
 
 class Unfinished(DriverError):
     """A run was interrupted; what it has is good, and not all of it."""
 
     exit_status = INTERRUPTED
-
-
-class TrialsFailed(GuestError):
-    """Some trials of a finished run have no result."""
-
-    def __init__(
-        self, message: str, *, exit_status: int, excerpt: str | None, log: Path, hint: str
-    ) -> None:
-        super().__init__(message, excerpt=excerpt, log=log, hint=hint)
-        self.exit_status = exit_status
 
 
 def conclude(
@@ -119,5 +175,7 @@ def _judged(
         run=run,
         trials=trials,
         verdicts=judge(experiment, trials),
-        failed=[record for record in records if not record.ok],
+        records=list(records),
+        faults=of_records(records) if records else of_rows(fault_rows(run)),
+        allowed=frozenset(run.manifest.options.allow_splat),
     )

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from driver.counters.source import UnreadableSource
-from driver.errors import GuestError, WorkloadFailed
+from driver.errors import EmulatorFault, GuestError, GuestSplat, WorkloadFailed
 from driver.experiment.plan import Trial
 from driver.guest.job import JobResult
+from driver.guest.splat_classifier import Splat, classify
 from driver.process import describe_status
-from driver.results.record import Attempt, canonical
+from driver.results.record import Attempt, Fault, canonical
 from driver.results.schema import OK
 from driver.results.tidy import TrialNumbers
 from driver.text import last_lines
@@ -24,9 +25,11 @@ _EXCERPT_LINES = 20
 class Traces:
     """What a guest has shown, whether or not its job succeeded.
 
-    ``evidence`` are digests of what only the guest could show (see ``TrialGuest``).
+    ``boot`` is what its console had shown before it was forked. ``evidence`` are digests of what
+    only the guest could show (see ``TrialGuest``).
     """
 
+    boot: str = ""
     console: str = ""
     result: JobResult | None = None
     evidence: Mapping[str, str] = field(default_factory=dict)
@@ -43,28 +46,54 @@ class TrialOutcome:
 
 def success(traces: Traces, seconds: float) -> TrialOutcome:
     """The job did what it was asked to; ``seconds`` is how long the host was busy."""
-    return TrialOutcome(Attempt(verdict=OK, host_seconds=seconds), traces)
+    splats = _splats(traces)
+    attempt = Attempt(
+        verdict=OK,
+        host_seconds=seconds,
+        excerpt=splats[0].text() if splats else "",
+        complaints=_complaints(splats),
+        host_fault=False,
+    )
+    return TrialOutcome(attempt, traces)
 
 
 def failure(error: GuestError | UnreadableSource, traces: Traces, seconds: float) -> TrialOutcome:
     """Something went wrong: the result, if there is one, is worth nothing."""
-    kept = Traces(console=traces.console)
+    kept = Traces(boot=traces.boot, console=traces.console)
     if isinstance(error, UnreadableSource):
         attempt = Attempt(
             verdict="unreadable",
             exit_status=WorkloadFailed.exit_status,
             message=str(error),
             host_seconds=seconds,
+            complaints=_complaints(_splats(traces)),
+            host_fault=False,
         )
         return TrialOutcome(attempt, kept)
+    # What a processor that was emulated wrongly complains of is not the kernel's.
+    broken = isinstance(error, EmulatorFault)
+    complaints = [] if broken else _complaints(_splats(traces))
+    if isinstance(error, GuestSplat) and not complaints:
+        complaints = [Fault(kind=error.kind, message=error.message)]
     attempt = Attempt(
         verdict=error.verdict,
         exit_status=error.exit_status,
         message=error.message,
         excerpt=error.excerpt or last_lines(traces.console.strip(), _EXCERPT_LINES),
         host_seconds=seconds,
+        complaints=complaints,
+        host_fault=error.host_fault,
     )
     return TrialOutcome(attempt, kept)
+
+
+def _splats(traces: Traces) -> list[Splat]:
+    """Everything the kernel complained of, from its boot on."""
+    return [*classify(traces.boot), *classify(traces.console)]
+
+
+def _complaints(splats: Sequence[Splat]) -> list[Fault]:
+    return [Fault(kind=splat.kind, message=splat.message) for splat in splats]
 
 
 def digests(traces: Traces) -> dict[str, str]:
@@ -76,6 +105,17 @@ def digests(traces: Traces) -> dict[str, str]:
         "result": hashlib.sha256(canonical(traces.result)).hexdigest(),
         **traces.evidence,
     }
+
+
+def demand_no_complaint(traces: Traces, allowed: Collection[str]) -> None:
+    """Raise :class:`GuestSplat` for a complaint that came after the guest was last looked at."""
+    for splat in _splats(traces):
+        if splat.kind not in allowed:
+            raise GuestSplat(
+                f"the guest's kernel reported {splat.kind}: {splat.message}",
+                kind=splat.kind,
+                excerpt=splat.text(),
+            )
 
 
 def demand_success(trial: Trial, result: JobResult) -> None:

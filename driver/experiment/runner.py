@@ -2,8 +2,8 @@
 """Running a plan: one fork of a booted guest per trial, each on disk before the next begins.
 
 A trial that fails is a row with its verdict; it never stops the others. What does stop a run (an
-interrupt, a full disk, a missing QEMU) leaves it resumable: a trial is either finished, with its
-record in place, or as if it had never begun.
+interrupt, a full disk, a missing QEMU) leaves it resumable: an attempt at a trial is either on
+disk, with its console and its verdict, or as if it had never begun. Later ones do not replace it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from driver.experiment.estimate import time_left
 from driver.experiment.outcome import (
     Traces,
     TrialOutcome,
+    demand_no_complaint,
     demand_success,
     digests,
     failure,
@@ -35,11 +36,17 @@ from driver.experiment.outcome import (
 )
 from driver.experiment.outliers import MAX_RETRIES, disturbed, outliers
 from driver.experiment.plan import GuestRequest, Trial
+from driver.guest.config import NO_KINDS
 from driver.guest.job import Job, JobResult
 from driver.progress import Reporter
 from driver.results.directory import RunDirectory, check_room
 from driver.results.manifest import Manifest
-from driver.results.record import TrialRecord, read_record, write_record
+from driver.results.record import (
+    TrialRecord,
+    read_record,
+    write_boot_console,
+    write_record,
+)
 from driver.results.tidy import Number, numbers
 from driver.validity import Accelerator
 
@@ -51,6 +58,9 @@ class TrialGuest(Protocol):
 
     def run(self, job: Job, deadline: Deadline) -> JobResult:
         """Run a job to its end; raises :class:`GuestError`."""
+
+    def boot_console(self) -> str:
+        """What the console had said before the guest was forked; nothing if it was booted."""
 
     def console_text(self) -> str:
         """Everything the guest's console has said so far."""
@@ -68,8 +78,13 @@ class GuestFactory(Protocol):
     def timeout_scale(self, jobs: int) -> float:
         """By what deadlines must be multiplied for guests like this one, ``jobs`` at a time."""
 
-    def fork(self, directory: Path) -> AbstractContextManager[TrialGuest]:
-        """A new guest whose sockets and logs live in ``directory``."""
+    def fork(
+        self, directory: Path, *, tolerate: frozenset[str] = NO_KINDS
+    ) -> AbstractContextManager[TrialGuest]:
+        """A new guest whose sockets and logs live in ``directory``.
+
+        Complaints of its kernel of the kinds in ``tolerate`` do not end its job.
+        """
 
 
 @dataclass
@@ -185,18 +200,30 @@ class Runner:
         self.reporter.progress(done, total, f"{record.id}{left}")
         if not record.ok:
             self.reporter.note(f"{record.id}: {record.last.verdict}: {record.last.message}")
+        elif record.faults:
+            kinds = ", ".join(dict.fromkeys(fault.kind for fault in record.faults))
+            self.reporter.note(f"{record.id}: {kinds} in one of its attempts, which stays recorded")
         for refusal in record.refused:
             self.reporter.note(f"{record.id}: left out: {refusal}")
 
     def _finish(self, trial: Trial, before: TrialRecord | None, jobs: int) -> TrialRecord:
-        """Try a trial as often as the plan says, and put the outcome on disk."""
-        attempts = list(before.attempts) if before else []
+        """Try a trial as often as the plan says, and put each attempt on disk."""
         for tries in range(1, self.retry.attempts + 1):
-            outcome = self._attempt(trial, jobs)
-            attempts.append(outcome.attempt)
-            if outcome.attempt.verdict not in self.retry.after or tries == self.retry.attempts:
+            before = self._record(trial, before, self._attempt(trial, jobs))
+            if before.last.verdict not in self.retry.after or tries == self.retry.attempts:
                 break
-        traces = outcome.traces
+        assert before is not None
+        return before
+
+    def _record(
+        self, trial: Trial, before: TrialRecord | None, outcome: TrialOutcome
+    ) -> TrialRecord:
+        """Put an attempt on disk, behind those that were made before."""
+        traces, attempt = outcome.traces, outcome.attempt
+        if traces.boot:
+            with self._state.lock:  # guests of one template have one such file
+                boot = write_boot_console(self.run, traces.boot)
+            attempt = attempt.model_copy(update={"boot": boot})
         exact = self.manifest.accelerator is Accelerator.ICOUNT
         record = TrialRecord(
             id=trial.id,
@@ -204,7 +231,7 @@ class Runner:
             repeat=trial.repeat,
             factors=dict(trial.factors),
             argv=list(trial.job.argv),
-            attempts=attempts,
+            attempts=[*(before.attempts if before else ()), attempt],
             refused=traces.numbers.refused,
             digests=digests(traces) if exact else {},
         )
@@ -234,11 +261,13 @@ class Runner:
         with _directory(scratch):
             check_room(scratch)
             self._check_interrupted()
-            with factory.fork(scratch) as guest:
+            with factory.fork(scratch, tolerate=self._allowed) as guest:
+                traces.boot = guest.boot_console()
                 try:
                     with self._state.watching(guest):
                         self._check_interrupted()
                         seconds = trial.job.timeout * factory.timeout_scale(jobs)
+                        seconds *= self.manifest.options.timeout_factor
                         deadline = Deadline.after(seconds, f"trial {trial.id}")
                         result = guest.run(trial.job, deadline)
                 finally:
@@ -247,9 +276,14 @@ class Runner:
                     traces.evidence = guest.evidence()
             # QEMU drops in silence what it cannot write of the console, complaints among it.
             check_room(scratch)
+        demand_no_complaint(traces, self._allowed)
         demand_success(trial, result)
         traces.result = result
         traces.numbers = numbers(result, self.manifest.keep, self.manifest.validity)
+
+    @property
+    def _allowed(self) -> frozenset[str]:
+        return frozenset(self.manifest.options.allow_splat)
 
     def _check_interrupted(self) -> None:
         if self._state.stop.is_set():

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from driver.guest.console_log import ConsoleLog
 from driver.guest.job import Job
 from driver.guest.machine import Machine
 from driver.guest.qemu_args import Files
@@ -21,7 +22,8 @@ class GuestConfig:
     ``tolerate`` names kinds of splats (:mod:`driver.guest.splat_patterns`) that are expected and do
     not end the job. ``job`` is what a deterministic guest does: a fork once it is triggered,
     any other as soon as it has booted. ``console`` attaches a live console that the caller must
-    read; ``gdb`` is where to wait for a debugger.
+    read; ``gdb`` is where to wait for a debugger. ``boot_log`` is the console log of the template
+    that it continues from, if it is a fork.
     """
 
     machine: Machine
@@ -31,3 +33,8 @@ class GuestConfig:
     console: bool = False
     gdb: Path | None = None
     tolerate: frozenset[str] = NO_KINDS
+    boot_log: Path | None = None
+
+    def boot_console(self) -> str:
+        """What the console had said before the guest was forked; nothing if it boots."""
+        return "" if self.boot_log is None else ConsoleLog(self.boot_log).text()

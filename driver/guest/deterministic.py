@@ -93,6 +93,10 @@ class DeterministicFork:
         """A line of shell that boots the same machine without the driver, and without the job."""
         return standalone_command(self.machine, self._config.files)
 
+    def boot_console(self) -> str:
+        """What the console of its template had said."""
+        return self._config.boot_console()
+
     def console_text(self) -> str:
         """Everything the guest's console has said so far."""
         return self._guest.console_text() if self._guest else ""

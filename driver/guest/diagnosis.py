@@ -18,11 +18,13 @@ from typing import NoReturn
 
 from driver.errors import (
     EmulatorFault,
+    EmulatorLost,
     GuestError,
     GuestLost,
     GuestSplat,
     GuestTimeout,
     HostError,
+    HostOverloaded,
 )
 from driver.guest.console_log import ConsoleLog
 from driver.guest.qemu_process import QemuProcess
@@ -41,6 +43,40 @@ _LOOK_EVERY = 0.02
 _VANISHED = re.compile(
     r"int3: [0-9a-f]{4} \[#1\].*?Code: (?:[0-9a-f]{2} )*(?!cc)[0-9a-f]{2} <", re.DOTALL
 )
+
+
+def demand_quiet(console: ConsoleLog, tolerate: frozenset[str]) -> None:
+    """Raise :class:`GuestSplat` for a complaint in the console log of a guest that is gone."""
+    console.finish()
+    for splat in console.splats:
+        if splat.kind not in tolerate:
+            raise _reported(splat, console)
+
+
+def _reported(first: Splat, console: ConsoleLog, more: int = 0) -> GuestSplat:
+    others = f" (and {more} more)" if more else ""
+    return GuestSplat(
+        f"the guest's kernel reported {first.kind}: {first.message}{others}",
+        kind=first.kind,
+        excerpt=first.text(),
+        log=console.path,
+    )
+
+
+# The last words of kernel/reboot.c, and what they mean.
+_LAST_WORDS = {
+    "reboot: Power down": "the guest powered itself off",
+    "reboot: Restarting system": "the guest restarted itself",
+    "Rebooting in": "the guest's kernel panicked and reset",
+}
+_SEE_RESETS = (
+    "--qemu-arg=-d --qemu-arg=cpu_reset,int --qemu-arg=-D --qemu-arg=FILE makes QEMU write the "
+    "processor's registers at each exception and reset into FILE."
+)
+# QEMU's words when a signal makes it exit with status 0.
+_ASKED_TO_END = "terminating on signal"
+# A guest that had to wait for this share of its time for a processor of the host was not slow.
+_STARVED = 0.5
 
 
 class Diagnosis:
@@ -74,8 +110,14 @@ class Diagnosis:
             self._explain_loss(error, when)
         except GuestTimeout as error:
             self.check()
-            raise GuestTimeout(
-                f"{error.message} ({when})",
+            starved = self._qemu.starved_share()
+            raise (HostOverloaded if starved > _STARVED else GuestTimeout)(
+                f"{error.message} ({when})"
+                + (
+                    f"; QEMU waited {starved:.0%} of that time for a processor of this host"
+                    if starved > _STARVED
+                    else ""
+                ),
                 hint=error.hint,
                 excerpt=self._console.tail() or None,
                 log=self._console.path,
@@ -104,13 +146,7 @@ class Diagnosis:
                 excerpt=first.text(),
                 log=self._console.path,
             )
-        others = f" (and {len(more)} more)" if more else ""
-        raise GuestSplat(
-            f"the guest's kernel reported {first.kind}: {first.message}{others}",
-            kind=first.kind,
-            excerpt=first.text(),
-            log=self._console.path,
-        )
+        raise _reported(first, self._console, len(more))
 
     def _explain_loss(self, error: GuestLost, when: str) -> NoReturn:
         until = time.monotonic() + _REASON_SECONDS
@@ -136,9 +172,27 @@ class Diagnosis:
                 log=self._console.path,
             ) from error
         words = self._qemu.messages().strip()
+        # A guest can only make QEMU exit with 0, by a power-off or a reset (-no-reboot); so does a
+        # signal that asks QEMU to end.
+        if status or _ASKED_TO_END in words:
+            raise EmulatorLost(
+                f"QEMU {describe_status(status)} {when}",
+                hint="Who or what ended it? `dmesg` of the host shows whether memory ran out.",
+                excerpt=words or self._console.tail() or None,
+                log=self._console.path,
+            ) from error
+        what, hint = _ending(self._console.tail(3))
         raise GuestLost(
-            f"QEMU {describe_status(status)} {when}",
-            hint=None if words or status else "The guest has powered itself off.",
+            f"{what} {when}",
+            hint=hint,
             excerpt=words or self._console.tail() or None,
             log=self._console.path,
         ) from error
+
+
+def _ending(last_lines: str) -> tuple[str, str]:
+    """How a guest that made QEMU exit ended, by the last words of its kernel; and a hint."""
+    for words, meaning in _LAST_WORDS.items():
+        if words in last_lines:
+            return meaning, "The console log has what came before."
+    return "the guest reset without a word from its kernel, as after a triple fault,", _SEE_RESETS

@@ -10,9 +10,11 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from driver.process import describe_status, missing_program, quote
@@ -107,6 +109,7 @@ class QemuProcess:
         except BaseException:
             self._stderr.close()
             raise
+        self._began = time.monotonic()
         _log.info("started QEMU, process %d: %s", self.pid, self.command)
 
     @property
@@ -121,6 +124,18 @@ class QemuProcess:
     def status(self) -> int | None:
         """The exit status once it has ended; minus the signal's number if it was killed."""
         return self._child.poll()
+
+    def starved_share(self) -> float:
+        """The share of its life, from 0 to 1, in which a thread of it was denied a processor.
+
+        Of the thread that waited longest for the host's scheduler; 0 where the host's kernel does
+        not count that (Documentation/scheduler/sched-stats.rst).
+        """
+        waited = 0.0
+        for path in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError, IndexError, ValueError):  # a thread that ended
+                waited = max(waited, int(path.read_text(encoding="ascii").split()[1]) / 1e9)
+        return min(1.0, waited / max(0.001, time.monotonic() - self._began))
 
     def messages(self) -> str:
         """The end of what QEMU wrote to stderr."""

@@ -113,6 +113,10 @@ class Guest:
         """QEMU's process."""
         return self._qemu.pid
 
+    def boot_console(self) -> str:
+        """What the console had said before the guest was forked; nothing if it was booted."""
+        return self._config.boot_console()
+
     def console_text(self) -> str:
         """Everything the guest's console has said so far."""
         return self.console.text()

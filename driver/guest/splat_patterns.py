@@ -184,3 +184,6 @@ UNKNOWN = (
     _kind("bug-other", _BROKEN, END_TASK, r"\[? ?BUG: ", r"BUG \S"),
     _kind("warning-other", _BROKEN, END_TASK, r"WARNING: "),
 )
+
+# Every kind of complaint there is, by name.
+KIND_NAMES = frozenset(kind.name for kind in (*KINDS, *UNKNOWN))

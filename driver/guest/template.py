@@ -25,14 +25,23 @@ from driver.deadline import Deadline
 from driver.errors import GuestLost, GuestTimeout, HostError
 from driver.guest.boot import ready, start
 from driver.guest.config import NO_KINDS, GuestConfig
+from driver.guest.console_log import ConsoleLog
 from driver.guest.deterministic import DeterministicFork
+from driver.guest.diagnosis import demand_quiet
 from driver.guest.job import Job
 from driver.guest.machine import Machine
 from driver.guest.qemu_args import Files
 from driver.guest.session import BOOT_SECONDS, Guest, console_kept
 from driver.guest.ssh_keys import Login
 from driver.guest.standalone import standalone_command
-from driver.guest.template_recipe import SAVE_SECONDS, TemplateRecipe, files_of, make, provision
+from driver.guest.template_recipe import (
+    CONSOLE,
+    SAVE_SECONDS,
+    TemplateRecipe,
+    files_of,
+    make,
+    provision,
+)
 from driver.guest.timeouts import timeout_scale
 from driver.store import Artifact, Store
 
@@ -56,19 +65,22 @@ class Templates:
         provision: Job | None = None,
         *,
         boot_seconds: float = BOOT_SECONDS,
+        tolerate: frozenset[str] = NO_KINDS,
     ) -> Template:
         """The template of these inputs; made now if it does not exist or is damaged.
 
         Raises :class:`WorkloadFailed` when provisioning fails, and whatever keeps a guest from
-        booting within ``boot_seconds`` of host time.
+        booting within ``boot_seconds`` of host time: :class:`GuestSplat` also for a complaint not
+        in ``tolerate`` of the kernel of a template that was made when it was tolerated.
         """
         recipe = TemplateRecipe(machine, kernel, image, provision)
 
         def make_it(folder: Path) -> Mapping[str, Any]:
             with console_kept(self._store, "template-console"):
-                return make(recipe, folder, boot_seconds)
+                return make(recipe, folder, boot_seconds, tolerate)
 
         artifact = self._store.get(KIND, recipe.inputs(), make_it)
+        demand_quiet(ConsoleLog(artifact.path / CONSOLE), tolerate)
         _log.info("guests are forked from template %s in %s", artifact.short, artifact.path)
         return Template(recipe, artifact, self._notify, boot_seconds, self._store)
 
@@ -130,6 +142,7 @@ class Template:
             console=console,
             gdb=gdb,
             tolerate=tolerate,
+            boot_log=self.path / CONSOLE,
         )
         if self.recipe.machine.deterministic:
             return DeterministicFork(config, str(self.facts["release"]), self.restore)

@@ -15,7 +15,7 @@ from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
 from driver.errors import WorkloadFailed
 from driver.guest.boot import blank, blank_nvdimm, kernel_file, start, with_keys
-from driver.guest.config import GuestConfig
+from driver.guest.config import NO_KINDS, GuestConfig
 from driver.guest.job import Job, JobResult, encode
 from driver.guest.machine import Machine
 from driver.guest.qemu_args import PROGRAM, Files, Ports, argv
@@ -24,6 +24,9 @@ from driver.guest.ssh_keys import Keys
 from driver.guest.timeouts import load_factor, timeout_scale
 from driver.store import file_digest
 from driver.text import last_lines
+
+# What a template's guest said while it was made, in the template's folder.
+CONSOLE = "console.log"
 
 # Seconds that saving or restoring a state gets, many times the 0.4 s it takes.
 SAVE_SECONDS = 60.0
@@ -64,10 +67,15 @@ class TemplateRecipe:
         }
 
 
-def make(recipe: TemplateRecipe, folder: Path, boot_seconds: float) -> dict[str, Any]:
+def make(
+    recipe: TemplateRecipe,
+    folder: Path,
+    boot_seconds: float,
+    tolerate: frozenset[str] = NO_KINDS,
+) -> dict[str, Any]:
     """Boot, provision, stop and save a guest into an empty directory; returns what is known of it.
 
-    ``boot_seconds`` is how long it may take to boot.
+    ``boot_seconds`` is how long it may take to boot, ``tolerate`` as in :class:`GuestConfig`.
     """
     began, load = time.monotonic(), load_factor()
     machine = recipe.machine
@@ -79,8 +87,9 @@ def make(recipe: TemplateRecipe, folder: Path, boot_seconds: float) -> dict[str,
         (folder / "login").write_text(keys.as_text(), encoding="ascii")
     config = GuestConfig(
         machine=machine,
-        files=files_of(recipe, folder, folder / "console.log", shared=True),
+        files=files_of(recipe, folder, folder / CONSOLE, shared=True),
         job=_first_job(recipe) if machine.deterministic else None,
+        tolerate=tolerate,
     )
     deadline = Deadline.after(boot_seconds, "booting the guest of a template")
     with start(config, deadline) as guest:
@@ -121,7 +130,7 @@ def _digests(recipe: TemplateRecipe, folder: Path) -> dict[str, str]:
     """
     if not recipe.machine.deterministic:
         return {}
-    names = ["console.log", *(["nvdimm"] if recipe.machine.nvdimm_mib else [])]
+    names = [CONSOLE, *(["nvdimm"] if recipe.machine.nvdimm_mib else [])]
     return {name: file_digest(folder / name) for name in names}
 
 

@@ -14,7 +14,7 @@ from driver.experiment.conclusion import Conclusion
 from driver.experiment.summary import Grid, grid
 from driver.htmlreport import origin
 from driver.htmlreport.assertions import AssertionReports
-from driver.results.record import TrialRecord, read_record
+from driver.results.record import Attempt, TrialRecord, read_record
 from driver.results.schema import OK
 from driver.results.verdict import REFUTED
 from driver.text import counted, quantity
@@ -31,14 +31,38 @@ class Headline:
     text: str
 
 
-def _as_printed(record: TrialRecord) -> str:
-    return record.last.excerpt
+@dataclass(frozen=True)
+class AttemptReport:
+    """An attempt that failed, or in which the kernel complained; ``excerpt`` shows it."""
+
+    trial: str
+    number: int
+    attempts: int
+    attempt: Attempt
+    excerpt: str
+
+    @property
+    def words(self) -> str:
+        """What was wrong, in a word or two."""
+        kinds = dict.fromkeys(fault.kind for fault in self.attempt.faults)
+        return ", ".join(kinds) or self.attempt.verdict
+
+    @property
+    def message(self) -> str:
+        """The same in a sentence."""
+        return self.attempt.message or "; ".join(one.message for one in self.attempt.complaints)
 
 
-def render(conclusion: Conclusion, *, excerpt: Callable[[TrialRecord], str] = _as_printed) -> str:
+def _as_printed(_record: TrialRecord, attempt: Attempt) -> str:
+    return attempt.excerpt
+
+
+def render(
+    conclusion: Conclusion, *, excerpt: Callable[[TrialRecord, Attempt], str] = _as_printed
+) -> str:
     """The page. Everything in it that a person wrote or a guest printed is escaped.
 
-    ``excerpt`` gives the evidence of a failed trial, which may have been enriched.
+    ``excerpt`` gives the evidence of an attempt, which may have been enriched.
     """
     manifest = conclusion.run.manifest
     experiment = conclusion.experiment
@@ -64,7 +88,8 @@ def render(conclusion: Conclusion, *, excerpt: Callable[[TrialRecord], str] = _a
         checks=reports.checks(),
         metrics=reports.metrics(),
         failures=conclusion.verdicts.failures,
-        failed=[(record, excerpt(record)) for record in conclusion.failed],
+        attempts=_attempts(conclusion, excerpt),
+        faults=conclusion.faults.sentences(),
         pending=_pending(conclusion),
         refusals=_refusals(found),
         records_known=len(found) == len(records) - len(_pending(conclusion)),
@@ -82,6 +107,9 @@ def _headline(conclusion: Conclusion) -> Headline:
     run, verdicts = conclusion.run, conclusion.verdicts
     unfinished = len(run.trials) - len(run.finished)
     trouble = []
+    if conclusion.blamed:
+        where = counted(len(conclusion.blamed.trials), "trial")
+        trouble.append(f"kernel or workload at fault in {where}: {conclusion.blamed.kinds()}")
     if unfinished:
         trouble.append(f"{counted(unfinished, 'trial')} of {len(run.trials)} without result")
     if verdicts.failures:
@@ -94,6 +122,18 @@ def _headline(conclusion: Conclusion) -> Headline:
     refuted = sum(verdict == REFUTED for verdict in verdicts.predictions.values())
     learnt = f", {counted(refuted, 'prediction')} refuted" if refuted else ""
     return Headline("good", f"all {counted(len(verdicts.asserted), 'check')} hold{learnt}")
+
+
+def _attempts(
+    conclusion: Conclusion, excerpt: Callable[[TrialRecord, Attempt], str]
+) -> list[AttemptReport]:
+    """All attempts of which something has to be said, in plan order."""
+    return [
+        AttemptReport(record.id, number, len(record.attempts), attempt, excerpt(record, attempt))
+        for record in conclusion.records
+        for number, attempt in enumerate(record.attempts, start=1)
+        if attempt.verdict != OK or attempt.faults
+    ]
 
 
 def _grids(conclusion: Conclusion) -> list[Grid]:

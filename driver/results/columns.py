@@ -36,6 +36,12 @@ COLUMNS: Mapping[str, Columns] = {
             "text was not what its source promises",
         ),
         "attempts": ("attempts", "how often it was tried"),
+        "faults": (
+            "",
+            "one word for each fault of the guest's kernel or workload in any of the attempts: the "
+            "kind of complaint, such as `oops`, or the verdict of an attempt without one",
+        ),
+        "host_faults": ("attempts", "how many attempts failed because of the host or QEMU"),
         "message": ("", "what went wrong in the last attempt, in a sentence"),
         "excerpt": ("", "the evidence: the last lines of the console or of the workload"),
     },

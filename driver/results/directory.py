@@ -81,6 +81,10 @@ class RunDirectory:
     def consoles(self) -> Path:
         return self.path / "console"
 
+    def console(self, trial: str, attempt: int | None = None) -> Path:
+        """The console log of the last attempt at a trial, or of an earlier one (from 1)."""
+        return self.consoles / (f"{trial}.attempt-{attempt}.log" if attempt else f"{trial}.log")
+
     @property
     def scratch(self) -> Path:
         """Where guests that run now keep their logs; gone when nothing runs."""

@@ -45,6 +45,10 @@ class Options(Record):
     ``digest_nvdimm`` takes the digest of each trial's NVDIMM, under icount. ``kernel_args`` are
     words added to the kernel command line of every guest, ``qemu_args`` words added to QEMU's.
 
+    ``allow_splat`` are kinds of faults (:mod:`driver.results.faults`) that do not decide the exit
+    status; complaints of the kernel of these kinds end no trial. Deadlines are multiplied by
+    ``timeout_factor``.
+
     ``keep_guest`` is more than a convenience: so that a panic stands still, a guest that may be
     kept writes 0 to ``kernel.panic`` before each workload.
     """
@@ -61,6 +65,8 @@ class Options(Record):
     digest_nvdimm: bool = False
     kernel_args: tuple[str, ...] = ()
     qemu_args: tuple[str, ...] = ()
+    allow_splat: tuple[str, ...] = ()
+    timeout_factor: float = 1.0
 
     @property
     def base(self) -> str | None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import pandas as pd
 
 from driver.errors import UserError
 from driver.results.directory import RunDirectory
+from driver.results.faults import TrialRow
 from driver.results.manifest import Level, Manifest, read_manifest
-from driver.results.schema import CHECK_COLUMNS, OK
+from driver.results.schema import ADDED_TRIAL_COLUMNS, CHECK_COLUMNS, OK
 from driver.results.writer import sample_columns, trial_columns
 from driver.validity import InvalidMeasurement
 
@@ -58,18 +59,27 @@ def read_run(path: Path) -> Run:
     if not directory.manifest.is_file():
         raise UserError(f"{path} is not a run: it has no manifest.json")
     manifest = read_manifest(directory)
-    trials = _table(directory.trials_csv, trial_columns(manifest.factors))
+    trials = _table(
+        directory.trials_csv, trial_columns(manifest.factors), optional=ADDED_TRIAL_COLUMNS
+    )
     samples = _table(directory.samples_csv, sample_columns(manifest.factors))
     levels = _levels(manifest)
     for table, file in ((trials, directory.trials_csv), (samples, directory.samples_csv)):
         _check_plan(table, manifest, file)
         for factor in manifest.factors:
             table[factor] = table[factor].map(levels[factor])
-    counts = ("sequence", "repeat", "attempts")
+    counts = ("sequence", "repeat", "attempts", "host_faults")
+    trials["host_faults"] = trials["host_faults"].replace("", "0")
     _make_numbers(trials, counts, directory.trials_csv, finite=counts)
     _make_numbers(samples, ("process", "value"), directory.samples_csv, finite=("value",))
     _check_numbers(samples, manifest, directory.samples_csv)
     return Run(manifest, trials, samples, read_checks(directory))
+
+
+def fault_rows(run: Run) -> list[TrialRow]:
+    """What became of each trial, for :mod:`driver.results.faults`."""
+    columns = (run.trials[name].tolist() for name in TrialRow._fields)
+    return [TrialRow(*row) for row in zip(*columns, strict=True)]
 
 
 def read_checks(run: RunDirectory) -> pd.DataFrame:
@@ -107,11 +117,15 @@ def _require_finite(numbers: pd.Series[Any], text: pd.Series[str]) -> None:
         raise ValueError(f"{text.iloc[row]!r} at position {row} is not a finite number")
 
 
-def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _table(path: Path, columns: Sequence[str], *, optional: Collection[str] = ()) -> pd.DataFrame:
+    """The cells of a CSV file as text; those of ``optional`` columns that it lacks are empty."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
         raise UserError(f"{path} cannot be read: {error}", hint=_AGAIN) from error
+    required = [name for name in columns if name not in optional]
+    if list(table.columns) == required:
+        table = table.reindex(columns=list(columns), fill_value="")
     if tuple(table.columns) != tuple(columns):
         raise UserError(
             f"{path} has the columns {', '.join(table.columns)}; expected {', '.join(columns)}",

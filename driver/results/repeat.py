@@ -39,6 +39,9 @@ def repeat_command(manifest: Manifest, *, pinned: bool = True) -> str:
         words += ["--unpatched-source", options.unpatched_source]
     if options.bases and options.source is None and options.unpatched_source is None:
         words += ["--base", ",".join(options.bases)]
+    words += [f"--allow-splat={kind}" for kind in options.allow_splat]
+    if options.timeout_factor != 1:
+        words += ["--timeout-factor", f"{options.timeout_factor:g}"]
     # With "=": most of these begin with a dash of their own.
     words += [f"--kernel-arg={word}" for word in options.kernel_args]
     words += [f"--qemu-arg={word}" for word in options.qemu_args]

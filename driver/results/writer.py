@@ -12,10 +12,8 @@ from driver.atomic_write import write_atomically
 from driver.results.directory import RunDirectory
 from driver.results.manifest import Manifest
 from driver.results.record import read_raw, read_record
-from driver.results.schema import CHECK_COLUMNS, SAMPLE_COLUMNS, TRIAL_COLUMNS
+from driver.results.schema import CHECK_COLUMNS, PENDING, SAMPLE_COLUMNS, TRIAL_COLUMNS
 from driver.results.tidy import Number, numbers
-
-PENDING = "pending"
 
 
 def write_tables(
@@ -39,6 +37,8 @@ def write_tables(
                 "repeat": planned.repeat,
                 "verdict": last.verdict if last else PENDING,
                 "attempts": len(record.attempts) if record else 0,
+                "faults": " ".join(fault.kind for fault in record.faults) if record else "",
+                "host_faults": record.host_faults if record else 0,
                 "message": last.message if last else "",
                 "excerpt": last.excerpt if last else "",
             }

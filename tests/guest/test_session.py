@@ -18,7 +18,7 @@ from helpers.descriptors import descriptors, opened_since
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
-from driver.errors import GuestLost, GuestSplat, GuestTimeout, WorkloadFailed
+from driver.errors import EmulatorLost, GuestLost, GuestSplat, GuestTimeout, WorkloadFailed
 from driver.guest.boot import boot
 from driver.guest.job import Job, Write
 from driver.guest.machine import Machine
@@ -153,14 +153,26 @@ def test_a_program_that_does_not_exist(guest: Guest) -> None:
 
 
 def test_a_guest_that_powers_itself_off_is_lost(guest: Guest) -> None:
-    with pytest.raises(GuestLost, match="exited with status 0") as caught:
+    with pytest.raises(GuestLost, match="the guest powered itself off") as caught:
         guest.run(shell("poweroff -f"), soon())
-    assert "powered itself off" in (caught.value.hint or "")
+    assert not caught.value.host_fault
 
 
-def test_a_qemu_that_is_killed_is_lost(guest: Guest) -> None:
-    threading.Timer(0.5, os.kill, (guest.pid, signal.SIGKILL)).start()
-    with pytest.raises(GuestLost, match="killed by SIGKILL"):
+def test_a_guest_that_restarts_has_not_powered_itself_off(guest: Guest) -> None:
+    with pytest.raises(GuestLost, match="the guest restarted itself") as caught:
+        guest.run(shell("reboot -f"), soon())
+    assert not caught.value.host_fault
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(signal.SIGKILL, "killed by SIGKILL"), (signal.SIGTERM, "exited with status 0")],
+)
+def test_a_qemu_that_is_killed_is_lost_by_the_host(
+    guest: Guest, number: signal.Signals, said: str
+) -> None:
+    threading.Timer(0.5, os.kill, (guest.pid, number)).start()
+    with pytest.raises(EmulatorLost, match=said):
         guest.run(shell("sleep 100"), soon(100))
 
 

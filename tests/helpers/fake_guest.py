@@ -23,6 +23,9 @@ PAGE_KIB = 4
 KERNEL_TABLE_PAGES = 37
 IDLE_TABLE_PAGES = 210
 
+# What the console of the template had said.
+BOOT = "[    0.000000] Linux version 6.12.0\n[    0.200000] Freeing unused kernel image memory\n"
+
 Misbehave = Callable[[Job], None]
 
 
@@ -41,6 +44,9 @@ class Guest:
 
     def __hash__(self) -> int:
         return id(self)
+
+    def boot_console(self) -> str:
+        return BOOT
 
     def console_text(self) -> str:
         return "[    0.000000] Linux version 6.12.0\n[    1.500000] guest ready\n"
@@ -76,13 +82,17 @@ class Factory:
     alive: int = 0
     forks: int = 0
     slow: float = 1.0
+    tolerated: frozenset[str] = frozenset()
     seen: list[Deadline] = field(default_factory=list)
 
     def timeout_scale(self, jobs: int) -> float:
         return self.slow * jobs
 
     @contextmanager
-    def fork(self, directory: Path) -> Iterator[TrialGuest]:
+    def fork(
+        self, directory: Path, *, tolerate: frozenset[str] = frozenset()
+    ) -> Iterator[TrialGuest]:
+        self.tolerated = tolerate
         assert directory.is_dir()
         self.alive += 1
         self.forks += 1

@@ -74,7 +74,7 @@ def test_what_is_used_stays(root: Path) -> None:
 def test_what_guests_are_forked_from_stays(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that the trials of a run know is its templates, which need a kernel and an image too."""
     monkeypatch.setattr(template_recipe, "qemu_version", lambda: "QEMU emulator version 7.2.22")
-    monkeypatch.setattr(template, "make", lambda _recipe, folder, _seconds: writing(1)(folder))
+    monkeypatch.setattr(template, "make", lambda _recipe, folder, *_: writing(1)(folder))
 
     def prepared() -> Template:
         store = Store(root)

@@ -28,6 +28,8 @@ ODD: dict[str, Any] = {
     "bases": ["6.12"],
     "kernel_args": ("debug", "trace_event=mmap:*"),
     "qemu_args": ("-device", "edu"),
+    "allow_splat": ("warn",),
+    "timeout_factor": 2.5,
 }
 
 
@@ -53,6 +55,9 @@ def test_every_option_that_decides_what_is_measured_is_in_it(manifest: Manifest)
         "~/my linux",
         "--unpatched-source",
         "~/linux",
+        "--allow-splat=warn",
+        "--timeout-factor",
+        "2.5",
         "--kernel-arg=debug",
         "--kernel-arg=trace_event=mmap:*",
         "--qemu-arg=-device",

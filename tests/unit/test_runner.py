@@ -14,7 +14,7 @@ import pytest
 from helpers.fake_guest import option
 from helpers.synthetic_runs import FakeGuestRun
 
-from driver.errors import GuestLost, GuestSplat, HostError, UserError, WorkloadFailed
+from driver.errors import EmulatorLost, GuestSplat, HostError, UserError, WorkloadFailed
 from driver.experiment.estimate import time_left
 from driver.experiment.run_manifest import check_same_guests, planned_run
 from driver.experiment.work import Prepared
@@ -87,7 +87,7 @@ def test_a_lost_guest_is_tried_again(bench: FakeGuestRun) -> None:
         key = " ".join(job.argv)
         seen[key] += 1
         if processes(job) == 4 and seen[key] == 1:
-            raise GuestLost("QEMU was killed by SIGKILL")
+            raise EmulatorLost("QEMU was killed by SIGKILL")
 
     factory = next(iter(bench.factories.values()))
     factory.misbehave = lose_first
@@ -98,6 +98,7 @@ def test_a_lost_guest_is_tried_again(bench: FakeGuestRun) -> None:
     record = read_record(conclusion.directory, "baseline_off_2M_4_1_r1")
     assert record is not None
     assert [attempt.verdict for attempt in record.attempts] == ["lost", "ok"]
+    assert (record.faults, record.host_faults) == ([], 1), "counted, and forgiven"
 
 
 def test_a_workload_that_says_no_or_skips_a_phase_has_failed(tmp_path: Path) -> None:
@@ -199,7 +200,7 @@ def test_resume_tries_failed_trials_again(bench: FakeGuestRun) -> None:
     factory = next(iter(bench.factories.values()))
 
     def lose(job: Job) -> None:
-        raise GuestLost("gone")
+        raise EmulatorLost("gone")
 
     factory.misbehave = lose
     run = bench.begin()

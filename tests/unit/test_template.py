@@ -77,7 +77,7 @@ def test_where_files_happen_to_be_does_not() -> None:
 def test_one_that_cannot_be_made_leaves_its_console(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def panic(_recipe: TemplateRecipe, folder: Path, _seconds: float) -> None:
+    def panic(_recipe: TemplateRecipe, folder: Path, *_limits: object) -> None:
         log = folder / "console.log"
         log.write_text("Kernel panic - not syncing: Attempted to kill init!")
         raise GuestSplat("the guest's kernel reported panic", kind="panic", log=log)

@@ -37,6 +37,9 @@ def comparison_table(comparison: Comparison, *, everything: bool = False) -> Ren
             most = None if everything else _MOST_CHANGES
             title = f"{name}, in {rows[0].quantity.unit}" + ("" if everything else ": what changed")
             parts.append(layout.titled(title, _changes(shown, most)))
+    if comparison.unlike or comparison.faults:
+        lines = [f"- {said}" for said in (*comparison.unlike, *comparison.faults)]
+        parts.append(Text("\n".join(["Whatever the numbers say:", *lines]), style="bold red"))
     remarks = [
         *(f"{name} is not compared: {reason}" for name, reason in comparison.refused.items()),
         *comparison.unmatched,

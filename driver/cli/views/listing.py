@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import typer
 
 from driver.errors import UserError
 from driver.experiment.load import available, load
 from driver.project import Project
 from driver.results.directory import LATEST, RunDirectory
-from driver.results.manifest import read_manifest
+from driver.results.faults import of_rows, rows_of
+from driver.results.manifest import Manifest, read_manifest
+from driver.results.schema import OK, PENDING
 
 
 def print_experiments(project: Project) -> None:
@@ -35,5 +39,18 @@ def print_runs(project: Project) -> None:
         except UserError as error:
             typer.echo(f"  {run.name}  unreadable: {error.message}")
             continue
-        done = sum((run.trials / f"{trial.id}.json").exists() for trial in manifest.plan)
-        typer.echo(f"  {run.name}  {manifest.status}, {done} of {len(manifest.plan)} trials")
+        try:
+            said = _trials(run, manifest)
+        except UserError as error:
+            said = [error.message]
+        typer.echo(f"  {run.name}  {manifest.status}, {'; '.join(said)}")
+
+
+def _trials(run: RunDirectory, manifest: Manifest) -> list[str]:
+    """How many trials have a result, how the others ended, and what was at fault."""
+    rows = rows_of(run, manifest)
+    ends = Counter(row.verdict for row in rows)
+    done = ends.pop(OK, 0)
+    ends.pop(PENDING, 0)
+    failed = "".join(f", {number} {verdict}" for verdict, number in ends.items())
+    return [f"{done} of {len(manifest.plan)} trials finished{failed}", *of_rows(rows).sentences()]

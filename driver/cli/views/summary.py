@@ -121,9 +121,10 @@ def _last_line(conclusion: Conclusion) -> Text:
     verdicts = conclusion.verdicts
     held = len(verdicts.asserted) - len(verdicts.failures)
     trials = conclusion.run.trials
-    return Text(
+    said = [
         f"{len(conclusion.run.finished)} of {len(trials)} trials finished, "
-        f"{held} of {len(verdicts.asserted)} checks hold; all files are in "
-        f"{conclusion.directory.path}",
-        overflow="fold",
-    )
+        f"{held} of {len(verdicts.asserted)} checks hold",
+        *conclusion.faults.sentences(),
+        f"all files are in {conclusion.directory.path}",
+    ]
+    return Text("; ".join(said), overflow="fold")

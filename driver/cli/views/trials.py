@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import typer
 from rich.table import Table
@@ -16,10 +17,10 @@ from driver.errors import UserError
 from driver.experiment.bases import definition_of
 from driver.kernel.stacktrace import Decoded
 from driver.results.directory import RunDirectory
+from driver.results.faults import of_records
 from driver.results.manifest import Manifest, read_manifest
 from driver.results.record import TrialRecord, read_record
-from driver.results.schema import OK
-from driver.results.writer import PENDING
+from driver.results.schema import OK, PENDING
 from driver.store import Store
 from driver.suggestion import closest
 
@@ -29,24 +30,36 @@ _SHORTEST_TABLE = ("trial", "verdict", "attempts", "seconds", "message")
 
 
 def print_trials(run: RunDirectory, *, failed: bool) -> None:
-    """One row per trial; only those without a result if ``failed``."""
+    """One row per trial; if ``failed``, only those without a result or with a fault."""
     layout.console().print(_overview(run, read_manifest(run), failed))
 
 
 def print_trial(
-    run: RunDirectory, name: str, *, lines: int | None, console_only: bool, store: Store
+    run: RunDirectory,
+    name: str,
+    *,
+    attempt: int | None = None,
+    lines: int | None,
+    console_only: bool,
+    store: Store,
 ) -> None:
-    """The attempts at a trial and its console, or the last ``lines`` of it.
+    """The attempts at a trial and the console of one (default: the last), or its last ``lines``.
 
     ``console_only`` prints the console verbatim, without source lines.
     """
     manifest = read_manifest(run)
     chosen = match(name, [planned.id for planned in manifest.plan])
     if console_only:
-        typer.echo(_console(run, chosen, lines))
+        typer.echo("\n".join(_lines(_console(run, chosen, attempt), lines)))
         return
-    for line in _story(run, manifest, chosen, lines, store):
+    for line in _story(run, manifest, chosen, store):
         typer.echo(line)
+    record = _record(run, chosen)
+    text = "\n".join(_lines(_console(run, chosen, attempt), lines))
+    several = len(record.attempts) > 1
+    shown = f"attempt {attempt or len(record.attempts)}" if several else "the guest"
+    typer.echo(f"console of {shown}" + (f", its last {lines} lines:" if lines else ":"))
+    typer.echo(_decoded(text, manifest, run, record, store).text)
 
 
 def match(given: str, names: Sequence[str]) -> str:
@@ -91,13 +104,14 @@ def _overview(run: RunDirectory, manifest: Manifest, failed: bool) -> Table:
             if not (failed and verdict == OK):
                 style = "green" if verdict == OK else "yellow"
                 table.add_row(planned.id, Text(verdict, style=style), attempts, "", Text(message))
-        elif not (failed and record.ok):
+        elif not (failed and record.ok and not record.faults):
+            good = "yellow" if record.faults else "green"
             table.add_row(
                 planned.id,
-                Text(record.last.verdict, style="green" if record.ok else "bold red"),
+                Text(record.last.verdict, style=good if record.ok else "bold red"),
                 f"{len(record.attempts)}",
                 f"{record.last.host_seconds:.1f}",
-                Text(record.last.message),
+                Text(record.last.message or of_records([record]).kinds()),
             )
     table.caption = "seconds: how long the host was busy; not a measurement"
     return table
@@ -122,15 +136,9 @@ def _tabled(run: RunDirectory) -> dict[str, tuple[str, str, str]]:
     }
 
 
-def _story(
-    run: RunDirectory, manifest: Manifest, trial: str, lines: int | None, store: Store
-) -> Iterator[str]:
+def _story(run: RunDirectory, manifest: Manifest, trial: str, store: Store) -> Iterator[str]:
+    """The attempts at a trial and how they ended."""
     record = _record(run, trial)
-    experiment = definition_of(manifest, run.manifest).experiment
-
-    def decoded(text: str) -> Decoded:
-        return decode_trial(text, manifest, experiment, record.factors, store=store)
-
     yield f"{trial}: {record.last.verdict}"
     yield "  " + " ".join(f"{name}={level}" for name, level in record.factors.items())
     yield "  command: " + " ".join(record.argv)
@@ -141,16 +149,24 @@ def _story(
         )
         if attempt.message:
             yield f"    {attempt.message}"
+        if attempt.host_fault:
+            yield "    the host or QEMU is to blame, not the guest"
+        for one in attempt.complaints:
+            yield f"    its kernel complained: {one.kind}: {one.message}"
         if attempt.excerpt:
-            found = decoded(attempt.excerpt)
+            found = _decoded(attempt.excerpt, manifest, run, record, store)
             yield from (f"    | {line}" for line in found.text.splitlines())
             if found.note:
                 yield f"    ({found.note})"
     for refusal in record.refused:
         yield f"  left out: {refusal}"
-    last = f"attempt {len(record.attempts)}" if len(record.attempts) > 1 else "the guest"
-    yield f"console of {last}" + (f", its last {lines} lines:" if lines else ":")
-    yield decoded(_console(run, trial, lines)).text
+
+
+def _decoded(
+    text: str, manifest: Manifest, run: RunDirectory, record: TrialRecord, store: Store
+) -> Decoded:
+    experiment = definition_of(manifest, run.manifest).experiment
+    return decode_trial(text, manifest, experiment, record.factors, store=store)
 
 
 def _record(run: RunDirectory, trial: str) -> TrialRecord:
@@ -169,14 +185,29 @@ def _record(run: RunDirectory, trial: str) -> TrialRecord:
     return record
 
 
-def _console(run: RunDirectory, trial: str, lines: int | None) -> str:
-    path = run.consoles / f"{trial}.log"
+def _console(run: RunDirectory, trial: str, attempt: int | None) -> list[str]:
+    """Everything that the guest of an attempt printed: while it booted, and after it was forked."""
+    record = _record(run, trial)
+    number = attempt or len(record.attempts)
+    if number > len(record.attempts):
+        raise UserError(
+            f"there is no attempt {number} at {trial}: there are {len(record.attempts)}",
+            hint=f"Show all of them: driver logs {run.name} {trial}",
+        )
+    last = number == len(record.attempts)
+    path = run.console(trial, None if last else number)
+    boot = record.attempts[number - 1].boot
+    return [*(_text(run.consoles / boot) if boot else ()), *_text(path)]
+
+
+def _text(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
-        _record(run, trial)  # explains it, if the trial was not run
         raise UserError(
             f"there is no {path}", hint="The console logs of this run were not copied with it."
         ) from None
-    shown = text.splitlines()
-    return "\n".join(shown[-lines:] if lines else shown)
+
+
+def _lines(shown: list[str], last: int | None) -> list[str]:
+    return shown[-last:] if last else shown
