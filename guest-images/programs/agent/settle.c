@@ -21,8 +21,13 @@
 
 /* What one page of entries maps on x86-64. */
 #define TABLE_SPAN (2UL << 20)
-/* More than whatever else comes and goes meanwhile. */
-#define TRIED_TABLES 64
+/*
+ * A count that nobody folded may be off by 125 for each processor (calculate_normal_threshold() in
+ * mm/vmstat.c), and we may have been on two.
+ */
+#define TRIED_TABLES 512
+/* A host that takes the processor away for long enough lets a grace period pass during a try. */
+#define TRIES 4
 /* Given back behind what is in flight: callbacks of a processor run in their order. */
 #define MARKER_TABLES 8
 
@@ -48,47 +53,73 @@ static void wait_for_grace_period(void)
 	nanosleep(&tick, NULL);
 }
 
-/* All processors' counts, which the kernel adds up on request only. */
-static long count_page_tables(void)
+/* The count as the kernel has it, without what processors have not folded in. */
+static long read_page_tables(void)
 {
 	static const char name[] = "\nnr_page_table_pages ";
 	static char text[32 << 10];
-	int refresh = open("/proc/sys/vm/stat_refresh", O_WRONLY | O_CLOEXEC);
 	int fd = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
-	ssize_t length = -1;
+	ssize_t length = read(fd, text, sizeof(text) - 1);
 	const char *found;
 
-	if (refresh >= 0 && write(refresh, "1", 1) == 1)
-		length = read(fd, text, sizeof(text) - 1);
-	close(refresh);
 	close(fd);
 	text[length > 0 ? length : 0] = '\0';
 	found = strstr(text, name);
 	return found ? strtol(found + strlen(name), NULL, 10) : -1;
 }
 
-/* Have page tables made and give them back; returns the count right after that, or -1. */
-static long give_back(size_t tables)
+/* All processors' counts, which the kernel adds up on request only; sleeps. */
+static long count_page_tables(void)
 {
-	const size_t size = tables * TABLE_SPAN;
-	char *area = mmap(NULL, size, PROT_READ | PROT_WRITE,
+	int refresh = open("/proc/sys/vm/stat_refresh", O_WRONLY | O_CLOEXEC);
+	const bool folded = write(refresh, "1", 1) == 1;
+
+	close(refresh);
+	return folded ? read_page_tables() : -1;
+}
+
+/* Room for as many tables that no neighbour shares, wherever it is. */
+static size_t room_for(size_t tables)
+{
+	return (tables + 1) * TABLE_SPAN;
+}
+
+/* Have page tables made, each with an entry for the zero page; NULL if there is no room. */
+static void *make_tables(size_t tables)
+{
+	char *area = mmap(NULL, room_for(tables), PROT_READ,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	const volatile char *at;
 
 	if (area == MAP_FAILED)
-		return -1;
-	madvise(area, size, MADV_NOHUGEPAGE);
-	for (size_t at = 0; at < size; at += TABLE_SPAN)
-		area[at] = 1;
-	munmap(area, size);
-	return count_page_tables();
+		return NULL;
+	madvise(area, room_for(tables), MADV_NOHUGEPAGE);
+	at = area + (-(uintptr_t)area & (TABLE_SPAN - 1));
+	for (size_t i = 0; i < tables; i++)
+		(void)at[i * TABLE_SPAN];
+	return area;
+}
+
+/*
+ * Whether page tables are still counted after they were given back. Between the two nothing may
+ * sleep, so that no grace period has the time to pass; folding the counts does.
+ */
+static bool some_in_flight(void)
+{
+	const long before = count_page_tables();
+	void *area = before < 0 ? NULL : make_tables(TRIED_TABLES);
+
+	if (!area)
+		return false;
+	munmap(area, room_for(TRIED_TABLES));
+	return read_page_tables() >= before + TRIED_TABLES / 2;
 }
 
 /* Find out whether this kernel frees page tables later than they are given back. */
 void try_deferral(void)
 {
-	long before = count_page_tables();
-
-	deferred = give_back(TRIED_TABLES) >= before + TRIED_TABLES / 2;
+	for (int i = 0; i < TRIES && !deferred; i++)
+		deferred = some_in_flight();
 }
 
 static uint64_t now_ms(void)
@@ -105,14 +136,21 @@ static uint64_t now_ms(void)
  */
 bool settle(unsigned long milliseconds)
 {
-	long marked, before;
+	long held, before;
 	uint64_t start;
+	void *area;
 
 	if (!deferred || !milliseconds)
 		return true;
 	start = now_ms();
-	marked = give_back(MARKER_TABLES);
-	before = marked;
+	area = make_tables(MARKER_TABLES);
+	/* Now, because after munmap() it would depend on how fast they are freed. */
+	held = count_page_tables();
+	before = held;
+	if (area)
+		munmap(area, room_for(MARKER_TABLES));
+	else
+		held += MARKER_TABLES;
 	for (int still = 0; still < STILL;) {
 		long now;
 
@@ -120,7 +158,7 @@ bool settle(unsigned long milliseconds)
 			return false;
 		wait_for_grace_period();
 		now = count_page_tables();
-		still = now == before && now <= marked - MARKER_TABLES ? still + 1 : 0;
+		still = now == before && now <= held - MARKER_TABLES ? still + 1 : 0;
 		before = now;
 	}
 	return true;
