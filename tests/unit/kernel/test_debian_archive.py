@@ -5,21 +5,25 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 from conftest import FAKE, Recorder, sh
+from helpers.command_line import status_of
 
 from driver import apt
 from driver.errors import HostError, UserError
+from driver.kernel import kconfig_fragment
 from driver.kernel.sources import archive, mirror, package
 from driver.kernel.sources.source import KernelSource
 from driver.kernel.sources.spec import check, obtain
+from driver.project import Project
 from driver.store import Store
 
 SUITES = {
@@ -294,11 +298,7 @@ class TestBadInput:
         assert_nothing_half_made(store)
 
     def test_an_unsigned_index(self, store: Store, debian: Archive, recorder: Recorder) -> None:
-        for path in debian.root.glob("*/dists/*/InRelease"):
-            lines = path.read_text().splitlines()
-            start, end = lines.index(""), lines.index("-----BEGIN PGP SIGNATURE-----")
-            path.with_name("Release").write_text("\n".join(lines[start + 1 : end]) + "\n")
-            path.unlink()
+        take_signatures_away(debian)
         with pytest.raises(HostError, match="cannot read the package lists") as caught:
             got(store, "debian:6.12", recorder)
         assert "is not signed" in str(caught.value.excerpt)
@@ -424,3 +424,105 @@ class TestPolicy:
             (("7.3.4-1~bpo13+1", ("trixie-backports",)), ("7.3~rc7-1~exp1", ("experimental",))),
         )
         assert found["linux-source-6.9"] == apt.Policy()
+
+
+def expire(debian: Archive) -> None:
+    debian.publish(CARRIED, valid_until="Tue, 02 Jan 2024 00:00:00 UTC")
+
+
+def take_signatures_away(debian: Archive) -> None:
+    for path in debian.root.glob("*/dists/*/InRelease"):
+        lines = path.read_text().splitlines()
+        start, end = lines.index(""), lines.index("-----BEGIN PGP SIGNATURE-----")
+        path.with_name("Release").write_text("\n".join(lines[start + 1 : end]) + "\n")
+        path.unlink()
+
+
+def truncate_package(debian: Archive) -> None:
+    deb = debian.root / "debian/pool/linux-source-7.3_7.3.4-1~bpo13+1_all.deb"
+    deb.write_bytes(deb.read_bytes()[: deb.stat().st_size // 2])
+
+
+def take_suites_away(debian: Archive) -> None:
+    for suite in ("trixie-backports", "experimental"):
+        shutil.rmtree(debian.root / "debian/dists" / suite)
+
+
+def misspell_symbol(debian: Archive) -> None:
+    with (kconfig_fragment.FOLDER / "machine.config").open("a") as fragment:
+        fragment.write("CONFIG_FEATUER=y\n")
+
+
+def leave_alone(debian: Archive) -> None:
+    """Nothing is wrong but what is asked for."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What is wrong, what is typed, and what the command says and returns."""
+
+    words: str
+    status: int
+    error: str
+    hint: str
+    spoil: Callable[[Archive], None] = leave_alone
+
+
+NO_LISTS = "cannot read the package lists of any Debian suite"
+FAILURES = {
+    "base": Failure(
+        "--base 6.13 --series none", 2,
+        "no Debian suite carries linux-source-6.13", "Bases that exist: 6.12, 7.3.",
+    ),
+    "series": Failure(
+        "--base 7.3 --series two", 2,
+        "the series two does not exist for Linux 7.3", "It exists for 6.12.",
+    ),
+    "suite": Failure(
+        "--base 7.3 --series none", 2,
+        "no Debian suite carries linux-source-7.3", "Not all suites could be read",
+        take_suites_away,
+    ),
+    "expired": Failure(
+        "--base 7.3 --series none", 3, NO_LISTS, "Check the network and the mirrors", expire
+    ),
+    "unsigned": Failure(
+        "--base 7.3 --series none", 3, NO_LISTS, "debian-archive-keyring", take_signatures_away
+    ),
+    "half": Failure(
+        "--base 7.3 --series none", 3,
+        "cannot fetch linux-source-7.3 7.3.4-1~bpo13+1", "Check the network.", truncate_package,
+    ),
+    "symbol": Failure(
+        "--base 6.12 --series none", 2,
+        "CONFIG_FEATUER does not hold", "do not ask for the symbol", misspell_symbol,
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def settings(project: Project, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command finds when it is called here."""
+    monkeypatch.setenv("DRIVER_PROJECT", str(project.root))
+    monkeypatch.setenv("DRIVER_CACHE", str(store.root))
+    monkeypatch.setenv("DRIVER_CONFIG", "")
+
+
+@pytest.mark.usefixtures("settings")
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+def test_the_command_says_it_once(
+    failure: Failure, debian: Archive, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One error, one hint, the exit status that fits; and the cache has nothing half-made."""
+    failure.spoil(debian)
+    assert status_of("build", "kernel", *failure.words.split()) == failure.status
+    printed = capsys.readouterr().err
+    (error,) = re.findall(r"^error: (.*)$", printed, re.M)
+    (advice,) = re.findall(r"^hint: (.*)$", printed, re.M)
+    assert failure.error in error
+    assert failure.hint in advice
+    assert "Traceback" not in printed
+    assert not list((store.root / "tmp").glob("*"))
+    assert not list((store.root / "kernel").glob("*"))
+    for source in (store.root / "sources").glob("linux-source-*"):
+        assert (source / "source.json").is_file(), "a source is complete or absent"
