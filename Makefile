@@ -45,9 +45,10 @@ test-unit: $(STAMP)  ## Run the fast unit tests: seconds, no QEMU
 	$(PYTHON) -m pytest -q -n 2 --dist=loadfile -m "not slow" tests/unit
 
 test-guest: $(STAMP)  ## Run the guest tests: real kernels in QEMU, minutes
-	$(PYTHON) -m pytest -v tests/guest
+	$(PYTHON) -m pytest -v -m "not slow" tests/guest
 
 test-all: test coverage  ## Run everything, including mutants and third-party suites: hours
+	$(PYTHON) -m pytest -v -m slow tests/guest
 	cd tests/guest && $(abspath $(PYTHON)) -m mutation
 	cd tests/guest && $(abspath $(PYTHON)) -m thirdparty kselftests
 	cd tests/guest && $(abspath $(PYTHON)) -m thirdparty stress-ng --seconds 60
