@@ -2,9 +2,11 @@
 """``/proc/meminfo``: memory of the whole guest by use, in bytes.
 
 ``PageTables`` is NR_PAGETABLE: every PTE, PMD and PUD page of user page tables, counted when the
-page gets its constructor and again when it is freed. On 6.12 the top level (PGD, and P4D with
-five levels) is not in it. Tables shared between processes are in it once. It is kept per CPU and
-needs the refresh write to be exact.
+page gets its constructor and again when it is freed. The top level (PGD, and P4D with five levels)
+is not in it on 6.12, and is on 7.3, where all levels have constructors. Tables shared between
+processes are in it once. It is kept per CPU and needs the refresh write to be exact; on 7.3 tables
+are freed, and leave it, a grace period after they were given back, which a sample waits for.
+``Mapped`` contains mapped pages of DAX files since Linux 6.15.
 
 Valid under every accelerator: these are pages, not times.
 """

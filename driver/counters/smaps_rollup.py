@@ -2,7 +2,8 @@
 """``/proc/PID/smaps_rollup``: what one process maps, summed over its mappings, in bytes.
 
 The kernel walks the page tables to make it, so it shows what is *mapped*, not what the tables
-cost. On 6.12 the pages of a DAX file are not in it: vm_normal_page() has none for a devmap entry.
+cost. Pages of a DAX file are in it since Linux 6.15. Before that vm_normal_page() had none for a
+devmap entry; such entries are gone, and DAX pages are counted like others.
 
 Valid under every accelerator; on large mappings the walk itself costs the guest time, so sample
 it only where it is the question.

@@ -4,7 +4,8 @@
 ``VmPTE`` is mm->pgtables_bytes: PTE, PMD and PUD pages allocated on behalf of this address
 space. A table that belongs to no single address space is not in it, so VmPTE and the
 ``PageTables`` of ``/proc/meminfo`` answer different questions. ``VmRSS`` and its parts are sums of
-per-CPU counters and may lag by some pages per CPU; VmPTE is an atomic count and exact.
+per-CPU counters and may lag by some pages per CPU; VmPTE is an atomic count and exact. Since Linux
+6.15 VmRSS and ``RssFile`` contain the pages of DAX files that are mapped, before that none of them.
 
 Valid under every accelerator. The context switches depend on scheduling and thus on host load
 unless the run is exact.

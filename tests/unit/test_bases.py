@@ -55,7 +55,7 @@ class TestChoice:
     ) -> None:
         both = [("none", "6.12"), ("dax-pt-share", "6.12")]
         assert self.chosen(project, footprint) == both
-        port(project, "smaps-dax")
+        port(project, "smaps-page-tables")
         assert self.chosen(project, footprint) == both, "another series has nothing to say"
         port(project, "dax-pt-share")
         assert self.chosen(project, footprint) == [("none", "7.3"), ("dax-pt-share", "7.3")]

@@ -32,12 +32,12 @@ from driver.guest.template_recipe import qemu_version
 COPIED = (
     "experiments/five-cases",
     "experiments/pagetable-footprint",
-    "experiments/smaps-dax",
+    "experiments/smaps-page-tables",
     "experiments/workloads",
     "guest-images/dax",
     "guest-images/programs",
     "kernel-patches/dax-pt-share",
-    "kernel-patches/smaps-dax",
+    "kernel-patches/smaps-page-tables",
 )
 PAGE = ROOT / "docs/troubleshooting.md"
 _MISTAKE = re.compile(

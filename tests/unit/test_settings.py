@@ -246,7 +246,7 @@ class TestCompletion:
         [
             ("driver do", ["doctor"]),
             ("driver run experiment five", ["five-cases"]),
-            ("driver build --series smaps", ["smaps-dax"]),
+            ("driver build --series smaps", ["smaps-page-tables"]),
             ("driver shell --variant debug-", ["debug-info"]),
         ],
     )
