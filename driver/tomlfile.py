@@ -38,7 +38,7 @@ def read(path: Path, model: type[_Model]) -> _Model:
     system says of the file is passed on.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text: {error}", hint=SYNTAX) from error
     return validated(path, text, model, _KEYS)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,21 +17,23 @@ from driver.api.keep import Attendant, FailedGuest, keeping
 from driver.api.preparation import Preparation, check, validity
 from driver.api.workspace import Workspace, default
 from driver.errors import UserError
-from driver.experiment.conclusion import Conclusion
+from driver.experiment.boot_failure import NeverReady, NoGuest, record_boot_failure
+from driver.experiment.conclusion import Conclusion, read_conclusion
 from driver.experiment.definition import Level, level_text
 from driver.experiment.estimate import estimate
 from driver.experiment.lifecycle import carry_out
 from driver.experiment.load import Definition, load
 from driver.experiment.plan import GuestRequest, Selection, Trial, guests, make_plan
 from driver.experiment.run_manifest import check_same_guests, new_manifest, planned_run
-from driver.experiment.work import Work
+from driver.experiment.work import Prepared, Work
 from driver.guest.accel import Choice, Requested, check_possible
 from driver.guest.template import Template
 from driver.guest.template_recipe import qemu_version
 from driver.progress import Reporter
-from driver.results.directory import RunDirectory
+from driver.results.directory import RunDirectory, check_writable
 from driver.results.faults import check_kinds
 from driver.results.manifest import Manifest, Options
+from driver.results.record import read_record
 from driver.suggestion import did_you_mean
 
 _log = logging.getLogger(__name__)
@@ -46,6 +49,10 @@ __all__ = [
     "run_experiment",
     "run_plan",
 ]
+
+
+# Each guest is a process with threads, files and hundreds of MiB of memory.
+MOST_JOBS = 256
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,11 @@ def plan_experiment(
         _refuse_jobs_under_kvm(options)
     if options.jobs < 1 or (options.repeat is not None and options.repeat < 1):
         raise UserError("jobs and repeat are at least 1")
+    if options.jobs > MOST_JOBS:
+        raise UserError(
+            f"{options.jobs:,} guests at a time are more than any host can run",
+            hint=f"--jobs takes 1 to {MOST_JOBS}; this host has {os.cpu_count()} processors.",
+        )
     check_kinds(options.allow_splat)
     chosen = Selection(
         only=options.only, repeat=options.repeat, quick=options.quick, base=options.base
@@ -203,7 +215,7 @@ def run_plan(
     place = workspace or default()
     options = planned.options.model_copy(update={"keep_guest": attend is not None})
     planned = replace(planned, options=options)
-    work, choice = _prepare(planned, place, attend)
+    work, choice, never_ready = _prepare(planned, place, attend)
     run = RunDirectory.create(place.project.results, planned.definition.name)
     with run.lock():
         manifest = new_manifest(
@@ -214,6 +226,8 @@ def run_plan(
             project=place.project.root,
             why=choice.reason,
         )
+        if never_ready is not None:
+            return record_boot_failure(run, manifest, work, never_ready)
         with _resumable(run, work, place.reporter):
             return carry_out(run, manifest, work, place.reporter)
 
@@ -240,6 +254,10 @@ def resume_run(
     with run.lock():
         manifest, definition, trials = planned_run(run)
         manifest = _with_patience(manifest, _words("allow_splat", allow_splat), timeout_factor)
+        if _nothing_left(run, manifest):
+            place.reporter.note(f"every trial of {run.name} has a result; nothing is run")
+            return read_conclusion(run).allowing(allow_splat)
+        _note_edit(place, definition)
         if attend is not None:
             options = manifest.options.model_copy(update={"keep_guest": True, "jobs": 1})
             manifest = manifest.model_copy(update={"options": options})
@@ -247,11 +265,36 @@ def resume_run(
             # Trials of one run are alike: these begin with the write of those before as well.
             attend = _let_go
         planned = ExperimentPlan(definition, trials, manifest.options, manifest.accelerator.value)
-        work, _ = _prepare(planned, place, attend)
+        work, _, never_ready = _prepare(planned, place, attend)
         check_same_guests(manifest, work.guests)
         again = manifest.model_copy(update={"status": "running", "finished": None})
+        if any(guest.qemu.template is None for guest in manifest.guests):
+            # One of them was never ready, and those behind it were not tried.
+            guests_now = [prepared.record for prepared in work.guests.values()]
+            again = again.model_copy(update={"guests": guests_now})
+        if never_ready is not None:
+            return record_boot_failure(run, again, work, never_ready)
         with _resumable(run, work, place.reporter):
             return carry_out(run, again, work, place.reporter)
+
+
+def _nothing_left(run: RunDirectory, manifest: Manifest) -> bool:
+    """Whether a run is complete and none of its trials has to be tried again."""
+    records = (read_record(run, planned.id) for planned in manifest.plan)
+    return manifest.status == "complete" and all(record and record.ok for record in records)
+
+
+def _note_edit(place: Workspace, definition: Definition) -> None:
+    """Say so if the project's text of the experiment is no longer that of the run."""
+    try:
+        now = load(place.project.experiments, definition.name)
+    except UserError:  # gone or broken; the run has its own text
+        return
+    if now.digest != definition.digest:
+        place.reporter.note(
+            f"{now.path} has been edited since the run began; the run continues with the text that "
+            "it began with, which is in its manifest. A new run takes the edit."
+        )
 
 
 def _with_patience(
@@ -290,16 +333,27 @@ def _let_go(_failed: FailedGuest) -> None:
 
 def _prepare(
     planned: ExperimentPlan, place: Workspace, attend: Attendant | None
-) -> tuple[Work, Choice]:
-    """Build what the plan needs and boot one template for each kind of guest."""
+) -> tuple[Work, Choice, NeverReady | None]:
+    """Build what the plan needs and boot one template for each kind of guest.
+
+    The first that does not get ready ends that: the guests are those up to and with it.
+    """
     _check(planned, place)
     preparation = _preparation(planned, place)
-    prepared = {request: preparation.guest(request) for request in planned.guests}
+    prepared: dict[GuestRequest, Prepared] = {}
+    never_ready = None
+    for request in planned.guests:
+        try:
+            prepared[request] = preparation.guest(request)
+        except NeverReady as found:
+            never_ready = found
+            prepared[request] = Prepared(NoGuest(found.error), found.record)
+            break
     choice = preparation.choice
     if choice.accel == "kvm":
         _refuse_jobs_under_kvm(planned.options)
     work = Work(planned.definition, planned.trials, prepared)
-    return work if attend is None else keeping(work, attend), choice
+    return work if attend is None else keeping(work, attend), choice, never_ready
 
 
 def _check(planned: ExperimentPlan, place: Workspace) -> None:
@@ -310,6 +364,7 @@ def _check(planned: ExperimentPlan, place: Workspace) -> None:
             "--keep-guest attends to one guest at a time", hint="Leave --jobs out with it."
         )
     check(place.store, place.project, planned.guests, KernelSources.of_run(planned.options))
+    check_writable(place.project.results)
     qemu_version()
 
 

@@ -12,14 +12,18 @@ from driver.api.build import build_image, build_kernel
 from driver.api.guests import with_arguments
 from driver.api.workspace import Workspace
 from driver.artifacts import ImageArtifact, KernelArtifact
+from driver.errors import GuestError
+from driver.experiment.boot_failure import NeverReady
 from driver.experiment.definition import Kernel
 from driver.experiment.plan import GuestRequest
 from driver.experiment.work import Prepared
 from driver.guest.accel import Choice, Requested, choose
 from driver.guest.machine import Machine
 from driver.guest.template import Template, Templates
+from driver.guest.template_recipe import TemplateRecipe
 from driver.image import recipe
 from driver.kernel import kconfig_fragment, series
+from driver.kernel.boot_options import lacking
 from driver.kernel.build_request import OPTIONS_OFF
 from driver.kernel.sources import spec
 from driver.kernel.sources.source import base_of, debian_base
@@ -82,30 +86,43 @@ class Preparation:
 
     def guest(self, request: GuestRequest) -> Prepared:
         """A template for the request, and what the manifest says of it."""
-        template = self.template(request)
-        return Prepared(template, _record(request, template))
+        try:
+            template = self.template(request)
+        except GuestError as error:
+            if without := lacking(self._kernel(request.kernel).config):
+                error.message += f"; its kernel lacks {', '.join(without)}"
+            raise NeverReady(request, _record(request, self.recipe(request)), error) from error
+        return Prepared(template, _record(request, template.recipe, template))
+
+    def recipe(self, request: GuestRequest) -> TemplateRecipe:
+        """What the template of a request is made from; its kernel and image have been built."""
+        kernel, image = self._kernel(request.kernel), self._image(request.image)
+        machine = with_arguments(
+            request.machine.machine(self._choose(kernel, image).accel),
+            self._options.kernel_args,
+            self._options.qemu_args,
+        )
+        return TemplateRecipe(machine, kernel, image, request.provision)
 
     def template(self, request: GuestRequest) -> Template:
         """A booted and provisioned guest for the request, and its kernel and image with it.
 
         Building them may take minutes the first time.
         """
-        kernel, image = self._kernel(request.kernel), self._image(request.image)
-        choice = self._choose(kernel, image)
+        recipe = self.recipe(request)
+        kernel = recipe.kernel
+        choice = self.choice
         self._place.reporter.step(
             f"Booting the guest: {kernel.release}, series {request.kernel.series}"
         )
         return self._templates.get(
-            with_arguments(
-                request.machine.machine(choice.accel),
-                self._options.kernel_args,
-                self._options.qemu_args,
-            ),
+            recipe.machine,
             kernel,
-            image,
-            request.provision,
+            recipe.image,
+            recipe.provision,
             boot_seconds=choice.boot_seconds * self._options.timeout_factor,
             tolerate=frozenset(self._options.allow_splat),
+            watch=lambda phase: self._place.reporter.progress(0, None, phase),
         )
 
     @property
@@ -118,9 +135,13 @@ class Preparation:
     def _choose(self, kernel: KernelArtifact, image: ImageArtifact) -> Choice:
         """Decided on the first kernel, for the whole run: arms must not differ in it."""
         if self._choice is None:
-            self._choice = choose(
-                self._accel, self._place.store, kernel, image, notify=self._place.reporter.note
-            )
+            try:
+                self._choice = choose(
+                    self._accel, self._place.store, kernel, image, notify=self._place.reporter.note
+                )
+            except GuestError as error:
+                # The kernel boots not even under emulation: its guest will say so of the run.
+                self._choice = Choice("tcg", f"emulation, because no guest boots: {error.message}")
             _log.info("guests run under %s: %s", self._choice.accel, self._choice.reason)
         return self._choice
 
@@ -150,8 +171,10 @@ def validity(choice: Choice) -> Validity:
     return Validity(accelerator, Machine.icount_shift if exact else None)
 
 
-def _record(request: GuestRequest, template: Template) -> GuestRecord:
-    made_from = template.recipe
+def _record(
+    request: GuestRequest, made_from: TemplateRecipe, template: Template | None = None
+) -> GuestRecord:
+    """What the manifest says of a guest; without a template it was never ready."""
     inputs = made_from.inputs()
     return GuestRecord(
         kernel=KernelRecord(
@@ -174,8 +197,8 @@ def _record(request: GuestRequest, template: Template) -> GuestRecord:
             version=inputs["qemu"],
             argv=inputs["argv"],
             # ... and this one runs, on this host and for as long as the cache has the files.
-            command=template.standalone_command(),
-            template=template.artifact.digest,
-            template_digests=template.facts["digests"],
+            command=template.standalone_command() if template else None,
+            template=template.artifact.digest if template else None,
+            template_digests=template.facts["digests"] if template else None,
         ),
     )

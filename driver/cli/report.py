@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +45,9 @@ def report(
         return
     path = output or run.path / _NAME
     if path.is_dir():
-        raise UserError(f"{path} is a directory", hint=f"Name a file: -o {path / _NAME}")
+        raise UserError(
+            f"{path} is a directory", hint=f"Name a file: -o {shlex.quote(str(path / _NAME))}"
+        )
     if not path.parent.is_dir():
         raise UserError(f"there is no directory {path.parent}", hint="Create it first.")
     try:
@@ -54,7 +57,7 @@ def report(
             raise
         raise UserError(
             f"cannot write to {path.parent}: {error.strerror}",
-            hint=f"Write it elsewhere: driver report {name} -o {_NAME}",
+            hint=f"Write it elsewhere: driver report {shlex.quote(name)} -o {_NAME}",
         ) from error
     typer.echo(path)
 

@@ -62,7 +62,7 @@ def load(command: Any) -> dict[str, Any]:
     if path is None or (not path.exists() and VARIABLE not in os.environ):
         return {}
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{path} cannot be read: {reason}", hint=MANUAL) from error

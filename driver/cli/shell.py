@@ -11,6 +11,7 @@ import typer
 
 from driver import api
 from driver.cli import context, options, views
+from driver.guest.channels import SOCKET_FOLDER
 
 
 def shell(
@@ -83,7 +84,7 @@ def shell(
     if show_command:
         typer.echo(api.guest_command(kernel, initramfs, machine))
         return
-    with tempfile.TemporaryDirectory(prefix="driver-gdb-") as folder:
+    with tempfile.TemporaryDirectory(prefix="driver-gdb-", dir=SOCKET_FOLDER) as folder:
         socket = Path(folder) / "gdb" if gdb else None
         with api.start_guest(
             kernel, initramfs, machine, console=console, gdb=socket, workspace=place

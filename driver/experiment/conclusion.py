@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from driver.errors import (
     INTERRUPTED,
@@ -19,10 +20,10 @@ from driver.experiment.definition import Experiment
 from driver.experiment.measured import MeasuredTrial, measured_trials
 from driver.experiment.verdicts import Verdicts, judge
 from driver.results.directory import RunDirectory
-from driver.results.faults import Faults, check_kinds, of_records, of_rows
+from driver.results.faults import Faults, TrialFault, check_kinds, of_records, of_rows
 from driver.results.manifest import read_manifest
 from driver.results.reader import Run, fault_rows, read_checks, read_run
-from driver.results.record import TrialRecord, read_record
+from driver.results.record import Attempt, TrialRecord, read_record
 from driver.results.schema import PENDING
 from driver.results.writer import write_checks
 from driver.text import counted
@@ -111,7 +112,9 @@ class Conclusion:
                 f"{counted(len(retried), 'trial')} with a result had a fault in one of the attempts"
             )
         where = f"{first.trial}, attempt {first.attempt}" if first.attempt else first.trial
-        words = first.message if not first.is_complaint else f"{first.kind}: {first.message}"
+        words = f"{first.kind}: {first.message}" if first.is_complaint else first.message
+        if attempt is not None and attempt.message:
+            words = attempt.message
         kinds = " ".join(f"--allow-splat {kind}" for kind in sorted({o.kind for o in faults.found}))
         name = self.directory.name
         last = record is not None and first.attempt == len(record.attempts)
@@ -124,10 +127,17 @@ class Conclusion:
                 else attempt.exit_status
             ),
             excerpt=(attempt.excerpt if attempt else "") or None,
-            log=self.directory.console(first.trial, None if last else first.attempt or None),
+            log=self._log(first, attempt, last=last),
             hint=f"Run failed trials again: driver run --resume {name}; what was at fault stays in "
             f"the run.\n      To accept it: driver show {name} {kinds}",
         )
+
+    def _log(self, fault: TrialFault, attempt: Attempt | None, *, last: bool) -> Path:
+        """The file with the console of an attempt; that of the boot if it got no further."""
+        own = self.directory.console(fault.trial, None if last else fault.attempt or None)
+        boot = attempt.boot if attempt else ""
+        printed = own.stat().st_size if own.exists() else 0
+        return self.directory.consoles / boot if boot and not printed else own
 
 
 class Unfinished(DriverError):

@@ -53,12 +53,12 @@ def time_left(trials: int, clock: Callable[[], float] = time.monotonic) -> Calla
         if finished >= trials:
             return ""
         seconds = (clock() - began) / finished * (trials - finished)
-        return f", about {_rough(seconds)} left"
+        return f", about {rough(seconds)} left"
 
     return left
 
 
-def _rough(seconds: float) -> str:
+def rough(seconds: float) -> str:
     """A duration in the unit a person would use for it."""
     if seconds < 100:
         return f"{max(1, round(seconds))} s"

@@ -41,7 +41,7 @@ def load(experiments: Path, name: str) -> Definition:
     """The experiment in the folder ``name``; raises :class:`UserError` if there is none."""
     path = experiments / name / FILE_NAME
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         known = available(experiments)
         raise UserError(

@@ -111,9 +111,11 @@ def make_plan(experiment: Experiment, selection: Selection) -> list[Trial]:
     if not trials:
         raise UserError(
             "nothing to run: every selected combination is excluded",
-            hint="; ".join(
-                f"excluded {dict(item.levels)}: {item.reason}" for item in experiment.exclude
-            ),
+            hint="Select others with --only. Excluded are "
+            + "; ".join(
+                f"{_together(item.levels)}, because {item.reason}" for item in experiment.exclude
+            )
+            + ".",
         )
     return trials
 
@@ -121,6 +123,13 @@ def make_plan(experiment: Experiment, selection: Selection) -> list[Trial]:
 def guests(plan: Sequence[Trial]) -> list[GuestRequest]:
     """The different guests a plan needs, in order of first use."""
     return list(dict.fromkeys(trial.guest for trial in plan))
+
+
+def _together(levels: Mapping[str, Sequence[Level]]) -> str:
+    """Levels as --only takes them: ``kernel=baseline sharing=on``."""
+    return " ".join(
+        f"{name}={','.join(level_text(level) for level in found)}" for name, found in levels.items()
+    )
 
 
 def trial_id(factors: Factors, repeat: int) -> str:

@@ -97,8 +97,11 @@ def planned_run(run: RunDirectory) -> tuple[Manifest, Definition, list[Trial]]:
 
 
 def check_same_guests(manifest: Manifest, guests: Mapping[GuestRequest, Prepared]) -> None:
-    """Refuse to mix trials of different kernels, images, machines or emulators in one run."""
-    for before, prepared in zip(manifest.guests, guests.values(), strict=True):
+    """Refuse to mix trials of different kernels, images, machines or emulators in one run.
+
+    A run that ended before its first trial has no record of the guests behind the one that failed.
+    """
+    for before, prepared in zip(manifest.guests, guests.values(), strict=False):
         now = prepared.record
         same = {
             "kernel": before.kernel.digest == now.kernel.digest,

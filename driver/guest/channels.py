@@ -25,6 +25,10 @@ from driver.guest.qemu_args import JOB_BYTES, Ports
 # sun_path of unix(7), less its final NUL.
 _LONGEST_ADDRESS = 107
 
+# Where directories for sockets are made, with random names and mode 0700. Not TMPDIR, which may be
+# longer than an address.
+SOCKET_FOLDER = "/tmp"
+
 # Seconds between two looks at the output of a deterministic guest.
 _LOOK_EVERY = 0.002
 
@@ -48,7 +52,7 @@ class Channels:
         if gdb is not None and len(os.fsencode(gdb)) > _LONGEST_ADDRESS:
             raise UserError(
                 f"the path of the debugger's socket is longer than {_LONGEST_ADDRESS} bytes: {gdb}",
-                hint="Choose a directory with a shorter name.",
+                hint="Put the socket into a directory with a shorter name, such as one below /tmp.",
             )
         self._undo = contextlib.ExitStack()
         self._theirs = contextlib.ExitStack()

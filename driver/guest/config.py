@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,8 @@ class GuestConfig:
     not end the job. ``job`` is what a deterministic guest does: a fork once it is triggered,
     any other as soon as it has booted. ``console`` attaches a live console that the caller must
     read; ``gdb`` is where to wait for a debugger. ``boot_log`` is the console log of the template
-    that it continues from, if it is a fork.
+    that it continues from, if it is a fork. ``watch`` is called with how far a booting guest is,
+    several times a second.
     """
 
     machine: Machine
@@ -34,6 +36,7 @@ class GuestConfig:
     gdb: Path | None = None
     tolerate: frozenset[str] = NO_KINDS
     boot_log: Path | None = None
+    watch: Callable[[str], None] | None = None
 
     def boot_console(self) -> str:
         """What the console had said before the guest was forked; nothing if it boots."""

@@ -29,6 +29,11 @@ class ConsoleLog:
         """Whether the latest splat is still being printed."""
         return self._classifier.collecting
 
+    @property
+    def bytes_read(self) -> int:
+        """How much has been printed, at the last look."""
+        return self._read
+
     def poll(self) -> bool:
         """Look at what has been printed since the last call; whether there was anything."""
         try:

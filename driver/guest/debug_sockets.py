@@ -17,6 +17,7 @@ from pathlib import Path
 
 from driver.deadline import Deadline
 from driver.errors import DriverError, HostError
+from driver.guest.channels import SOCKET_FOLDER
 from driver.guest.job import Job, Write
 from driver.guest.qemu_args import escape
 from driver.guest.session import Guest
@@ -49,7 +50,7 @@ def open_debug_sockets(guest: Guest) -> Iterator[DebugSockets]:
 
     Raises :class:`HostError` or :class:`GuestError` if QEMU refuses or has ended.
     """
-    with tempfile.TemporaryDirectory(prefix="driver-debug-") as folder:
+    with tempfile.TemporaryDirectory(prefix="driver-debug-", dir=SOCKET_FOLDER) as folder:
         found = DebugSockets(Path(folder) / "console", Path(folder) / "gdb")
         log = escape(guest.console.path)
         _ask(

@@ -126,16 +126,20 @@ class QemuProcess:
         return self._child.poll()
 
     def starved_share(self) -> float:
-        """The share of its life, from 0 to 1, in which a thread of it was denied a processor.
+        """The share of its life, from 0 to 1, in which it was denied a processor."""
+        return min(1.0, self.starved_seconds() / max(0.001, time.monotonic() - self._began))
 
-        Of the thread that waited longest for the host's scheduler; 0 where the host's kernel does
-        not count that (Documentation/scheduler/sched-stats.rst).
+    def starved_seconds(self) -> float:
+        """How long it was denied a processor: the thread that waited longest for the host's
+        scheduler.
+
+        0 where the host's kernel does not count that (Documentation/scheduler/sched-stats.rst).
         """
         waited = 0.0
         for path in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
             with contextlib.suppress(OSError, IndexError, ValueError):  # a thread that ended
                 waited = max(waited, int(path.read_text(encoding="ascii").split()[1]) / 1e9)
-        return min(1.0, waited / max(0.001, time.monotonic() - self._began))
+        return waited
 
     def messages(self) -> str:
         """The end of what QEMU wrote to stderr."""

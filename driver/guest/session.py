@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import shlex
 import shutil
@@ -18,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from driver.deadline import Deadline
-from driver.errors import GuestError, HostError, UserError
+from driver.errors import GuestError, GuestLost, GuestTimeout, HostError, UserError
 from driver.guest import migration
 from driver.guest.agent import AgentChannel
 from driver.guest.channels import Channels
@@ -30,8 +31,10 @@ from driver.guest.job import Job, JobResult, encode
 from driver.guest.qemu_args import argv
 from driver.guest.qemu_process import Exit, QemuProcess
 from driver.guest.qmp import Monitor
+from driver.guest.splat_classifier import has_stamp
 from driver.guest.ssh_keys import Login
 from driver.guest.standalone import standalone_command
+from driver.guest.standstill import BootWatch
 from driver.store import Store
 
 if TYPE_CHECKING:
@@ -44,6 +47,15 @@ _log = logging.getLogger(__name__)
 # Seconds a guest gets to boot, many times what it needs on an idle host (2 to 3 s under TCG), for
 # hosts that are busy. :mod:`driver.guest.accel` scales it to what it measured.
 BOOT_SECONDS = 120.0
+
+# More of the last message of a kernel is of no use on a progress line.
+_PHASE_WIDTH = 60
+_TOO_SHORT = (
+    "Look at the console log. If the guest was merely slow, give it more time: --timeout-factor 4."
+)
+
+# So many consoles of guests that failed outside of a run are kept, of each kind.
+_KEPT_LOGS = 20
 
 # Seconds between two looks at a guest that will stop itself.
 _LOOK_EVERY = 0.1
@@ -137,13 +149,52 @@ class Guest:
         return image_digest(self.pid, path, self.machine.nvdimm_mib << 20)
 
     def wait_ready(self, deadline: Deadline) -> str:
-        """Wait for the agent of a booting guest; returns ``uname -r``."""
+        """Wait for the agent of a booting guest; returns ``uname -r``.
+
+        Raises :class:`GuestSplat` within seconds for a kernel that stands still.
+        """
+        boot = BootWatch(
+            self._qemu,
+            self._monitor,
+            self.console,
+            self._config.files.kernel,
+            patient=self.machine.deterministic,
+        )
+        began = time.monotonic()
+
+        def check_alive() -> None:
+            self._diagnosis.check_alive()
+            boot.look()
+            if self._config.watch is not None:
+                self._config.watch(_phase(self.console, time.monotonic() - began))
+
         with self._diagnosis.explaining("while booting"):
             if self._paused:
                 self.resume()
-            self.release = self._agent.wait_ready(deadline, check_alive=self._diagnosis.check_alive)
+            try:
+                self.release = self._agent.wait_ready(deadline, check_alive=check_alive)
+            except GuestTimeout as error:
+                where = boot.whereabouts()
+                error.message += f"; {where}" if where else ""
+                error.hint = _TOO_SHORT
+                raise
+        self._demand_log()
         _log.info("the guest runs Linux %s; its agent is ready", self.release)
         return self.release
+
+    def _demand_log(self) -> None:
+        """Raise :class:`GuestError` for a guest whose kernel could complain without being heard."""
+        self.console.poll()
+        if not has_stamp(self.console.text()):
+            raise GuestLost(
+                "the guest has booted, and its console shows no message of its kernel with a time "
+                "stamp: nobody would see what it complains of",
+                hint="The kernel needs CONFIG_PRINTK_TIME, CONFIG_SERIAL_8250_CONSOLE and what "
+                "they depend on, and no `quiet`, `loglevel=` or `printk.time=0` on its command "
+                "line.",
+                excerpt=self.console.tail() or None,
+                log=self.console.path,
+            )
 
     def run(self, job: Job, deadline: Deadline) -> JobResult:
         """Have the agent do a job; raises :class:`GuestError` of the class that fits.
@@ -282,20 +333,31 @@ class Guest:
             time.sleep(0.005)
 
 
+def _phase(console: ConsoleLog, seconds: float) -> str:
+    """How far a booting guest is, for a person who waits."""
+    last = console.tail(1).strip()
+    return f"{seconds:.0f} s, {last[:_PHASE_WIDTH] or 'no message of the kernel yet'}"
+
+
 @contextlib.contextmanager
 def console_kept(store: Store, name: str) -> Iterator[None]:
     """Save the console log that a :class:`GuestError` names, and let the error name the copy.
 
-    The copy is ``<name>.log`` among the store's logs, and the next failure of that name replaces
-    it. Wrap this in what removes the directory, not the other way round.
+    The copy is ``<name>-<time>.log`` among the store's logs, of which the newest are kept. Wrap
+    this in what removes the directory, not the other way round.
     """
     try:
         yield
     except GuestError as error:
         if error.log is not None and error.log.exists():
-            kept = store.scratch("logs") / f"{name}.log"
+            logs = store.scratch("logs")
+            kept = (
+                logs / f"{name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.log"
+            )
             # On a full disk the error itself still counts for more than its log.
             with contextlib.suppress(OSError):
                 shutil.copyfile(error.log, kept)
                 error.log = kept
+                for old in sorted(logs.glob(f"{name}-*.log"))[:-_KEPT_LOGS]:
+                    old.unlink(missing_ok=True)
         raise

@@ -136,6 +136,11 @@ class Classifier:
             self._open = None
 
 
+def has_stamp(text: str) -> bool:
+    """Whether the text has a line of the kernel's log: without time stamps nothing is found."""
+    return _STAMP.search(text) is not None
+
+
 def classify(text: str) -> list[Splat]:
     """The splats in a whole console log."""
     classifier = Classifier()

@@ -185,5 +185,8 @@ UNKNOWN = (
     _kind("warning-other", _BROKEN, END_TASK, r"WARNING: "),
 )
 
+# A kernel that neither prints nor moves (see driver/guest/standstill.py).
+STANDSTILL = "standstill"
+
 # Every kind of complaint there is, by name.
-KIND_NAMES = frozenset(kind.name for kind in (*KINDS, *UNKNOWN))
+KIND_NAMES = frozenset((*(kind.name for kind in (*KINDS, *UNKNOWN)), STANDSTILL))

@@ -66,18 +66,20 @@ class Templates:
         *,
         boot_seconds: float = BOOT_SECONDS,
         tolerate: frozenset[str] = NO_KINDS,
+        watch: Callable[[str], None] | None = None,
     ) -> Template:
         """The template of these inputs; made now if it does not exist or is damaged.
 
         Raises :class:`WorkloadFailed` when provisioning fails, and whatever keeps a guest from
         booting within ``boot_seconds`` of host time: :class:`GuestSplat` also for a complaint not
-        in ``tolerate`` of the kernel of a template that was made when it was tolerated.
+        in ``tolerate`` of the kernel of a template that was made when it was tolerated. ``watch``
+        is as in :class:`GuestConfig`.
         """
         recipe = TemplateRecipe(machine, kernel, image, provision)
 
         def make_it(folder: Path) -> Mapping[str, Any]:
             with console_kept(self._store, "template-console"):
-                return make(recipe, folder, boot_seconds, tolerate)
+                return make(recipe, folder, boot_seconds, tolerate, watch)
 
         artifact = self._store.get(KIND, recipe.inputs(), make_it)
         demand_quiet(ConsoleLog(artifact.path / CONSOLE), tolerate)

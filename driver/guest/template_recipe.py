@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,12 @@ def make(
     folder: Path,
     boot_seconds: float,
     tolerate: frozenset[str] = NO_KINDS,
+    watch: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Boot, provision, stop and save a guest into an empty directory; returns what is known of it.
 
-    ``boot_seconds`` is how long it may take to boot, ``tolerate`` as in :class:`GuestConfig`.
+    ``boot_seconds`` is how long it may take to boot, ``tolerate`` and ``watch`` as in
+    :class:`GuestConfig`.
     """
     began, load = time.monotonic(), load_factor()
     machine = recipe.machine
@@ -90,10 +93,13 @@ def make(
         files=files_of(recipe, folder, folder / CONSOLE, shared=True),
         job=_first_job(recipe) if machine.deterministic else None,
         tolerate=tolerate,
+        watch=watch,
     )
     deadline = Deadline.after(boot_seconds, "booting the guest of a template")
     with start(config, deadline) as guest:
         booted, load = time.monotonic(), max(load, load_factor())
+        if watch is not None and recipe.provision is not None:
+            watch(f"booted after {booted - began:.0f} s, now `{' '.join(recipe.provision.argv)}`")
         _fill(guest, recipe, timeout_scale(machine, (booted - began) / load))
         provisioned = time.monotonic()
         guest.save_state(folder / "state", Deadline.after(SAVE_SECONDS, "saving a template"))

@@ -57,7 +57,7 @@ class Fragment:
 
     @classmethod
     def read(cls, path: Path) -> Fragment:
-        return cls(path.name, path.read_text(encoding="utf-8"))
+        return cls(path.name, path.read_text(encoding="utf-8-sig"))
 
     def requests(self) -> list[SymbolRequest]:
         """What the fragment asks for, in order. Raises :class:`UserError` on any other line."""

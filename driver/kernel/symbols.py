@@ -82,6 +82,15 @@ class Symbols:
         starts = [at for at in self._by_name.get(function, []) if self._size(at) == size]
         return starts[0] + offset if len(starts) == 1 and offset <= size else None
 
+    def data(self, name: str) -> tuple[int, int] | None:
+        """The address and the size in bytes of a variable; None if there is no such one."""
+        listing = run(["nm", "--print-size", "--defined-only", self.path]).stdout
+        for line in listing.splitlines():
+            match line.split():
+                case [address, size, _, found] if found == name:
+                    return int(address, 16), int(size, 16)
+        return None
+
     def function(self, address: int) -> str | None:
         """An address as a trace would have it: ``function+0x12/0x34``."""
         addresses, names = self._table

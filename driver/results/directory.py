@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -160,6 +161,18 @@ class RunDirectory:
             temporary.unlink()
         temporary.symlink_to(self.name)
         temporary.replace(link)
+
+
+def check_writable(results: Path) -> None:
+    """Raise :class:`HostError` if no run can be made in a directory, which need not exist yet."""
+    there = next(path for path in (results, *results.resolve().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise HostError(
+            f"runs cannot be written to {results}: {there} "
+            + ("may not be written to" if there.is_dir() else "is no directory"),
+            hint=f"`ls -ld {shlex.quote(str(there))}` shows who may; get that right, or "
+            "run the driver in a copy of the project that you may write to.",
+        )
 
 
 def check_room(path: Path) -> None:

@@ -151,6 +151,11 @@ def read_manifest(run: RunDirectory) -> Manifest:
         manifest = Manifest.model_validate(migrate(_content(run)))
     # Errors of pydantic and JSON are ValueErrors; the decoder recurses into what is nested.
     except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError):
+            raise UserError(
+                f"{run.manifest} is not a manifest: it is cut off or damaged ({error})",
+                hint="Restore it from a copy. The records of the trials are files of their own.",
+            ) from error
         raise UserError(
             f"{run.manifest} is not a manifest that this driver can read: {_reason(error)}",
             hint="Read it with the driver that wrote it; `project.commit` in it says which.",

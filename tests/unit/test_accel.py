@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class Host:
 
     def __init__(self, tcg: float | GuestError, kvm: float | Exception, answer: str = "42") -> None:
         self.tcg, self.kvm, self.answer = tcg, kvm, answer
+        self.load = 1.0
         self.tried: list[tuple[Accel, float]] = []
 
     def run(
@@ -56,6 +58,9 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Host], Ho
         monkeypatch.setattr(accel, "DEVICE", device)
         monkeypatch.setattr(accel, "_try", made.run)
         monkeypatch.setattr(accel, "qemu_version", lambda: "QEMU 7.2")
+        monkeypatch.setattr(accel, "_DEVICE_NUMBERS", (0, 0))
+        monkeypatch.setattr(accel, "_numbers", lambda: (0, 0))
+        monkeypatch.setattr(accel, "load_factor", lambda: made.load)
         return made
 
     return install
@@ -160,3 +165,54 @@ def test_a_kernel_that_does_not_boot_leaves_its_console(
         choose("auto", Store(tmp_path), KERNEL, IMAGE)
     assert caught.value.log is not None
     assert caught.value.log.read_text() == "what it said"
+
+
+def test_the_deadline_follows_the_load_of_the_moment(
+    host: Callable[[Host], Host], tmp_path: Path
+) -> None:
+    made = host(Host(tcg=20.0, kvm=GuestLost("killed")))
+    made.load = 10.0
+    busy = choose("auto", Store(tmp_path), KERNEL, IMAGE).boot_seconds
+    assert busy == pytest.approx(400.0), "20 times the 2 s of an idle host, at a load of 10"
+    made.load = 1.0
+    later = choose("auto", Store(tmp_path), KERNEL, IMAGE)
+    assert len(made.tried) == 2, "proven once"
+    assert later.boot_seconds == pytest.approx(40.0), "20 s at a load of 10 is 2 s on an idle host"
+
+
+def test_a_verdict_about_another_device_is_not_believed(
+    host: Callable[[Host], Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = host(Host(tcg=3.0, kvm=GuestLost("killed")))
+    assert choose("auto", Store(tmp_path / "cache"), KERNEL, IMAGE).accel == "tcg"
+    (tmp_path / "other").touch()
+    monkeypatch.setattr(accel, "DEVICE", tmp_path / "other")
+    made.kvm = 0.5
+    assert choose("auto", Store(tmp_path / "cache"), KERNEL, IMAGE).accel == "kvm"
+    assert len(made.tried) == 4
+
+
+def test_something_else_in_the_place_of_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accel, "DEVICE", Path("/dev/null"))
+    choice = choose("auto", Store(tmp_path), KERNEL, IMAGE)
+    assert (choice.accel, "/dev/null is the device 1:3" in choice.reason) == ("tcg", True)
+    monkeypatch.setattr(accel, "DEVICE", tmp_path)
+    with pytest.raises(HostError, match="is no device"):
+        choose("kvm", Store(tmp_path), KERNEL, IMAGE)
+
+
+def test_a_verdict_says_its_age_and_how_to_ask_again(
+    host: Callable[[Host], Host], tmp_path: Path
+) -> None:
+    made = host(Host(tcg=3.0, kvm=GuestLost("killed")))
+    choose("auto", Store(tmp_path), KERNEL, IMAGE)
+    (record,) = (tmp_path / "accel").iterdir()
+    old = json.loads(record.read_text())
+    record.write_text(json.dumps({**old, "made": old["made"] - 3 * 3600}))
+    reason = choose("auto", Store(tmp_path), KERNEL, IMAGE).reason
+    assert f"checked 3 h ago; to check again, remove {record}" in reason
+    record.unlink()
+    choose("auto", Store(tmp_path), KERNEL, IMAGE)
+    assert len(made.tried) == 4

@@ -46,7 +46,7 @@ def fake_guests(monkeypatch: pytest.MonkeyPatch) -> list[Prepared]:
     """Whatever is prepared are fake guests; returns those that were."""
     made: list[Prepared] = []
 
-    def prepare(planned: Any, place: api.Workspace, attend: Any) -> tuple[Work, Choice]:
+    def prepare(planned: Any, place: api.Workspace, attend: Any) -> tuple[Work, Choice, None]:
         bench = Prepared(
             place.project.results,
             only=planned.options.only,
@@ -55,7 +55,7 @@ def fake_guests(monkeypatch: pytest.MonkeyPatch) -> list[Prepared]:
         )
         bench.kept = attend is not None
         made.append(bench)
-        return bench.work, Choice("tcg", "there is nothing else")
+        return bench.work, Choice("tcg", "there is nothing else"), None
 
     monkeypatch.setattr(experiments, "_prepare", prepare)
     return made

@@ -256,6 +256,7 @@ class TestHost:
     def test_kvm_by_proof(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "kvm").touch()
         monkeypatch.setattr("driver.guest.accel.qemu_version", lambda: "QEMU 7.2")
+        monkeypatch.setattr("driver.guest.accel._numbers", lambda: (10, 232))
         store = Store(tmp_path / "cache")
         for patches in (["a"], []):
             store.get("kernel", {"patches": patches}, lambda work: made(work, "bzImage"))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import typer
 
 from driver.api.experiments import ExperimentPlan
+from driver.experiment.estimate import rough
 from driver.text import counted
 
 
@@ -22,4 +23,4 @@ def print_plan(planned: ExperimentPlan, seconds: float | None) -> None:
     if seconds is None:
         typer.echo("no earlier run of this experiment to estimate the time from")
     else:
-        typer.echo(f"about {seconds:.0f} s, judged by the newest earlier run, without building")
+        typer.echo(f"about {rough(seconds)}, judged by the newest earlier run, without building")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -175,7 +176,7 @@ def _record(run: RunDirectory, trial: str) -> TrialRecord:
     if record is None and trial in _tabled(run):
         raise UserError(
             f"the console of {trial} is not part of this run, only its numbers are",
-            hint=f"Show them: driver show {run.path}",
+            hint=f"Show them: driver show {shlex.quote(str(run.path))}",
         )
     if record is None:
         raise UserError(
