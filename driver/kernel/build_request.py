@@ -165,5 +165,9 @@ def check_names(
 def turned_off(series: PatchSeries) -> Fragment:
     """A fragment that takes back what the series' fragments turn on."""
     asked = resolve(series.fragments).values()
-    lines = [f"# CONFIG_{one.symbol} is not set\n" for one in asked if one.value in ("y", "m")]
+    lines = [
+        f"# CONFIG_{one.symbol} is not set  # overrides {one.fragment}\n"
+        for one in asked
+        if one.value in ("y", "m")
+    ]
     return Fragment(f"{OPTIONS_OFF}.config", "".join(lines))

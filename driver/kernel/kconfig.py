@@ -101,13 +101,7 @@ def _digest(path: Path) -> str:
 
 
 def _holds(request: SymbolRequest, config: dict[str, str]) -> bool:
-    got = config.get(request.symbol, "n")
-    if got == request.value:
-        return True
-    try:
-        return int(got, 0) == int(request.value, 0)
-    except ValueError:
-        return False
+    return request.agrees(config.get(request.symbol, "n"))
 
 
 def _refusal(
@@ -132,7 +126,7 @@ def _refusal(
         why = why_dropped(tree, request.symbol, request.value, config)
         if versions := elsewhere.get(request.symbol):
             why = f"this source has no such symbol; Linux {' and '.join(versions)} has it"
-        lines.append(f"{request.fragment}:{request.line}: {request} became {got}: {why}")
+        lines.append(f"{request.place}: {request} became {got}: {why}")
     if len(dropped) > _SHOWN:
         lines.append(f"... and {len(dropped) - _SHOWN} more")
     names = ", ".join(f"CONFIG_{request.symbol}" for request in dropped[:3])

@@ -8,6 +8,12 @@ Symbols go when what they turned on has become part of every kernel. A line that
 
 On Linux 6.12 it must hold like any other line, so that a misspelt symbol is found there. A kernel
 of another base that lacks the symbol is built without it.
+
+Two fragments that ask for different values of one symbol contradict each other, and the kernel's
+``merge_config.sh`` would let the last one win. Here that has to be asked for, by the name of the
+fragment whose value does not hold::
+
+    CONFIG_PARAVIRT=n  # overrides machine.config
 """
 
 from __future__ import annotations
@@ -24,7 +30,9 @@ MACHINE = "machine"
 
 _SET = re.compile(r'CONFIG_(\w+)=(y|m|n|-?\d+|0x[0-9a-fA-F]+|"(?:[^"\\]|\\.)*")')
 _UNSET = re.compile(r"# CONFIG_(\w+) is not set")
-_KNOWN_IN = re.compile(r"(?P<line>.*\S)\s+# known in (?P<base>\d+\.\d+)")
+_REMARK = re.compile(
+    r"(?P<line>.*\S)\s+# (?:known in (?P<base>\d+\.\d+)|overrides (?P<names>\S+(?:, \S+)*))"
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,7 @@ class SymbolRequest:
     """One symbol with the value asked for ("n" for off) and where that was written.
 
     ``known_in`` is the base ("6.12") whose kernels must have the symbol; empty if all must.
+    ``overrides`` are the names of the fragments that may ask for another value.
     """
 
     symbol: str
@@ -39,10 +48,23 @@ class SymbolRequest:
     fragment: str
     line: int
     known_in: str = ""
+    overrides: frozenset[str] = frozenset()
 
     def required(self, base: str) -> bool:
         """Whether a kernel of this base that lacks the symbol is an error."""
         return self.known_in in ("", base)
+
+    def agrees(self, value: str) -> bool:
+        """Whether the symbol would have this value; 16 and 0x10 are the same."""
+        try:
+            return value == self.value or int(value, 0) == int(self.value, 0)
+        except ValueError:
+            return False
+
+    @property
+    def place(self) -> str:
+        """Where it was written, as compilers name it."""
+        return f"{self.fragment}:{self.line}"
 
     def __str__(self) -> str:
         return f"CONFIG_{self.symbol}={self.value}"
@@ -63,21 +85,26 @@ class Fragment:
         """What the fragment asks for, in order. Raises :class:`UserError` on any other line."""
         found = []
         for number, line in enumerate(self.text.splitlines(), start=1):
-            stripped, known_in = line.strip(), ""
-            if marked := _KNOWN_IN.fullmatch(stripped):
-                stripped, known_in = marked["line"], marked["base"]
-            match = _SET.fullmatch(stripped)
-            unset = _UNSET.fullmatch(stripped)
-            if match:
-                found.append(SymbolRequest(match[1], match[2], self.name, number, known_in))
-            elif unset:
-                found.append(SymbolRequest(unset[1], "n", self.name, number, known_in))
+            stripped, known_in, overrides = line.strip(), "", frozenset[str]()
+            while remark := _REMARK.fullmatch(stripped):
+                stripped = remark["line"]
+                known_in = remark["base"] or known_in
+                overrides |= set((remark["names"] or "").split(", "))
+            if match := _SET.fullmatch(stripped):
+                symbol, value = match[1], match[2]
+            elif match := _UNSET.fullmatch(stripped):
+                symbol, value = match[1], "n"
             elif stripped and not stripped.startswith("#"):
                 raise UserError(
                     f"{self.name}:{number}: `{stripped}` is not a configuration line",
                     hint='Write CONFIG_SYMBOL=y, =n, a number, or a "string"; # begins a comment. '
-                    "Only `# known in BASE` may stand behind a symbol.",
+                    "Only `# known in BASE` and `# overrides FRAGMENT` may stand behind a symbol.",
                 )
+            else:
+                continue
+            found.append(
+                SymbolRequest(symbol, value, self.name, number, known_in, overrides - {""})
+            )
         return found
 
 
@@ -97,5 +124,30 @@ def variants() -> list[str]:
 
 
 def resolve(fragments: Iterable[Fragment]) -> dict[str, SymbolRequest]:
-    """The last request for each symbol: a later fragment has the final say, as in the kernel."""
-    return {request.symbol: request for part in fragments for request in part.requests()}
+    """The request that holds for each symbol, in the order in which symbols are first asked for.
+
+    Raises :class:`UserError` where two requests differ and the later one does not override the
+    fragment of the earlier one.
+    """
+    found: dict[str, SymbolRequest] = {}
+    contradictions = []
+    for request in (request for part in fragments for request in part.requests()):
+        earlier = found.get(request.symbol, request)
+        if not earlier.agrees(request.value) and earlier.fragment not in request.overrides:
+            contradictions.append((earlier, request))
+        found[request.symbol] = request
+    if contradictions:
+        raise _contradiction(contradictions)
+    return found
+
+
+def _contradiction(pairs: list[tuple[SymbolRequest, SymbolRequest]]) -> UserError:
+    earlier, later = pairs[0]
+    hint = f"Take one of the lines away, or write `# overrides {earlier.fragment}` behind {later}."
+    if earlier.fragment == later.fragment:
+        hint = "Take one of the lines away."
+    return UserError(
+        f"{later.place} asks for {later}, and {earlier.place} for {earlier}",
+        excerpt="\n".join(f"{one.place}: {one}\n{two.place}: {two}" for one, two in pairs[1:]),
+        hint=hint,
+    )

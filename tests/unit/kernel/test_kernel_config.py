@@ -45,9 +45,58 @@ class TestFragment:
         with pytest.raises(UserError, match=r"^x\.config:2: `.*` is not a configuration line"):
             Fragment("x.config", f"CONFIG_A=y\n{line}\n").requests()
 
-    def test_the_last_fragment_wins(self) -> None:
-        parts = [Fragment("one", "CONFIG_A=y\n"), Fragment("two", "CONFIG_A=n\n")]
-        assert resolve(parts)["A"].fragment == "two"
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ("CONFIG_NUMA=y", "# CONFIG_NUMA is not set"),
+            ("CONFIG_LOG_BUF_SHIFT=18", "CONFIG_LOG_BUF_SHIFT=20"),
+            ("CONFIG_NUMA=y  # overrides two.config", "CONFIG_NUMA=n"),
+            ("CONFIG_NUMA=y", "CONFIG_NUMA=n  # overrides three.config"),
+        ],
+    )
+    def test_a_contradiction_names_both_files_and_lines(self, first: str, second: str) -> None:
+        parts = [Fragment("one.config", f"\n{first}\n"), Fragment("two.config", f"{second}\n")]
+        with pytest.raises(
+            UserError, match=r"^two\.config:1 asks .*, and one\.config:2 "
+        ) as caught:
+            resolve(parts)
+        assert "write `# overrides one.config` behind" in str(caught.value.hint)
+
+    def test_every_contradiction_is_named(self) -> None:
+        parts = [
+            Fragment("one", "CONFIG_A=y\nCONFIG_B=1\n"),
+            Fragment("two", "CONFIG_A=n\nCONFIG_B=2"),
+        ]
+        with pytest.raises(UserError) as caught:
+            resolve(parts)
+        assert caught.value.excerpt == "one:2: CONFIG_B=1\ntwo:2: CONFIG_B=2"
+
+    def test_within_one_fragment_nothing_overrides(self) -> None:
+        with pytest.raises(UserError, match=r"^x:2 asks for CONFIG_A=n, and x:1") as caught:
+            resolve([Fragment("x", "CONFIG_A=y\nCONFIG_A=n")])
+        assert caught.value.hint == "Take one of the lines away."
+
+    def test_an_override_is_of_the_fragment_in_force(self) -> None:
+        one = Fragment("one", "CONFIG_A=1")
+        two = Fragment("two", "CONFIG_A=2 # known in 6.12 # overrides one")
+        assert resolve([one, two])["A"].fragment == "two"
+        assert resolve([one, two])["A"].known_in == "6.12"
+        with pytest.raises(UserError, match=r"^three:1 asks for CONFIG_A=1, and two:1"):
+            resolve([one, two, Fragment("three", "CONFIG_A=1 # overrides one")])
+        assert resolve([one, two, Fragment("three", "CONFIG_A=1 # overrides one, two")])["A"]
+
+    def test_the_same_value_in_two_forms_is_no_contradiction(self) -> None:
+        parts = [
+            Fragment("one", "CONFIG_A=0x10\nCONFIG_B=n"),
+            Fragment("two", "CONFIG_A=16\n# CONFIG_B is not set"),
+        ]
+        assert resolve(parts)["A"].value == "16"
+
+    @pytest.mark.parametrize(
+        "variant", sorted({p.stem for p in SHIPPED.glob("*.config")} - {"machine"})
+    )
+    def test_shipped_variants_say_what_they_override(self, variant: str) -> None:
+        resolve([Fragment.read(SHIPPED / f"{name}.config") for name in ("machine", variant)])
 
     def test_a_symbol_that_some_kernels_lack(self) -> None:
         text = "CONFIG_A=y  # known in 6.12\n# CONFIG_B is not set # known in 7.3\nCONFIG_C=y\n"
