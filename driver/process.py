@@ -126,6 +126,27 @@ def run(
     return Completed(command, done.returncode, done.stdout, done.stderr)
 
 
+def output_of(argv: Sequence[str | Path], *, env: Mapping[str, str | None] | None = None) -> bytes:
+    """What a command prints to its standard output, to the byte; errors as :func:`run`."""
+    command = quote(argv)
+    began = _begin(command)
+    try:
+        done = subprocess.run(
+            [str(word) for word in argv],
+            env=_environment(env),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise _missing(argv, None) from error
+    _end(argv, done.returncode, began)
+    if done.returncode != 0:
+        said = last_lines(done.stderr.decode(errors="replace"), _TAIL_LINES)
+        raise CommandFailed(command, done.returncode, said, None)
+    return done.stdout
+
+
 def stream(
     argv: Sequence[str | Path],
     *,

@@ -45,5 +45,6 @@ from .runs import run_options as run_options
 from .series import checkout_series as checkout_series
 from .series import enclosing_checkout as enclosing_checkout
 from .series import export_series as export_series
+from .series import import_series as import_series
 from .series import review_series as review_series
 from .workspace import Workspace as Workspace

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from driver.api.workspace import Workspace, default
 from driver.errors import UserError
-from driver.kernel import clone, export, review, series
+from driver.kernel import clone, export, importing, review, series
 from driver.kernel.checkout import Checkout, enclosing
 from driver.kernel.export import Exported
+from driver.kernel.importing import Imported
 from driver.kernel.review import Report
 from driver.kernel.sources.source import is_directory_spec
 
@@ -61,6 +62,25 @@ def export_series(
     ``name`` makes them a new series; None writes the one the checkout was made from.
     """
     return export.export((workspace or default()).project, checkout, name)
+
+
+def import_series(
+    path: Path,
+    *,
+    name: str | None = None,
+    base: str | None = None,
+    workspace: Workspace | None = None,
+) -> Imported:
+    """Make a series of the mails in ``path``, a file or a directory such as ``b4 am`` writes.
+
+    ``name`` is by default taken from the subject, and ``base`` (as in :func:`checkout_series`) the
+    newest that the project has a series for. Raises :class:`UserError` if they are no whole series
+    or do not apply, and then has written nothing.
+    """
+    place = workspace or default()
+    return importing.import_mails(
+        place.store, place.project, path, name=name, base=_spec(base), reporter=place.reporter
+    )
 
 
 def review_series(

@@ -96,6 +96,40 @@ def export(
             reporter.note(f"not exported, because git does not track them: {names}")
 
 
+@group.command("import")
+def import_(
+    mails: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH", help="A mailbox, a mail, or a directory of them.", show_default=False
+        ),
+    ],
+    *,
+    series: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the new series. Default: from its subject."),
+    ] = None,
+    base: options.Base = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Make a series of patches that somebody posted.
+
+    PATH is what `b4 am` wrote, or what a mail program saved. The patches are applied to the base
+    first: a series that is incomplete or does not apply is refused, and nothing is written.
+    """
+    with context.reporting(silent=as_json) as reporter:
+        done = api.import_series(
+            mails.expanduser(), name=series, base=base, workspace=context.workspace(reporter)
+        )
+    if as_json:
+        typer.echo(json.dumps({**asdict(done), "folder": str(done.folder)}, indent=2))
+        return
+    typer.echo(f"{done.folder}: {counted(len(done.patches), 'patch')} for {done.source}")
+    typer.echo(f"  read it            driver patch checkout --series {done.name}")
+    typer.echo(f"  check it           driver patch check --series {done.name}")
+    typer.echo(f"  build it           driver build --series {done.name}")
+
+
 @group.command("check")
 def check(
     *,

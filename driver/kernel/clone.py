@@ -9,6 +9,7 @@ from pathlib import Path
 
 from driver.errors import UserError
 from driver.kernel.checkout import Checkout, find
+from driver.kernel.commit_mails import add_note
 from driver.kernel.git import git
 from driver.kernel.series import NONE, PatchSeries, default_series, fitting, load
 from driver.kernel.sources.cache import BASE
@@ -66,6 +67,9 @@ def make(
         git(partial, "checkout", "--quiet", "--no-track", "-B", branch, commit)
         if branch != BASE:
             git(partial, "branch", "--quiet", "-D", BASE)
+        commits = git(partial, "rev-list", "--reverse", f"{BASE}..{commit}").stdout.split()
+        for one, patch in zip(commits, series.patches, strict=True):
+            add_note(partial, one, patch.content)
         if folder.is_dir():
             folder.rmdir()
         partial.rename(folder)

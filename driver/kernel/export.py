@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writing the commits of a checkout back as the patches of a series.
 
-The same commits give the same bytes, no matter who exports them and however often: no commit ids,
-no version of git, no "2/13" that moves when a patch is added, and object ids of a fixed length.
+The same commits give the same bytes, no matter who exports them and however often, and the patches
+give the same commits again: see :mod:`driver.kernel.commit_mails`.
 """
 
 from __future__ import annotations
 
 import re
-import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,39 +16,15 @@ from pathlib import Path
 from driver import tomlfile
 from driver.atomic_write import write_atomically
 from driver.errors import UserError
+from driver.kernel import commit_mails
 from driver.kernel import series as patch_series
 from driver.kernel.checkout import Checkout, set_series
-from driver.kernel.git import foreign_git, git
+from driver.kernel.git import foreign_git
 from driver.kernel.series import DEFAULT, NONE, SERIES_FILE, SERIES_NAME, SeriesFile
 from driver.kernel.sources.cache import BASE
 from driver.kernel.sources.source import base_of, kernel_version
 from driver.project import Project
 
-_FORMAT = (
-    "--zero-commit",
-    "--no-signature",
-    "--no-numbered",
-    "--no-thread",
-    "--no-attach",
-    "--no-cover-letter",
-    "--no-base",
-    "--no-to",
-    "--no-cc",
-    "--no-notes",
-    "--no-ext-diff",
-    "--no-textconv",
-    "--no-color",
-    "--no-relative",
-    "--subject-prefix=PATCH",
-    "--src-prefix=a/",
-    "--dst-prefix=b/",
-    "--diff-algorithm=myers",
-    "--unified=3",
-    # As many digits as git chooses for the objects of one kernel; in a clone with more it would
-    # choose more.
-    "--abbrev=9",
-    "--quiet",
-)
 _LIST = re.compile(r"^patches\s*=\s*\[[^\]]*\]", re.M)
 
 
@@ -77,8 +52,28 @@ def export(project: Project, checkout: Checkout, name: str | None) -> Exported:
     name = _chosen(project, checkout, name, base)
     folder = project.patches / name / base
     untracked = _check_state(tree)
-    patches = _format(tree)
-    text = _series_text(project, folder, tree, list(patches))
+    with commit_mails.borrowed(tree) as found:
+        patches = commit_mails.exact(found)
+        subjects = found.git("log", "--reverse", "--format=%s", f"{found.base}..{found.head}")
+    if not patches:
+        raise UserError(
+            f"there is nothing to export: no commits since `{BASE}` in {tree}",
+            hint="Commit your change first: git commit -as",
+        )
+    written, removed = write(project, folder, patches, description=subjects.splitlines()[0])
+    set_series(checkout, name)
+    unchanged = [patch for patch in patches if patch not in written]
+    return Exported(folder, tuple(written), tuple(removed), tuple(unchanged), tuple(untracked))
+
+
+def write(
+    project: Project, folder: Path, patches: Mapping[str, bytes], *, description: str
+) -> tuple[list[str], list[str]]:
+    """Make the folder of a series hold exactly these patches; what was written, what removed.
+
+    ``description`` is for a series that exists for no base yet.
+    """
+    text = _series_text(project, folder, list(patches), description)
     before = _listed(folder)
     written = [
         patch
@@ -95,10 +90,8 @@ def export(project: Project, checkout: Checkout, name: str | None) -> Exported:
     removed = [patch for patch in before if patch not in patches and (folder / patch).is_file()]
     for patch in removed:
         (folder / patch).unlink()
-    patch_series.load(project, name, base)
-    set_series(checkout, name)
-    unchanged = [patch for patch in patches if patch not in written]
-    return Exported(folder, tuple(written), tuple(removed), tuple(unchanged), tuple(untracked))
+    patch_series.load(project, folder.parent.name, folder.name)
+    return written, removed
 
 
 def _chosen(project: Project, checkout: Checkout, name: str | None, base: str) -> str:
@@ -158,18 +151,6 @@ def _check_state(tree: Path) -> list[str]:
     return [line[3:] for line in status.splitlines() if line.startswith("??")]
 
 
-def _format(tree: Path) -> dict[str, bytes]:
-    with tempfile.TemporaryDirectory(prefix="driver-export-") as folder:
-        git(tree, "format-patch", *_FORMAT, "-o", folder, f"{BASE}..HEAD")
-        patches = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
-    if not patches:
-        raise UserError(
-            f"there is nothing to export: no commits since `{BASE}` in {tree}",
-            hint="Commit your change first: git commit -as",
-        )
-    return patches
-
-
 def _listed(folder: Path) -> list[str]:
     try:
         series = tomllib.loads((folder / SERIES_FILE).read_text(encoding="utf-8"))
@@ -178,7 +159,7 @@ def _listed(folder: Path) -> list[str]:
     return list(series.get("patches", []))
 
 
-def _series_text(project: Project, folder: Path, tree: Path, patches: Sequence[str]) -> str:
+def _series_text(project: Project, folder: Path, patches: Sequence[str], description: str) -> str:
     """series.toml with this list of patches, and everything else in it as a person wrote it.
 
     A series that exists for another base has its name and description from there.
@@ -192,8 +173,7 @@ def _series_text(project: Project, folder: Path, tree: Path, patches: Sequence[s
             other = tomlfile.read(folder.parent / others[-1] / SERIES_FILE, SeriesFile)
             title, description = other.name, other.description
         else:
-            subjects = git(tree, "log", "--reverse", "--format=%s", f"{BASE}..HEAD").stdout
-            title, description = series, subjects.splitlines()[0]
+            title = series
         quoted = description.replace("\\", "\\\\").replace('"', '\\"')
         return f'name = "{title}"\ndescription = "{quoted}"\n{listing}\n'
     text = path.read_text(encoding="utf-8")

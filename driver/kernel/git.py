@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from driver.process import Completed, run
+from driver.process import Completed, output_of, run
 
 # Git run from a hook or an alias finds these set and would act on that repository, not on ours.
 _CALLER: dict[str, str | None] = dict.fromkeys(
@@ -25,6 +25,18 @@ _CALLER: dict[str, str | None] = dict.fromkeys(
 IDENTITY = "driver"
 EMAIL = "driver@localhost"
 DATE = "@0 +0000"
+_OURS: dict[str, str | None] = {
+    **_CALLER,
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_AUTHOR_NAME": IDENTITY,
+    "GIT_AUTHOR_EMAIL": EMAIL,
+    "GIT_AUTHOR_DATE": DATE,
+    "GIT_COMMITTER_NAME": IDENTITY,
+    "GIT_COMMITTER_EMAIL": EMAIL,
+    "GIT_COMMITTER_DATE": DATE,
+    "LC_ALL": "C",
+}
 
 
 def git(
@@ -35,21 +47,14 @@ def git(
     env: Mapping[str, str | None] | None = None,
 ) -> Completed:
     """Run git in ``tree``, a repository of ours, deaf to the user's configuration."""
-    ours: dict[str, str | None] = {
-        **_CALLER,
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_AUTHOR_NAME": IDENTITY,
-        "GIT_AUTHOR_EMAIL": EMAIL,
-        "GIT_AUTHOR_DATE": DATE,
-        "GIT_COMMITTER_NAME": IDENTITY,
-        "GIT_COMMITTER_EMAIL": EMAIL,
-        "GIT_COMMITTER_DATE": DATE,
-        "LC_ALL": "C",
-    }
     return run(
-        ["git", "-C", tree, *arguments], stdin=stdin, check=check, env={**ours, **(env or {})}
+        ["git", "-C", tree, *arguments], stdin=stdin, check=check, env={**_OURS, **(env or {})}
     )
+
+
+def git_bytes(tree: Path, *arguments: str | Path) -> bytes:
+    """What git prints in ``tree``, a repository of ours, where every byte counts."""
+    return output_of(["git", "-C", tree, *arguments], env=_OURS)
 
 
 def foreign_git(

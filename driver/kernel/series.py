@@ -15,6 +15,7 @@ where the series is named. The link ``kernel-patches/default`` is the series whe
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -152,6 +153,21 @@ def load(project: Project, name: str, base: str | None = None) -> PatchSeries:
         fragments=tuple(Fragment.read(folder / fragment) for fragment in listed.kconfig),
         folder=folder,
     )
+
+
+def check_new_name(project: Project, name: str, base: str) -> None:
+    """Raise :class:`UserError` unless a series of that name can be made for a base."""
+    if not re.fullmatch(SERIES_NAME, name) or name in (DEFAULT, NONE):
+        raise UserError(
+            f"`{name}` cannot be the name of a series",
+            hint="Use at most 32 lower-case letters, digits, dots and hyphens.",
+        )
+    if base in bases(project, name):
+        raise UserError(
+            f"there is a series {name} for Linux {base} already",
+            hint="Choose another name with --series, or remove its folder "
+            f"{project.patches / name / base}.",
+        )
 
 
 def fitting(project: Project, named: PatchSeries, source: KernelSource) -> PatchSeries:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A source with a series applied, as a tree that can be built.
 
-The patches are applied in a throw-away sparse work tree that holds only the files they touch. The
-tree that is built then moves from its old commit to the new one, and git rewrites just the files
+The patches are applied in a throw-away work tree that holds only the files they touch. The tree
+that is built then moves from its old commit to the new one, and git rewrites just the files
 that differ: what an edited patch did not change keeps its time stamp, so that make rebuilds
 little, and a patch that does not apply leaves the tree as it was.
 """
@@ -10,27 +10,20 @@ little, and a patch that does not apply leaves the tree as it was.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from driver.errors import UserError
+from driver.kernel import git_am
 from driver.kernel.git import git
 from driver.kernel.series import Patch, PatchSeries
 from driver.kernel.sources.source import KernelSource
 from driver.progress import Reporter
 from driver.store import Store
-
-_FAILED = re.compile(r"^error: patch failed: (?P<file>.+):(?P<line>\d+)$", re.M)
-_OTHER = re.compile(r"^(?:error|fatal): (?P<text>.+)$", re.M)
-_HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
-_EXCERPT_LINES = 24
-_TOUCHED = re.compile(rb"^(?:---|\+\+\+) [ab]/(.+?)\t?$|^rename from (.+)$", re.M)
 
 
 @dataclass(frozen=True)
@@ -56,9 +49,9 @@ def apply(store: Store, source: KernelSource, series: PatchSeries, reporter: Rep
     start = git(source.tree, "rev-parse", source.commit).stdout.strip()
     if not (source.pristine and series.patches):
         return start
-    with _locked(store, source):
+    with locked(store, source):
         reporter.step(f"applying series {series.name}")
-        with _sparse_tree(source, start, series.patches) as tree:
+        with git_am.bare_tree(source.tree, start, near=source.tree.parent) as tree:
             for number, patch in enumerate(series.patches, start=1):
                 _apply_one(tree, patch, source, series)
                 reporter.progress(number, len(series.patches), patch.name)
@@ -80,7 +73,7 @@ def prepare(
     That tree stays where it is as long as this one is made: trees move one at a time.
     """
     path = place(store, source, series)
-    with _locked(store, source):
+    with locked(store, source):
         if path != source.tree and not is_work_tree(path, source):
             reporter.step(f"checking out {source.label} for series {series.name}")
             add(source, path, commit, like=like)
@@ -153,7 +146,8 @@ def is_work_tree(path: Path, source: KernelSource) -> bool:
     return common.status == 0 and Path(common.stdout.strip()).resolve() == source.tree / ".git"
 
 
-def _locked(store: Store, source: KernelSource) -> AbstractContextManager[None]:
+def locked(store: Store, source: KernelSource) -> AbstractContextManager[None]:
+    """Held while work trees of a source are made or moved."""
     repository = source.tree.parent.name
     return store.lock(f"worktrees-{repository}", waiting_for="another driver applying patches")
 
@@ -163,21 +157,12 @@ def _index(tree: Path) -> Path:
 
 
 def _apply_one(tree: Path, patch: Patch, source: KernelSource, series: PatchSeries) -> None:
-    text = patch.content.decode("utf-8", errors="surrogateescape")
-    mail = tree.parent / patch.name
-    mail.write_bytes(patch.content)
-    # The mail's author is kept; the committer is fixed and its date is the author's, so that the
-    # same patches always give the same commit ids.
-    options = ("--committer-date-is-author-date", "--no-gpg-sign", "--keep-non-patch", "--quiet")
-    done = git(
-        tree,
-        *("-c", "core.hooksPath=/dev/null", "am", *options, mail),
-        check=False,
-        env={"GIT_AUTHOR_NAME": None, "GIT_AUTHOR_EMAIL": None, "GIT_AUTHOR_DATE": None},
-    )
+    git_am.check_message(patch.name, patch.content)
+    done = git_am.am(tree, patch.name, patch.content)
     if done.status == 0:
         return
-    rejection = explain_rejection(text, done.stdout + done.stderr)
+    text = patch.content.decode("utf-8", errors="surrogateescape")
+    rejection = git_am.explain_rejection(text, done.stdout + done.stderr)
     raise UserError(
         f"{patch.name} of series {series.name} does not apply to {source.label}: "
         f"{rejection.summary}",
@@ -185,86 +170,3 @@ def _apply_one(tree: Path, patch: Patch, source: KernelSource, series: PatchSeri
         hint=f"Rebase the series onto Linux {source.version} and export it again "
         "with git format-patch, or build the kernel as it is with --series none.",
     )
-
-
-@contextmanager
-def _sparse_tree(source: KernelSource, base: str, patches: tuple[Patch, ...]) -> Iterator[Path]:
-    """A work tree at ``base`` with only the files that the patches name."""
-    with tempfile.TemporaryDirectory(prefix="am-", dir=source.tree.parent) as folder:
-        tree = Path(folder) / "tree"
-        git(source.tree, "worktree", "add", "--quiet", "--no-checkout", "--detach", tree, base)
-        try:
-            git(
-                tree, "sparse-checkout", "set", "--no-cone", "--stdin",
-                stdin="".join(f"/{name}\n" for name in sorted(_touched(patches))),
-            )  # fmt: skip
-            git(tree, "checkout", "--quiet", "--detach", base)
-            yield tree
-        finally:
-            git(source.tree, "worktree", "remove", "--force", tree, check=False)
-
-
-def _touched(patches: tuple[Patch, ...]) -> set[str]:
-    found = (match for patch in patches for match in _TOUCHED.finditer(patch.content))
-    return {(match[1] or match[2]).decode("utf-8", errors="surrogateescape") for match in found}
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """``summary`` ends a sentence; ``excerpt`` is the rejected hunk, or git's own words."""
-
-    summary: str
-    excerpt: str
-
-
-@dataclass(frozen=True)
-class _Hunk:
-    file: str
-    number: int  # from 1, within its file
-    start: int  # first line of the old file
-    lines: tuple[str, ...]
-
-
-def explain_rejection(patch: str, output: str) -> Rejection:
-    """Match the output of a failed ``git am`` with the mail it was given."""
-    failures = list(_FAILED.finditer(output))
-    complaints = [match["text"] for match in _OTHER.finditer(output)]
-    if not failures:
-        return Rejection("; ".join(complaints[:2]) or "git am failed", output.strip())
-    first = failures[0]
-    summary = first["file"]
-    excerpt = output.strip()
-    for hunk in _hunks(patch):
-        if hunk.file == first["file"] and hunk.start == int(first["line"]):
-            summary = f"{hunk.file}, hunk {hunk.number} (line {hunk.start})"
-            excerpt = _cut(hunk.lines)
-            break
-    others = sorted({match["file"] for match in failures} - {first["file"]})
-    return Rejection(summary + (f"; also {', '.join(others)}" if others else ""), excerpt)
-
-
-def _hunks(patch: str) -> Iterator[_Hunk]:
-    file, number = "", 0
-    lines: list[str] = []
-    start = 0
-    for line in [*patch.splitlines(), "diff --git end"]:
-        match = _HUNK.match(line)
-        if lines and (match or line == "-- " or line.startswith("diff --git ")):
-            yield _Hunk(file, number, start, tuple(lines))
-            lines = []
-        if match:
-            number, start = number + 1, int(match[1])
-            lines = [line]
-        elif lines:
-            lines.append(line)
-        elif line.startswith("--- a/"):
-            file, number = line.removeprefix("--- a/"), 0
-        elif line.startswith("+++ b/"):
-            file = line.removeprefix("+++ b/")
-
-
-def _cut(lines: tuple[str, ...]) -> str:
-    if len(lines) <= _EXCERPT_LINES:
-        return "\n".join(lines)
-    left_out = len(lines) - _EXCERPT_LINES
-    return "\n".join([*lines[:_EXCERPT_LINES], f"... and {left_out} more lines"])

@@ -13,10 +13,11 @@ from conftest import Recorder, sh, write_series
 
 from driver.errors import UserError
 from driver.kernel import worktree
+from driver.kernel.git_am import explain_rejection
 from driver.kernel.series import bases, default_series, fitting, load, names
 from driver.kernel.sources.source import KernelSource
 from driver.kernel.sources.spec import obtain
-from driver.kernel.worktree import WorkTree, explain_rejection
+from driver.kernel.worktree import WorkTree
 from driver.project import Project
 from driver.store import Store
 
