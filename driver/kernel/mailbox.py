@@ -17,6 +17,7 @@ from pathlib import Path
 
 from driver.errors import UserError
 from driver.kernel.git import git
+from driver.text import counted
 
 _TAG = re.compile(r"^\[[^\]]*\bPATCH\b[^\]]*\]\s*")
 _NUMBER = re.compile(r"\b(\d+)/(\d+)\b")
@@ -68,7 +69,7 @@ def read(path: Path) -> Posting:
     patches = [mail for mail in posted if mail.has_diff]
     covers = [mail for mail in posted if mail.number == 0 and not mail.has_diff]
     if not patches:
-        raise UserError(f"{path} holds no patch ({len(mails)} mails)", hint=_HINT)
+        raise UserError(f"{path} holds no patch, only {counted(len(mails), 'mail')}", hint=_HINT)
     _check_whole(path, patches)
     if patches[0].number is not None:
         patches.sort(key=lambda mail: mail.number or 0)

@@ -39,8 +39,8 @@ from driver.results import columns, schema
 
 # Programs that the pages may ask for besides the driver.
 KNOWN = {
-    ".", "./setup.sh", "cat", "cd", "cp", "echo", "git", "head", "ls", "make", "python", "sudo",
-    "uv", "zcat",
+    ".", "./setup.sh", "b4", "cat", "cd", "cp", "echo", "git", "head", "ls", "make", "python",
+    "sudo", "uv", "zcat",
 }  # fmt: skip
 _ASSIGNMENT = re.compile(r"\w+=(\S*|\$\(.*\))")
 
@@ -134,6 +134,19 @@ ELSEWHERE = {
     ),
     "driver --install-completion": (
         "tests/unit/test_settings.py::test_a_shell_that_asks_for_it_gets_it"
+    ),
+    "b4 am": "fetches from the list's archive",
+    "b4 prep": "the tree is the reader's",
+    "b4 send": "sends mails",
+    "driver patch import": ("tests/unit/kernel/test_patch_import.py::test_becomes_a_series"),
+    "driver patch checkout linux --series smaps-dax": (
+        "tests/unit/kernel/test_kernel_checkout.py::test_is_the_series_as_commits_on_the_base"
+    ),
+    "git -C linux config b4.prep-cover-strategy branch-description": "see b4 prep",
+    "git -C linux branch upstream base": "see b4 prep",
+    "cd linux": "the tree is the reader's",
+    "driver patch check --series smaps-dax": (
+        "tests/unit/kernel/test_kernel_review.py::test_a_good_series"
     ),
     "uv pip compile": "asks the package index for what is new",
 }

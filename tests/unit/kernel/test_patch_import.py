@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import email
 import email.policy
-import re
 import shutil
 from pathlib import Path
 
@@ -151,7 +150,7 @@ class TestWhatIsRefused:
     def test_no_patch(self, reader: Reader, tmp_path: Path) -> None:
         cover = tmp_path / "x.mbx"
         shutil.copy(MBOX.with_suffix(".cover"), cover)
-        assert re.search(r"x\.mbx holds no patch \(1 mails?\)", reader.refused(cover))
+        assert "x.mbx holds no patch, only 1 mail" in reader.refused(cover)
         (tmp_path / "empty").mkdir()
         assert "holds no mails" in reader.refused(tmp_path / "empty")
         assert "does not exist" in reader.refused(tmp_path / "nowhere")
