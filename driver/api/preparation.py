@@ -200,5 +200,6 @@ def _record(
             command=template.standalone_command() if template else None,
             template=template.artifact.digest if template else None,
             template_digests=template.facts["digests"] if template else None,
+            processor=template.facts.get("processor") if template else None,
         ),
     )

@@ -15,6 +15,7 @@ template has new ones.
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
 from driver.errors import GuestLost, GuestTimeout, HostError
+from driver.guest import processor
 from driver.guest.boot import ready, start
 from driver.guest.config import NO_KINDS, GuestConfig
 from driver.guest.console_log import ConsoleLog
@@ -79,7 +81,10 @@ class Templates:
 
         def make_it(folder: Path) -> Mapping[str, Any]:
             with console_kept(self._store, "template-console"):
-                return make(recipe, folder, boot_seconds, tolerate, watch)
+                facts = make(recipe, folder, boot_seconds, tolerate, watch)
+            draft = Artifact(KIND, "", folder, {}, facts)
+            seen = Template(recipe, draft, self._notify, boot_seconds).processor_seen(tolerate)
+            return {**facts, "processor": seen}
 
         artifact = self._store.get(KIND, recipe.inputs(), make_it)
         demand_quiet(ConsoleLog(artifact.path / CONSOLE), tolerate)
@@ -153,6 +158,32 @@ class Template:
         except (GuestLost, GuestTimeout, HostError) as error:
             self.notify(f"a template cannot be restored ({error.message}); booting from cold")
             return self._cold(config)
+
+    def processor_seen(self, tolerate: frozenset[str] = NO_KINDS) -> list[str]:
+        """The features that the guest's kernel finds, in its words, if instructions are counted.
+
+        Raises :class:`HostError` if they are not those of the model that all such guests have: its
+        counts would mean something else. Empty for an image without `cat`.
+        """
+        if not self.recipe.machine.deterministic:
+            return []
+        job = Job(argv=["cat", "/proc/cpuinfo"])
+        deadline = Deadline.after(job.timeout * self.timeout_scale(), "reading /proc/cpuinfo")
+        with (
+            tempfile.TemporaryDirectory(prefix="driver-cpuinfo-") as folder,
+            self.fork(Path(folder), tolerate=tolerate) as guest,
+        ):
+            result = guest.run(job, deadline)
+        if result.status != 0:
+            return []
+        found = processor.flags(result.output)
+        if wrong := processor.deviations(found):
+            raise HostError(
+                f"the guest's processor is not the one that was asked for: {', '.join(wrong)}",
+                hint="Counts on it would not be those of other hosts. See what this QEMU can "
+                "emulate: qemu-system-x86_64 -cpu help",
+            )
+        return list(found)
 
     def restore(self, config: GuestConfig) -> Guest:
         """Start QEMU and take over the state; only a deterministic guest stays paused."""

@@ -183,7 +183,8 @@ class QemuRecord(Record):
     (``KERNEL``, ``RAM``), so that it reads the same on every host; ``command`` is a line that runs
     by itself where the run was made. ``template_digests`` are those
     of what the template ``template`` holds, where that is the same whenever and wherever it is
-    made: under icount.
+    made: under icount. There ``processor`` are the features that the guest's kernel found, by its
+    names; None in runs made before they were recorded.
     """
 
     version: str
@@ -191,6 +192,7 @@ class QemuRecord(Record):
     command: str | None = None
     template: str | None
     template_digests: dict[str, str] | None
+    processor: list[str] | None = None
 
 
 class GuestRecord(Record):

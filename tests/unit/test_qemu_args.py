@@ -55,6 +55,10 @@ def test_icount_makes_time_a_count_of_instructions() -> None:
     assert option(words, "-icount") == ["shift=3,sleep=off"]
     assert option(words, "-rtc") == ["base=2020-01-01T00:00:00,clock=vm"]
     assert option(words, "-seed") == ["1"]
+    # Neither the processor nor the addresses of a process are the emulator's to choose.
+    assert option(words, "-cpu")[0].startswith("qemu64-v1,")
+    assert "norandmaps" in option(words, "-append")[0].split()
+    assert "norandmaps" not in option(argv(Machine(), FORKED, PORTS), "-append")[0].split()
     assert not set(argv(Machine(), FORKED, PORTS)) & {"-icount", "-rtc", "-seed"}
 
 
