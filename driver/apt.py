@@ -48,9 +48,18 @@ def policies(packages: Iterable[str], *, config: Path | None = None) -> dict[str
     return found
 
 
-def candidates(packages: Iterable[str]) -> dict[str, str]:
-    """The version apt on this host would install of each package; "" where it knows none."""
-    return {name: policy.candidate for name, policy in policies(packages).items()}
+def versions_in(
+    suite: str, packages: Iterable[str], *, config: Path | None = None
+) -> dict[str, str]:
+    """The newest version of each package in a release of Debian ("bookworm") and its updates.
+
+    "" where apt knows none: a host knows the suites that it is installed from.
+    """
+    suites = {suite, f"{suite}-updates", f"{suite}-security"}
+    return {
+        name: next((version for version, found in policy.versions if suites & set(found)), "")
+        for name, policy in policies(packages, config=config).items()
+    }
 
 
 def newest(versions: Iterable[str]) -> str:

@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 
 from driver import apt
 from driver.artifacts import ImageArtifact
-from driver.errors import UserError
+from driver.errors import HostError, UserError
 from driver.image import cpio, libraries, packages, programs, recipe
 from driver.image.recipe import Recipe
+from driver.kernel.sources import archive
 from driver.progress import Reporter, SilentReporter
 from driver.project import Project
 from driver.store import Artifact, Store, tree_digest
@@ -99,15 +100,10 @@ def _folders(project: Project, wanted: Recipe) -> list[Path]:
 
 
 def _kept_files(store: Store, wanted: Recipe, reporter: Reporter) -> Artifact:
-    known = store.get(
-        "candidates",
-        {"packages": sorted(wanted.packages), "apt": packages.state_digest()},
-        lambda _work: {"versions": apt.candidates(wanted.packages)},
-    )
     inputs = {
         "suite": wanted.suite,
         "packages": wanted.packages,
-        "versions": known.facts["versions"],
+        "versions": _versions(store, wanted, reporter),
     }
 
     def make(work: Path) -> dict[str, object]:
@@ -126,6 +122,27 @@ def _kept_files(store: Store, wanted: Recipe, reporter: Reporter) -> Artifact:
         return {"versions": versions}
 
     return store.get("packages", inputs, make)
+
+
+def _versions(store: Store, wanted: Recipe, reporter: Reporter) -> dict[str, str]:
+    """What the suite of the recipe has, of which the host need not be installed.
+
+    A new version there is a new image. A host that knows nothing of the suite asks the driver's own
+    package lists, which are read once a day.
+    """
+    names = sorted(wanted.packages)
+    known = store.get(
+        "candidates",
+        {"packages": names, "suite": wanted.suite, "apt": packages.state_digest()},
+        lambda _work: {"versions": apt.versions_in(wanted.suite, names)},
+    )
+    versions: dict[str, str] = known.facts["versions"]
+    if not any(versions.values()):
+        try:
+            versions = archive.versions(store, wanted.suite, names, reporter)
+        except HostError as error:  # mmdebstrap may know a mirror, or the packages are here already
+            reporter.note(f"the newest packages of {wanted.suite} are not known: {error.message}")
+    return versions
 
 
 def merged(path: str) -> str:

@@ -35,7 +35,10 @@ FAKES = {
 shift
 for package; do
     [ "$package" = tools ] || continue
-    printf '%s:\\n  Installed: (none)\\n  Candidate: %s\\n' "$package" "${TOOLS_VERSION:-1.0-1}"
+    version=${TOOLS_VERSION:-1.0-1}
+    printf '%s:\\n  Installed: (none)\\n  Candidate: %s\\n' "$package" "$version"
+    printf '  Version table:\\n     %s 500\\n' "$version"
+    printf '        500 http://mirror.example/debian bookworm/main amd64 Packages\\n'
 done
 """,
     "apt-get": """

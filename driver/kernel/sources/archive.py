@@ -16,11 +16,11 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from driver.apt import policies
+from driver.apt import policies, versions_in
 from driver.atomic_write import write_atomically
 from driver.errors import HostError
 from driver.kernel.sources.mirror import mirror_of
@@ -137,6 +137,18 @@ def recorded(store: Store) -> Catalogue:
         return Catalogue(offers, float(record["checked"]), str(record["problem"]))
     except (OSError, ValueError, KeyError, TypeError):
         return Catalogue()
+
+
+def versions(
+    store: Store, suite: str, packages: Iterable[str], reporter: Reporter
+) -> dict[str, str]:
+    """The newest version of each package in a release and its updates; "" where there is none.
+
+    Raises :class:`HostError` as :func:`catalogue`.
+    """
+    catalogue(store, reporter)
+    with store.lock("apt", waiting_for="another driver reading Debian's package lists"):
+        return versions_in(suite, packages, config=_configure(store))
 
 
 def download(store: Store, offer: Offer, folder: Path) -> Path:

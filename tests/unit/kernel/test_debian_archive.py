@@ -19,6 +19,8 @@ from helpers.command_line import status_of
 
 from driver import apt
 from driver.errors import HostError, UserError
+from driver.image import builder
+from driver.image.recipe import Recipe
 from driver.kernel import kconfig_fragment
 from driver.kernel.sources import archive, mirror, package
 from driver.kernel.sources.source import KernelSource
@@ -410,9 +412,32 @@ class TestOrder:
 
 class TestPolicy:
     def test_of_this_host(self, host: Path) -> None:
-        """An image asks the host's own apt; a package that nobody carries has no candidate."""
+        """An image asks the host's own apt; a package that nobody carries has no version."""
         assert host.is_dir()
-        assert apt.candidates(["no-such-package"]) == {"no-such-package": ""}
+        assert apt.versions_in("bookworm", ["no-such-package"]) == {"no-such-package": ""}
+
+    @pytest.mark.usefixtures("debian")
+    @pytest.mark.parametrize(
+        ("suite", "version"),
+        [("bookworm", "6.12.117-1~deb12u1"), ("trixie", "6.12.117-1"), ("forky", "")],
+    )
+    def test_a_suite_is_asked_whatever_the_host_is(
+        self, store: Store, recorder: Recorder, suite: str, version: str
+    ) -> None:
+        """Also in its security updates, and not in its backports."""
+        names = ["linux-source-6.12", "linux-source-7.3"]
+        found = archive.versions(store, suite, names, recorder)
+        assert found == {"linux-source-6.12": version, "linux-source-7.3": ""}
+
+    @pytest.mark.usefixtures("debian")
+    def test_an_image_of_another_release_is_known_by_its_own_versions(
+        self, store: Store, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On a host that has no package list of the image's suite."""
+        monkeypatch.setattr("driver.image.packages.state_digest", lambda: "0")
+        wanted = {"linux-source-6.12": ["/usr/bin/x"]}
+        recipe = Recipe(description="x", suite="trixie", packages=wanted)
+        assert builder._versions(store, recipe, recorder) == {"linux-source-6.12": "6.12.117-1"}
 
     @pytest.mark.usefixtures("debian")
     def test_versions_and_their_suites(self, store: Store, recorder: Recorder) -> None:
