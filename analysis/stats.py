@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import pandas as pd
 
@@ -37,19 +38,23 @@ class FittedLine:
 def fit_line(xs: Sequence[float], ys: Sequence[float]) -> FittedLine:
     """Raises :class:`ValueError` unless there are two different values of x.
 
-    The error is made of the residuals themselves: ``scipy.stats.linregress`` takes it from the
-    correlation, whose rounding gives a line through exact counts an error of 1e-8 of its slope.
+    Exact for exact numbers, and rounded at the end. ``scipy.stats.linregress`` takes the error from
+    the correlation, whose rounding gives a line through exact counts an error of 1e-8 of its slope.
     """
     if len(set(xs)) < 2:
         raise ValueError(f"a slope needs two different x values, got {sorted(set(xs))}")
-    fit = statistics.linear_regression(xs, ys)
-    residuals = [y - fit.intercept - fit.slope * x for x, y in zip(xs, ys, strict=True)]
-    middle = statistics.fmean(xs)
-    spread = math.fsum((x - middle) ** 2 for x in xs)
+    points = [(Fraction(x), Fraction(y)) for x, y in zip(xs, ys, strict=True)]
+    middle, height = (sum(column, Fraction()) / len(points) for column in zip(*points, strict=True))
+    spread = sum(((x - middle) ** 2 for x, _ in points), Fraction())
+    slope = sum(((x - middle) * y for x, y in points), Fraction()) / spread
+    intercept = height - slope * middle
+    residuals = [y - intercept - slope * x for x, y in points]
     error = None
-    if len(xs) > 2:
-        error = math.sqrt(math.fsum(r * r for r in residuals) / (len(xs) - 2) / spread)
-    return FittedLine(fit.slope, fit.intercept, error, max(map(abs, residuals)), len(xs))
+    if len(points) > 2:
+        squares = sum((r * r for r in residuals), Fraction())
+        error = math.sqrt(squares / (len(points) - 2) / spread)
+    worst = max(map(abs, residuals))
+    return FittedLine(float(slope), float(intercept), error, float(worst), len(points))
 
 
 def fit_lines(

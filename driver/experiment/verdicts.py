@@ -8,7 +8,6 @@ prediction is refuted and the run is still good.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +16,7 @@ from driver.experiment import expression
 from driver.experiment.definition import Assertion, Experiment, Fit, Level, Prediction
 from driver.experiment.expression import ExpressionError, NoData
 from driver.experiment.measured import MeasuredTrial
+from driver.least_squares import slope
 from driver.results.verdict import FAILS, HOLDS, NO_DATA, of_prediction
 
 
@@ -162,8 +162,7 @@ def _per_group(
             reason = f"a slope needs two different values of `{fit.against}`"
             yield subject.no_data(reason, asked=False)
         else:
-            slope = statistics.linear_regression(xs, ys).slope
-            yield subject.compare(slope, expected, allowed)
+            yield subject.compare(slope(xs, ys), expected, allowed)
 
 
 def _theory(item: Assertion, names: Mapping[str, Any]) -> tuple[float, float]:

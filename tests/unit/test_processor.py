@@ -11,8 +11,8 @@ from driver.guest import processor
 SEEN = (
     "fpu de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 "
     "syscall nx pdpe1gb rdtscp lm rep_good nopl cpuid extd_apicid pni pclmulqdq ssse3 fma cx16 "
-    "sse4_1 sse4_2 movbe popcnt aes xsave avx f16c rdrand hypervisor lahf_lm abm fsgsbase bmi1 avx2 "
-    "smep bmi2 adx smap clflushopt clwb xsaveopt xgetbv1 arat umip pku ospke vaes"
+    "sse4_1 sse4_2 movbe popcnt aes xsave avx f16c rdrand hypervisor lahf_lm abm fsgsbase bmi1 "
+    "avx2 smep bmi2 adx smap clflushopt clwb xsaveopt xgetbv1 arat umip pku ospke vaes"
 )
 CPUINFO = f"processor\t: 0\nflags\t\t: {SEEN}\nbugs\t\t: x\n\nprocessor\t: 1\nflags\t\t: fpu\n"
 
