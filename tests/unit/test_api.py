@@ -16,7 +16,7 @@ from analysis.load import SAMPLES, find_run
 from analysis.render import NOTEBOOKS, execute
 from driver import api
 from driver.api import experiments, workspace
-from driver.errors import HostError, UserError
+from driver.errors import GuestSplat, GuestTimeout, HostError, UserError
 from driver.experiment.work import Work
 from driver.guest.accel import Choice
 from driver.project import Project
@@ -145,13 +145,13 @@ def test_without_a_workspace_it_is_here_and_the_store_stays(
 
 
 class TestBisect:
-    """The script of docs/how-to/use-the-api.md."""
+    """The script of docs/how-to/guard-a-tree.md."""
 
     @pytest.fixture
     def script(self, tmp_path: Path) -> Path:
         (text,) = [
             block.text
-            for block in blocks(ROOT / "docs/how-to/use-the-api.md")
+            for block in blocks(ROOT / "docs/how-to/guard-a-tree.md")
             if block.file == "bisect.py"
         ]
         path = tmp_path / "bisect.py"
@@ -159,7 +159,7 @@ class TestBisect:
         return path
 
     def status(self, script: Path, good: Path, monkeypatch: pytest.MonkeyPatch) -> object:
-        monkeypatch.setattr("sys.argv", ["bisect.py", str(good)])
+        monkeypatch.setattr("sys.argv", ["bisect.py", str(good), "*!=0"])
         with pytest.raises(SystemExit) as left:
             runpy.run_path(str(script), run_name="__main__")
         return left.value.code
@@ -179,11 +179,20 @@ class TestBisect:
         monkeypatch.setattr(api, "run_experiment", lambda *_, **__: present)
         assert self.status(script, good, monkeypatch) == status
 
-    def test_skips_what_does_not_build(
-        self, script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(
+        "error",
+        [
+            HostError("the kernel does not build"),
+            GuestSplat("the guest's kernel reported panic", kind="panic"),
+            GuestTimeout("the guest did not boot"),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    def test_skips_what_does_not_build_or_boot(
+        self, script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
     ) -> None:
         def fail(*_: object, **__: object) -> None:
-            raise HostError("the kernel does not build")
+            raise error
 
         monkeypatch.setattr(api, "run_experiment", fail)
         assert self.status(script, tmp_path, monkeypatch) == 125

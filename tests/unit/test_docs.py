@@ -23,10 +23,12 @@ import sys
 from collections.abc import Iterator
 from itertools import dropwhile
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pytest
 import typer
+import yaml
 from helpers.documentation import ROOT, Block, blocks, documents
 
 from driver import api, reference
@@ -39,8 +41,8 @@ from driver.results import columns, schema
 
 # Programs that the pages may ask for besides the driver.
 KNOWN = {
-    ".", "./setup.sh", "b4", "cat", "cd", "cp", "echo", "git", "head", "ls", "make", "python",
-    "sudo", "uv", "zcat",
+    ".", "./setup.sh", "b4", "cat", "cd", "cp", "echo", "export", "git", "head", "ls", "make",
+    "python", "sudo", "uv", "zcat",
 }  # fmt: skip
 _ASSIGNMENT = re.compile(r"\w+=(\S*|\$\(.*\))")
 
@@ -135,6 +137,11 @@ ELSEWHERE = {
     "driver --install-completion": (
         "tests/unit/test_settings.py::test_a_shell_that_asks_for_it_gets_it"
     ),
+    "driver run experiment disabled-cost --unpatched-source ~/linux": (
+        "tests/unit/test_bases.py::test_a_tree_chooses_for_both_arms"
+    ),
+    "export DRIVER_PROJECT=~/dax-pagetables": "the address is the reader's",
+    "git bisect": "tests/unit/test_api.py::test_tells_good_from_bad",
     "b4 am": "fetches from the list's archive",
     "b4 prep": "the tree is the reader's",
     "b4 send": "sends mails",
@@ -360,3 +367,18 @@ def test_every_column_is_described() -> None:
     }
     assert described == written
     assert columns.ABOUT.keys() == written.keys()
+
+
+def test_the_job_for_ci_is_understood(parse_only: Any) -> None:
+    """As far as can be known without that CI: it is YAML, and its commands are the driver's."""
+    (block,) = [block for block in all_blocks("yaml") if block.file == ".gitlab-ci.yml"]
+    (job,) = yaml.safe_load(block.text).values()
+    variables = job["variables"]
+    commands = [shlex.split(Template(line).safe_substitute(variables)) for line in job["script"]]
+    driver = [words[1:] for words in commands if words[0] == "driver"]
+    assert [words[0] for words in driver] == ["run", "run", "compare"]
+    for words in driver:
+        parse_only(args=words, prog_name="driver", standalone_mode=False)
+    lines = "\n".join([*job["before_script"], *job["script"]])
+    done = subprocess.run(["bash", "-n"], input=lines, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
