@@ -13,8 +13,8 @@ EXPERIMENTS := pagetable-footprint fault-saving lookup-cost unshare-cost five-ca
 # `make experiments-all PLAN=--quick` runs the plans that are small enough for CI.
 PLAN :=
 
-.PHONY: experiment experiments-all reply docs test test-unit test-guest test-all coverage check lint \
-        format prose hooks setup clean help
+.PHONY: experiment experiments-all reply docs test test-unit test-guest test-all test-trixie coverage check \
+        lint format prose hooks setup clean help
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -47,11 +47,14 @@ test-unit: $(STAMP)  ## Run the fast unit tests: seconds, no QEMU
 test-guest: $(STAMP)  ## Run the guest tests: real kernels in QEMU, minutes
 	$(PYTHON) -m pytest -v -m "not slow" tests/guest
 
-test-all: test coverage  ## Run everything, including mutants and third-party suites: hours
+test-all: test coverage test-trixie  ## Run everything, also mutants, third-party suites, Debian 13: hours
 	$(PYTHON) -m pytest -v -m slow tests/guest
 	cd tests/guest && $(abspath $(PYTHON)) -m mutation
 	cd tests/guest && $(abspath $(PYTHON)) -m thirdparty kselftests
 	cd tests/guest && $(abspath $(PYTHON)) -m thirdparty stress-ng --seconds 60
+
+test-trixie:  ## Run the experiment and the tests on Debian 13, in a chroot (as root)
+	.ci/on-debian trixie "make experiment" "make test"
 
 coverage: $(STAMP)  ## Measure what the unit tests cover; fail below the threshold
 	$(PYTHON) -m pytest -q -n 2 --dist=loadfile --cov --cov-report=term:skip-covered tests/unit

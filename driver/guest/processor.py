@@ -2,10 +2,10 @@
 """The processor of a guest, and of one whose instructions are counted in particular.
 
 Linux and the C library look at what a processor offers and choose their code by it. ``-cpu max`` is
-all that the installed emulator can do, so that a newer QEMU gives the same kernel other paths: that of
-10.0 offers FSRM and FSRS, by which Linux copies and clears with ``rep movsb`` and ``rep stosb``, and
-QEMU counts an instruction for every byte of those. So a guest under icount has a model of its own, the
-same with every QEMU that can emulate it, without the features of which only the count would notice.
+all that the installed emulator can do, so that a newer QEMU gives the same kernel other paths. That
+of 10.0 offers FSRM and FSRS, by which Linux copies and clears with ``rep movsb`` and ``rep stosb``,
+and QEMU counts an instruction for every byte of those. So a guest under icount has a model of its
+own, the same with every QEMU that can emulate it, without the features that only the count shows.
 ``docs/measurement-validity.md`` has the figures.
 """
 

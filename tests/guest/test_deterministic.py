@@ -77,6 +77,10 @@ def test_two_runs_agree_to_the_byte(twice: tuple[Path, Path]) -> None:
     assert len(first) == 2 * KINDS
     digests = {trial: record["digests"] for trial, record in first.items()}
     assert digests == {trial: record["digests"] for trial, record in second.items()}
+    for guest in json.loads((one / "manifest.json").read_text())["guests"]:
+        seen = guest["qemu"]["processor"]
+        assert {"smap", "avx2"} <= set(seen)
+        assert not {"erms", "fsrm"} & set(seen)
     for name in ("console", "result", "nvdimm"):
         # Of as many things as there are kinds of trials: no digest of nothing, or of too little.
         assert len({found[name] for found in digests.values()}) == KINDS, name

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -144,6 +147,42 @@ def test_without_a_workspace_it_is_here_and_the_store_stays(
     assert workspace.default().store.root == tmp_path / "two"
 
 
+# Stands for a kernel: the file `cost` says what it costs, or what is wrong with it.
+STUB = """
+import runpy, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from driver import api
+from driver.errors import GuestTimeout, HostError
+from helpers.synthetic_runs import LINE, SyntheticRun
+
+
+def run_experiment(*_, **__):
+    cost = Path("cost").read_text()
+    if cost == "does not build":
+        raise HostError(cost)
+    if cost == "does not boot":
+        raise GuestTimeout(cost)
+    folder = Path({folder!r}) / ("run-" + Path("number").read_text())
+    outcomes = {{place: [{{"pages": float(cost) * place[1]}}] for place in LINE}}
+    return api.read_run(SyntheticRun(folder, outcomes).write())
+
+api.run_experiment = run_experiment
+runpy.run_path({script!r}, run_name="__main__")
+"""
+
+
+def git(tree: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    done = subprocess.run(
+        ["git", *identity, *arguments], cwd=tree, capture_output=True, text=True, check=False,
+        env={**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "PYTHONPATH": str(ROOT),
+             "DRIVER_PROJECT": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 class TestBisect:
     """The script of docs/how-to/guard-a-tree.md."""
 
@@ -152,14 +191,14 @@ class TestBisect:
         (text,) = [
             block.text
             for block in blocks(ROOT / "docs/how-to/guard-a-tree.md")
-            if block.file == "bisect.py"
+            if block.file == "bisect-step.py"
         ]
-        path = tmp_path / "bisect.py"
+        path = tmp_path / "bisect-step.py"
         path.write_text(text, encoding="utf-8")
         return path
 
     def status(self, script: Path, good: Path, monkeypatch: pytest.MonkeyPatch) -> object:
-        monkeypatch.setattr("sys.argv", ["bisect.py", str(good), "*!=0"])
+        monkeypatch.setattr("sys.argv", ["bisect-step.py", str(good), "*!=0"])
         with pytest.raises(SystemExit) as left:
             runpy.run_path(str(script), run_name="__main__")
         return left.value.code
@@ -178,6 +217,37 @@ class TestBisect:
         present = api.read_run(SyntheticRun(tmp_path / "now", outcomes).write())
         monkeypatch.setattr(api, "run_experiment", lambda *_, **__: present)
         assert self.status(script, good, monkeypatch) == status
+
+    def test_a_typo_ends_the_search(
+        self, script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        present = api.read_run(SyntheticRun(tmp_path / "now", LINE).write())
+        monkeypatch.setattr(api, "run_experiment", lambda *_, **__: present)
+        assert self.status(script, tmp_path / "no-such-run", monkeypatch) == 128
+
+    @pytest.mark.slow
+    def test_git_finds_the_commit(self, script: Path, tmp_path: Path) -> None:
+        """One of 30, of which one does not build and one does not boot; the guest is faked."""
+        good = SyntheticRun(tmp_path / "good", LINE).write().path
+        costs = dict.fromkeys(range(31), "10") | dict.fromkeys(range(21, 31), "11")
+        costs |= {22: "does not build", 18: "does not boot"}
+        tree = tmp_path / "tree"
+        git(tree.parent, "init", "--quiet", "tree")
+        for number, cost in costs.items():
+            (tree / "cost").write_text(cost)
+            (tree / "number").write_text(str(number))
+            git(tree, "add", "--all")
+            git(tree, "commit", "--quiet", "-m", f"change {number}")
+        stub = tmp_path / "stub.py"
+        stub.write_text(
+            STUB.format(tests=str(ROOT / "tests"), folder=str(tmp_path), script=str(script))
+        )
+        git(tree, "bisect", "start", "HEAD", "HEAD~30")
+        said = git(tree, "bisect", "run", sys.executable, str(stub), str(good), "*>1%")
+        assert "change 21" in git(tree, "show", "--no-patch", "refs/bisect/bad")
+        assert "is the first bad commit" in said
+        assert "skip" in git(tree, "bisect", "log"), "what cannot be judged is met on the way"
+        assert len(git(tree, "bisect", "log").split("# good:")) < 10
 
     @pytest.mark.parametrize(
         "error",

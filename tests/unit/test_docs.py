@@ -146,20 +146,20 @@ ELSEWHERE = {
     "b4 prep": "the tree is the reader's",
     "b4 send": "sends mails",
     "driver patch import": ("tests/unit/kernel/test_patch_import.py::test_becomes_a_series"),
-    "driver patch checkout linux --series smaps-dax": (
+    "driver patch checkout linux --series smaps-page-tables": (
         "tests/unit/kernel/test_kernel_checkout.py::test_is_the_series_as_commits_on_the_base"
     ),
     "git -C linux config b4.prep-cover-strategy branch-description": "see b4 prep",
     "git -C linux branch upstream base": "see b4 prep",
     "cd linux": "the tree is the reader's",
-    "driver patch check --series smaps-dax": (
+    "driver patch check --series smaps-page-tables": (
         "tests/unit/kernel/test_kernel_review.py::test_a_good_series"
     ),
     "uv pip compile": "asks the package index for what is new",
 }
 RUN_HERE = {"guest", "unit", "mistake"}
 # Scripts that take arguments, and are run with some by tests/unit/test_api.py.
-TESTED_BY_FILE = {"bisect.py"}
+TESTED_BY_FILE = {"bisect-step.py"}
 
 
 SHELL = [block for block in all_blocks("sh") if "mistake" not in block.words]
