@@ -9,10 +9,11 @@ from driver.guest import processor
 
 # What Linux 6.12 finds on the model, under QEMU 7.2 as under 10.0.
 SEEN = (
-    "fpu de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 "
-    "syscall nx pdpe1gb rdtscp lm rep_good nopl cpuid extd_apicid pni pclmulqdq ssse3 fma cx16 "
-    "sse4_1 sse4_2 movbe popcnt aes xsave avx f16c rdrand hypervisor lahf_lm abm fsgsbase bmi1 "
-    "avx2 smep bmi2 adx smap clflushopt clwb xsaveopt xgetbv1 arat umip pku ospke vaes"
+    "3dnowprefetch abm adx aes apic arat avx avx2 bmi1 bmi2 clflush clflushopt clwb cmov "
+    "cpuid cx16 cx8 de extd_apicid f16c fma fpu fsgsbase fxsr hypervisor lahf_lm lm mca mce "
+    "mmx movbe msr mtrr nopl nx ospke pae pat pclmulqdq pdpe1gb pge pku pni popcnt pse pse36 "
+    "rdrand rdtscp rep_good sep smap smep sse sse2 sse4_1 sse4_2 ssse3 syscall tsc umip vaes "
+    "vmmcall xgetbv1 xsave xsaveopt xtopology"
 )
 CPUINFO = f"processor\t: 0\nflags\t\t: {SEEN}\nbugs\t\t: x\n\nprocessor\t: 1\nflags\t\t: fpu\n"
 
