@@ -222,7 +222,7 @@ def run_plan(
             run,
             work,
             options=planned.options,
-            validity=validity(choice),
+            validity=validity(choice.accel),
             project=place.project.root,
             why=choice.reason,
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from driver.deadline import Deadline
 from driver.errors import DriverError, GuestError
-from driver.experiment.runner import GuestFactory, TrialGuest
+from driver.experiment.attempt import GuestFactory, TrialGuest
 from driver.experiment.work import Prepared, Work
 from driver.guest.config import NO_KINDS
 from driver.guest.debug_sockets import HANG_ON_PANIC, DebugSockets, offer_shell, open_debug_sockets
@@ -56,6 +56,7 @@ def keeping(work: Work, attend: Attendant) -> Work:
         guests={
             request: Prepared(_Keeper(prepared.factory, attend), prepared.record)
             for request, prepared in work.guests.items()
+            if prepared.factory is not None
         },
     )
 

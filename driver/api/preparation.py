@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Iterable
 
@@ -16,9 +15,10 @@ from driver.errors import GuestError
 from driver.experiment.boot_failure import NeverReady
 from driver.experiment.definition import Kernel
 from driver.experiment.plan import GuestRequest
+from driver.experiment.prepared_record import guest_record
 from driver.experiment.work import Prepared
 from driver.guest.accel import Choice, Requested, choose
-from driver.guest.machine import Machine
+from driver.guest.machine import Accel, Machine
 from driver.guest.template import Template, Templates
 from driver.guest.template_recipe import TemplateRecipe
 from driver.image import recipe
@@ -26,17 +26,8 @@ from driver.kernel import kconfig_fragment, series
 from driver.kernel.boot_options import lacking
 from driver.kernel.build_request import OPTIONS_OFF
 from driver.kernel.sources import spec
-from driver.kernel.sources.source import base_of, debian_base
+from driver.kernel.sources.source import debian_base
 from driver.project import Project
-from driver.results.guest_record import (
-    GuestRecord,
-    ImageProvenance,
-    ImageRecord,
-    KernelProvenance,
-    KernelRecord,
-    MachineRecord,
-    QemuRecord,
-)
 from driver.results.manifest import Options
 from driver.store import Store
 from driver.validity import Accelerator, Validity
@@ -91,17 +82,13 @@ class Preparation:
         except GuestError as error:
             if without := lacking(self._kernel(request.kernel).config):
                 error.message += f"; its kernel lacks {', '.join(without)}"
-            raise NeverReady(request, _record(request, self.recipe(request)), error) from error
-        return Prepared(template, _record(request, template.recipe, template))
+            raise NeverReady(request, guest_record(request, self.recipe(request)), error) from error
+        return Prepared(template, guest_record(request, template.recipe, template))
 
     def recipe(self, request: GuestRequest) -> TemplateRecipe:
         """What the template of a request is made from; its kernel and image have been built."""
-        kernel, image = self._kernel(request.kernel), self._image(request.image)
-        machine = with_arguments(
-            request.machine.machine(self._choose(kernel, image).accel),
-            self._options.kernel_args,
-            self._options.qemu_args,
-        )
+        kernel, image = self.parts(request)
+        machine = self.machine(request, self._choose(kernel, image).accel)
         return TemplateRecipe(machine, kernel, image, request.provision)
 
     def template(self, request: GuestRequest) -> Template:
@@ -123,6 +110,16 @@ class Preparation:
             boot_seconds=choice.boot_seconds * self._options.timeout_factor,
             tolerate=frozenset(self._options.allow_splat),
             watch=lambda phase: self._place.reporter.progress(0, None, phase),
+        )
+
+    def parts(self, request: GuestRequest) -> tuple[KernelArtifact, ImageArtifact]:
+        """Kernel and image of a request, built if need be."""
+        return self._kernel(request.kernel), self._image(request.image)
+
+    def machine(self, request: GuestRequest, accel: Accel) -> Machine:
+        """The machine of a request, with what the options add to its command lines."""
+        return with_arguments(
+            request.machine.machine(accel), self._options.kernel_args, self._options.qemu_args
         )
 
     @property
@@ -164,42 +161,8 @@ class Preparation:
         return self._images[name]
 
 
-def validity(choice: Choice) -> Validity:
+def validity(accel: Accel) -> Validity:
     """What a run under this accelerator may contain, with the icount shift machines use."""
-    accelerator = Accelerator(choice.accel)
+    accelerator = Accelerator(accel)
     exact = accelerator is Accelerator.ICOUNT
     return Validity(accelerator, Machine.icount_shift if exact else None)
-
-
-def _record(
-    request: GuestRequest, made_from: TemplateRecipe, template: Template | None = None
-) -> GuestRecord:
-    """What the manifest says of a guest; without a template it was never ready."""
-    inputs = made_from.inputs()
-    return GuestRecord(
-        kernel=KernelRecord(
-            series=request.kernel.series,
-            variant=request.kernel.variant,
-            base=base_of(made_from.kernel.release),
-            digest=made_from.kernel.digest,
-            release=made_from.kernel.release,
-            provenance=KernelProvenance.model_validate(made_from.kernel.provenance),
-        ),
-        image=ImageRecord(
-            name=made_from.image.name,
-            digest=made_from.image.digest,
-            provenance=ImageProvenance.model_validate(made_from.image.provenance),
-        ),
-        machine=MachineRecord.model_validate(dataclasses.asdict(made_from.machine)),
-        provision=list(made_from.provision.argv) if made_from.provision else None,
-        # The argument list names files by their role, so it reads the same on every host.
-        qemu=QemuRecord(
-            version=inputs["qemu"],
-            argv=inputs["argv"],
-            # ... and this one runs, on this host and for as long as the cache has the files.
-            command=template.standalone_command() if template else None,
-            template=template.artifact.digest if template else None,
-            template_digests=template.facts["digests"] if template else None,
-            processor=template.facts.get("processor") if template else None,
-        ),
-    )

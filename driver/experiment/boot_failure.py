@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from driver.errors import GuestError
+from driver.experiment.attempt import TrialGuest
 from driver.experiment.conclusion import Conclusion, conclude
 from driver.experiment.outcome import Traces, failure
 from driver.experiment.plan import GuestRequest, Trial
-from driver.experiment.runner import TrialGuest
 from driver.experiment.work import Work
 from driver.guest.config import NO_KINDS
 from driver.guest.console_log import ConsoleLog

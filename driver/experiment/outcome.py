@@ -38,10 +38,15 @@ class Traces:
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """One try: what the record will say of it, and its traces."""
+    """One try: what the record will say of it, and its traces.
+
+    ``earlier`` are tries before it that the infrastructure made fail, of a trial that was then
+    tried elsewhere.
+    """
 
     attempt: Attempt
     traces: Traces
+    earlier: tuple[Attempt, ...] = ()
 
 
 def success(traces: Traces, seconds: float) -> TrialOutcome:

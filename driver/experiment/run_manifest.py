@@ -14,7 +14,7 @@ from driver.experiment.work import Prepared, Work
 from driver.guest.deterministic import REPEATABILITY
 from driver.results import provenance
 from driver.results.directory import RunDirectory
-from driver.results.guest_record import QemuRecord
+from driver.results.guest_record import GuestRecord, QemuRecord
 from driver.results.manifest import (
     ExperimentText,
     Manifest,
@@ -102,21 +102,24 @@ def check_same_guests(manifest: Manifest, guests: Mapping[GuestRequest, Prepared
     A run that ended before its first trial has no record of the guests behind the one that failed.
     """
     for before, prepared in zip(manifest.guests, guests.values(), strict=False):
-        now = prepared.record
-        same = {
-            "kernel": before.kernel.digest == now.kernel.digest,
-            "image": before.image.digest == now.image.digest,
-            "machine": before.machine == now.machine,
-            "QEMU": before.qemu.version == now.qemu.version,
-            "command line of QEMU": before.qemu.argv == now.qemu.argv,
-            "template": _same_template(before.qemu, now.qemu),
-        }
-        for part, unchanged in same.items():
-            if not unchanged:
-                raise UserError(
-                    f"the {part} of this run has changed since it began",
-                    hint="Start a new run: trials of both would not be comparable.",
-                )
+        for part in differences(before, prepared.record):
+            raise UserError(
+                f"the {part} of this run has changed since it began",
+                hint="Start a new run: trials of both would not be comparable.",
+            )
+
+
+def differences(before: GuestRecord, now: GuestRecord) -> list[str]:
+    """In what two guests differ that should be the same, wherever and whenever they were made."""
+    same = {
+        "kernel": before.kernel.digest == now.kernel.digest,
+        "image": before.image.digest == now.image.digest,
+        "machine": before.machine == now.machine,
+        "QEMU": before.qemu.version == now.qemu.version,
+        "command line of QEMU": before.qemu.argv == now.qemu.argv,
+        "template": _same_template(before.qemu, now.qemu),
+    }
+    return [part for part, unchanged in same.items() if not unchanged]
 
 
 def _same_template(before: QemuRecord, now: QemuRecord) -> bool:

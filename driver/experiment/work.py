@@ -6,17 +6,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from driver.experiment.attempt import GuestFactory
 from driver.experiment.load import Definition
 from driver.experiment.plan import GuestRequest, Trial
-from driver.experiment.runner import GuestFactory
 from driver.results.guest_record import GuestRecord
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A booted and provisioned template, and what the manifest says about it."""
+    """A booted and provisioned template, and what the manifest says about it.
 
-    factory: GuestFactory
+    ``factory`` is None where only other hosts have it.
+    """
+
+    factory: GuestFactory | None
     record: GuestRecord
 
 

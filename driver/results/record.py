@@ -133,6 +133,18 @@ def write_record(
     write_atomically(run.trials / f"{record.id}.json", record.model_dump_json(indent=1) + "\n")
 
 
+def insert_attempt(
+    run: RunDirectory, record: TrialRecord, attempt: Attempt, console: str
+) -> TrialRecord:
+    """Put an attempt that became known too late before the last one of a trial, which counts."""
+    *earlier, last = record.attempts
+    place = len(earlier) + 1
+    write_atomically(run.console(record.id, place), console.encode("utf-8", "surrogateescape"))
+    longer = record.model_copy(update={"attempts": [*earlier, attempt, last]})
+    write_atomically(run.trials / f"{record.id}.json", longer.model_dump_json(indent=1) + "\n")
+    return longer
+
+
 def _keep_console(run: RunDirectory, record: TrialRecord) -> None:
     """Give the console of the attempt before the last one its final name.
 
@@ -184,7 +196,7 @@ def read_raw(run: RunDirectory, trial: str) -> JobResult:
     path = run.raw / f"{trial}.jsonl.gz"
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
-            return _unpack([json.loads(line) for line in file])
+            return _result([json.loads(line) for line in file])
     # A cut or altered file may be: too short, no gzip, no text, no JSON, other keys.
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         record = run.trials / f"{trial}.json"
@@ -206,8 +218,15 @@ def canonical(result: JobResult) -> bytes:
     )
 
 
-def _unpack(lines: Sequence[dict[str, Any]]) -> JobResult:
-    """The result that :func:`canonical` made these lines of."""
+def unpack(content: bytes) -> JobResult:
+    """The result that :func:`canonical` made these bytes of.
+
+    Raises ValueError, KeyError or TypeError for others.
+    """
+    return _result([json.loads(line) for line in content.splitlines()])
+
+
+def _result(lines: Sequence[dict[str, Any]]) -> JobResult:
     head, *rest = lines
     result = JobResult(status=head["status"], output=head["output"])
     for line in rest:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from driver.deadline import Deadline
 from driver.errors import GuestLost
-from driver.experiment.runner import TrialGuest
+from driver.experiment.attempt import TrialGuest
 from driver.guest.job import Job, JobResult, Sample, Value
 
 SWITCH = "/proc/sys/vm/dax_share_page_tables"
