@@ -106,6 +106,10 @@ class Store:
                 return found
             return self._make(kind, digest, inputs, make)
 
+    def displace(self, artifact: Artifact, why: str) -> None:
+        """Remove an artifact that must be made again; who uses it keeps its open files."""
+        self._discard(artifact.kind, artifact.path, why)
+
     @contextmanager
     def lock(self, name: str, *, waiting_for: str) -> Iterator[None]:
         """Hold the named lock; announce a wait instead of standing still in silence."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast, get_args
 
 from driver.api.bases import KernelSources, with_bases
+from driver.api.cluster import ClusterOptions, on_cluster
 from driver.api.guests import with_arguments
 from driver.api.keep import Attendant, FailedGuest, keeping
 from driver.api.preparation import Preparation, check, validity
@@ -39,6 +40,7 @@ from driver.suggestion import did_you_mean
 _log = logging.getLogger(__name__)
 
 __all__ = [
+    "ClusterOptions",
     "ExperimentPlan",
     "Options",
     "Requested",
@@ -93,6 +95,7 @@ def run_experiment(
     allow_splat: Sequence[str] = (),
     timeout_factor: float = 1.0,
     attend: Attendant | None = None,
+    cluster: ClusterOptions | None = None,
     workspace: Workspace | None = None,
 ) -> Conclusion:
     """Run all trials of an experiment and return what was measured and what became of its checks.
@@ -108,6 +111,7 @@ def run_experiment(
     every guest. ``allow_splat`` are kinds of faults of the guests that do not make the run fail,
     and ``timeout_factor`` multiplies their deadlines. ``attend`` is called with every guest whose
     trial failed, before it ends.
+    ``cluster`` names hosts that run the trials; without it this one does.
 
     Whatever stops a run leaves it resumable: see :func:`resume_run`. A trial that fails stops
     nothing; ask :func:`~driver.api.complaint` whether all went well.
@@ -137,7 +141,7 @@ def run_experiment(
         timeout_factor=timeout_factor,
     )
     planned = plan_experiment(name, options, accel, workspace=workspace)
-    return run_plan(planned, attend=attend, workspace=workspace)
+    return run_plan(planned, attend=attend, cluster=cluster, workspace=workspace)
 
 
 def plan_experiment(
@@ -209,10 +213,13 @@ def run_plan(
     planned: ExperimentPlan,
     *,
     attend: Attendant | None = None,
+    cluster: ClusterOptions | None = None,
     workspace: Workspace | None = None,
 ) -> Conclusion:
     """Run a plan into a new directory of the project's results; see :func:`run_experiment`."""
     place = workspace or default()
+    if cluster is not None:
+        return _run_on_cluster(planned, cluster, place)
     options = planned.options.model_copy(update={"keep_guest": attend is not None})
     planned = replace(planned, options=options)
     work, choice, never_ready = _prepare(planned, place, attend)
@@ -238,6 +245,7 @@ def resume_run(
     allow_splat: Sequence[str] = (),
     timeout_factor: float | None = None,
     attend: Attendant | None = None,
+    cluster: ClusterOptions | None = None,
     workspace: Workspace | None = None,
 ) -> Conclusion:
     """Finish a run: try the trials that have no result yet, or failed.
@@ -265,9 +273,11 @@ def resume_run(
             # Trials of one run are alike: these begin with the write of those before as well.
             attend = _let_go
         planned = ExperimentPlan(definition, trials, manifest.options, manifest.accelerator.value)
+        again = manifest.model_copy(update={"status": "running", "finished": None})
+        if cluster is not None:
+            return _resume_on_cluster(planned, cluster, run, again, place)
         work, _, never_ready = _prepare(planned, place, attend)
         check_same_guests(manifest, work.guests)
-        again = manifest.model_copy(update={"status": "running", "finished": None})
         if any(guest.qemu.template is None for guest in manifest.guests):
             # One of them was never ready, and those behind it were not tried.
             guests_now = [prepared.record for prepared in work.guests.values()]
@@ -325,6 +335,45 @@ def guest_commands(
         template = preparation.template(request)
         found[_title(request, template)] = template.standalone_command()
     return found
+
+
+def _run_on_cluster(
+    planned: ExperimentPlan, cluster: ClusterOptions, place: Workspace
+) -> Conclusion:
+    check_plan(planned, workspace=place)
+    with on_cluster(planned, cluster, place) as found:
+        run = RunDirectory.create(place.project.results, planned.definition.name)
+        with run.lock():
+            manifest = new_manifest(
+                run,
+                found.work,
+                options=planned.options,
+                validity=found.validity,
+                project=place.project.root,
+                why=found.reason,
+            )
+            with _resumable(run, found.work, place.reporter):
+                return carry_out(run, manifest, found.work, place.reporter, found.open_executor)
+
+
+def _resume_on_cluster(
+    planned: ExperimentPlan,
+    cluster: ClusterOptions,
+    run: RunDirectory,
+    manifest: Manifest,
+    place: Workspace,
+) -> Conclusion:
+    """The same for a run that has begun; the caller holds its lock."""
+    check_plan(planned, workspace=place)
+    with (
+        on_cluster(planned, cluster, place, manifest.guests) as found,
+        _resumable(run, found.work, place.reporter),
+    ):
+        if any(guest.qemu.template is None for guest in manifest.guests):
+            guests_now = [prepared.record for prepared in found.work.guests.values()]
+            # One of them was never ready, and those behind it were not tried.
+            manifest = manifest.model_copy(update={"guests": guests_now})
+        return carry_out(run, manifest, found.work, place.reporter, found.open_executor)
 
 
 def _let_go(_failed: FailedGuest) -> None:

@@ -23,6 +23,7 @@ import driver
 from driver.cli import (
     build,
     cache,
+    cluster,
     compare,
     context,
     doctor,
@@ -92,7 +93,7 @@ def _global_options(
 def command() -> Any:
     """Every command there is, as a tree that can be asked for its options (see reference.py)."""
     finished = (runs, compare, report, logs, repeatability)
-    for group in (build, run, *finished, patch, cache, doctor, shell):
+    for group in (build, run, *finished, patch, cache, cluster, doctor, shell):
         group.register(app)
     return typer.main.get_command(app)
 

@@ -7,6 +7,7 @@ A command's parameter names the option: ``series: options.Series = None`` is ``-
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -170,6 +171,28 @@ TimeoutFactor = Annotated[
         max=1000,
         help="Multiply every deadline of the guests by N, on top of what the driver allows for a "
         "slow or busy host.",
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="CLUSTER",
+        help="Run the trials on other hosts: a scheduler (tls://HOST:8786, tcp://127.0.0.1:8786), "
+        "local:N for N workers on this machine, or ssh:FILE for the hosts of a file.",
+    ),
+]
+Keys = Annotated[
+    Path | None,
+    typer.Option(
+        "--keys", metavar="DIR", help="Keys of the cluster, made with `driver cluster keys DIR`."
+    ),
+]
+Insecure = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        help="Accept a cluster without TLS: who reaches it can run programs on its hosts.",
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan; run nothing.")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,7 @@ group = typer.Typer(help="Run an experiment, or continue an interrupted run.")
 @group.callback(invoke_without_command=True)
 def resume(
     ctx: typer.Context,
+    *,
     run: Annotated[
         str | None,
         typer.Option(
@@ -43,12 +45,16 @@ def resume(
             help="With --resume: as in `driver run experiment`. Default: that of the run.",
         ),
     ] = None,
+    cluster: options.Cluster = None,
+    keys: options.Keys = None,
+    insecure: options.Insecure = False,
 ) -> None:
     """Run an experiment, or continue an interrupted run."""
     with_resume = {
         "--keep-guest": keep_guest,
         "--allow-splat": allow_splat,
         "--timeout-factor": timeout_factor,
+        "--cluster": cluster,
     }
     misplaced = [name for name, value in with_resume.items() if value]
     if misplaced and run is None:
@@ -77,6 +83,7 @@ def resume(
             allow_splat=allow_splat or (),
             timeout_factor=timeout_factor,
             attend=attend,
+            cluster=_cluster(cluster, keys, insecure=insecure),
             workspace=place,
         )
     runs.finish(conclusion, place)
@@ -167,6 +174,9 @@ def experiment(
         typer.Option("--dry-run", help="Print the plan and the time it may take; run nothing."),
     ] = False,
     show_command: options.ShowCommand = False,
+    cluster: options.Cluster = None,
+    keys: options.Keys = None,
+    insecure: options.Insecure = False,
 ) -> None:
     """Run all trials of an experiment and check the results.
 
@@ -188,6 +198,7 @@ def experiment(
         allow_splat=tuple(dict.fromkeys(allow_splat or ())),
         timeout_factor=timeout_factor,
     )
+    hosts = _cluster(cluster, keys, insecure=insecure)
     place = context.workspace()
     planned = api.plan_experiment(name, chosen, accel and accel.requested, workspace=place)
     if dry_run:
@@ -202,12 +213,21 @@ def experiment(
             lines = api.guest_commands(planned, workspace=place)
         else:
             attend = views.attend if keep_guest else None
-            conclusion = api.run_plan(planned, attend=attend, workspace=place)
+            conclusion = api.run_plan(planned, attend=attend, cluster=hosts, workspace=place)
     if show_command:
         for kind, line in lines.items():
             typer.echo(f"# {kind}\n{line}")
     else:
         runs.finish(conclusion, place)
+
+
+def _cluster(spec: str | None, keys: Path | None, *, insecure: bool) -> api.ClusterOptions | None:
+    """The cluster that the options name, if any."""
+    if spec is None:
+        if keys is not None or insecure:
+            raise UserError("--keys and --insecure go with --cluster")
+        return None
+    return api.ClusterOptions(spec, keys, insecure)
 
 
 def _bases(text: str | None) -> list[str]:

@@ -87,6 +87,11 @@ class RunDirectory:
         return self.consoles / (f"{trial}.attempt-{attempt}.log" if attempt else f"{trial}.log")
 
     @property
+    def superseded(self) -> Path:
+        """Outcomes that came too late from hosts of a cluster."""
+        return self.path / "superseded"
+
+    @property
     def scratch(self) -> Path:
         """Where guests that run now keep their logs; gone when nothing runs."""
         return self.path / "scratch"

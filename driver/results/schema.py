@@ -14,6 +14,8 @@
         trials.csv               one row per planned trial, failed ones among them
         samples.csv              one row per number, tidy
         checks.csv               one row per assertion: measured and expected
+        cluster.jsonl            which host of a cluster had which trial when
+        superseded/              outcomes of hosts that came too late to count
     results/latest               symbolic link to the newest run
 
 The CSV files are derived from the records and can be made again from them at any time.

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from driver.cli.views import layout
+from driver.cli.views.hosts import hosts_of
 from driver.experiment.conclusion import Conclusion
 from driver.experiment.definition import Experiment, Fit, SummaryTable
 from driver.experiment.measured import MeasuredTrial
@@ -40,6 +41,7 @@ def summary(conclusion: Conclusion) -> RenderableType:
         parts.append(layout.titled("Predictions", _predictions(experiment, verdicts.predictions)))
     if verdicts.failures:
         parts.append(layout.titled("Checks that do not hold", _failures(verdicts.failures)))
+    parts += hosts_of(conclusion.directory)
     parts.append(_last_line(conclusion))
     return Group(*layout.spaced(parts))
 
