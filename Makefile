@@ -39,6 +39,7 @@ docs: $(STAMP)  ## Regenerate the parts of the documentation that come from the 
 
 test: $(STAMP) lint  ## Run lint, all unit tests and the guest tests
 	$(PYTHON) -m pytest -q -n 2 --dist=loadfile tests/unit
+	$(PYTHON) -m pytest -q -m "not slow" tests/cluster
 	$(MAKE) test-guest
 
 test-unit: $(STAMP)  ## Run the fast unit tests: seconds, no QEMU
@@ -49,6 +50,7 @@ test-guest: $(STAMP)  ## Run the guest tests: real kernels in QEMU, minutes
 
 test-all: test coverage test-trixie  ## Run everything, also mutants, third-party suites, Debian 13: hours
 	$(PYTHON) -m pytest -v -m slow tests/guest
+	$(PYTHON) -m pytest -v -m slow tests/cluster
 	cd tests/guest && $(abspath $(PYTHON)) -m mutation
 	cd tests/guest && $(abspath $(PYTHON)) -m thirdparty kselftests
 	cd tests/guest && $(abspath $(PYTHON)) -m thirdparty stress-ng --seconds 60

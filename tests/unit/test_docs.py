@@ -42,7 +42,7 @@ from driver.results import columns, schema
 # Programs that the pages may ask for besides the driver.
 KNOWN = {
     ".", "./setup.sh", "b4", "cat", "cd", "cp", "echo", "export", "git", "head", "ls", "make",
-    "python", "sudo", "uv", "zcat",
+    "pip", "python", "sudo", "uv", "zcat",
 }  # fmt: skip
 _ASSIGNMENT = re.compile(r"\w+=(\S*|\$\(.*\))")
 
@@ -88,6 +88,20 @@ ELSEWHERE = {
     ),
     "driver build --source ~/linux": (
         "tests/unit/kernel/test_kernel_build.py::test_is_built_as_it_stands_and_not_touched"
+    ),
+    "pip install dax-pagetable-driver[cluster]": "installs packages; the tests need it done before",
+    "driver run experiment pagetable-footprint --quick --cluster local:2": (
+        "tests/guest/test_cluster.py::test_two_hosts_give_the_bytes_of_one"
+    ),
+    **dict.fromkeys(
+        (
+            "driver cluster keys ~/cluster-keys",
+            "driver cluster scheduler --keys ~/cluster-keys",
+            "driver worker tls://one:8786",
+            "driver run experiment pagetable-footprint --cluster tls://one:8786",
+            "driver run --resume latest --cluster tls://one:8786",
+        ),
+        "tests/cluster/test_page.py::test_three_machines_as_the_page_says",
     ),
     "driver list kernels": ("tests/unit/test_run_command.py::test_the_kernels_that_can_be_had"),
     "driver build kernel --base 7.3 --series none": (
