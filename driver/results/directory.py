@@ -170,6 +170,12 @@ class RunDirectory:
 
 def check_writable(results: Path) -> None:
     """Raise :class:`HostError` if no run can be made in a directory, which need not exist yet."""
+    if results.is_symlink() and not results.exists():
+        raise HostError(
+            f"runs cannot be written to {results}: it is a link to {results.readlink()}, which "
+            "does not exist",
+            hint="Create that directory, or remove the link.",
+        )
     there = next(path for path in (results, *results.resolve().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise HostError(
