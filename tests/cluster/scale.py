@@ -260,7 +260,7 @@ def measure(bed: ScaleBed, parts: list[str]) -> None:
         bed.set_pace(SECONDS)
         for workers in (1, 4, 16, 64):
             with bed.workers(workers, processes=min(4, workers)):
-                found = bed.measure(1 if workers < 4 else 5)
+                found = bed.measure(1 + workers)  # about a minute, were there processors
             ideal = found.trials * SECONDS / workers
             show("measured", {
                 "workers": workers, "trials": found.trials, "seconds": found.seconds,
