@@ -22,6 +22,7 @@
 
 #include <time.h>
 
+#include "marker.h"
 #include "trial.h"
 
 /* log2 of TSC ticks per instruction, or -1 where the TSC counts something else. */
@@ -43,24 +44,45 @@ static inline uint64_t cost_tsc(void)
 	return (uint64_t)high << 32 | low;
 }
 
-/*
- * Instructions, or else nanoseconds, since some moment. Inline, like cost_since(): a call and its
- * return would be counted too.
- */
-static inline uint64_t cost_now(void)
+static inline uint64_t cost_time(void)
 {
 	struct timespec now;
 
-	if (cost_shift >= 0)
-		return cost_tsc() >> cost_shift;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
+/*
+ * Instructions, or else nanoseconds, since some moment. Inline, like cost_since(): a call and its
+ * return would be counted too. The markers stand next to the readings of the clock, so that an
+ * instrument sees the same instructions between them, but for two markers and one reading.
+ */
+static inline uint64_t cost_now(void)
+{
+	uint32_t low, high;
+	uint64_t now;
+
+	if (cost_shift >= 0) {
+		asm volatile("rdtsc\n\t" MARKER(MARKER_BEGIN) : "=a"(low), "=d"(high)::"memory");
+		return ((uint64_t)high << 32 | low) >> cost_shift;
+	}
+	now = cost_time();
+	asm volatile(MARKER(MARKER_BEGIN)::: "memory");
+	return now;
+}
+
 static inline uint64_t cost_since(uint64_t began)
 {
-	uint64_t cost = cost_now() - began;
+	uint32_t low, high;
+	uint64_t cost;
 
+	if (cost_shift >= 0) {
+		asm volatile(MARKER(MARKER_END) "\n\trdtsc" : "=a"(low), "=d"(high)::"memory");
+		cost = (((uint64_t)high << 32 | low) >> cost_shift) - began;
+	} else {
+		asm volatile(MARKER(MARKER_END)::: "memory");
+		cost = cost_time() - began;
+	}
 	return cost > cost_overhead ? cost - cost_overhead : 0;
 }
 

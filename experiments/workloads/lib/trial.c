@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "marker.h"
+
 /* Largest message the agent takes: a phase that names some 16,000 processes. */
 #define TRIAL_MESSAGE (128 << 10)
 
@@ -34,7 +36,8 @@ static void trial_send(const char *message, size_t length)
 		trial_fail("cannot send to the agent: %s", strerror(errno));
 }
 
-void trial_phase(const char *name, const pid_t *pids, size_t count)
+/* Announce a phase to the agent, and wait until it has read every counter. */
+static void sample_phase(const char *name, const pid_t *pids, size_t count)
 {
 	static char message[TRIAL_MESSAGE];
 	size_t used;
@@ -58,6 +61,13 @@ void trial_phase(const char *name, const pid_t *pids, size_t count)
 	} while (length < 0 && errno == EINTR);
 	if (length != 2 || memcmp(answer, "go", 2))
 		trial_fail("phase %s: the agent did not answer", name);
+}
+
+void trial_phase(const char *name, const pid_t *pids, size_t count)
+{
+	asm volatile(MARKER(MARKER_ANNOUNCE)::: "memory");
+	sample_phase(name, pids, count);
+	asm volatile(MARKER(MARKER_CONTINUE)::: "memory");
 }
 
 void trial_value(const char *name, const char *unit, double value)
