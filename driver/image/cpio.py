@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import shutil
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 _MAGIC = b"070701"
+# Bytes of an entry before its name.
+_HEADER = 6 + 13 * 8
 _TRAILER = "TRAILER!!!"
 # Archives are padded to a whole number of blocks, as cpio(1) does; the next one starts aligned.
 _BLOCK = 512
@@ -72,6 +74,28 @@ def concatenate(archives: Iterable[Path], path: Path) -> None:
             joined.write(bytes(-joined.tell() % 4))
             with archive.open("rb") as source:
                 shutil.copyfileobj(source, joined, 1 << 20)
+
+
+def read(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The regular files of an initramfs, by path without the leading ``/``; of all its archives.
+
+    Not compressed ones: raises :class:`ValueError` for what is no newc archive.
+    """
+    data = path.read_bytes()
+    at = 0
+    while at < len(data):
+        if not data[at : at + 4].strip(b"\0"):  # padding between archives
+            at += 4
+            continue
+        if not data.startswith(_MAGIC, at):
+            raise ValueError(f"{path} is not a cpio archive at byte {at}")
+        numbers = [int(data[at + 6 + 8 * n : at + 14 + 8 * n], 16) for n in range(13)]
+        mode, size, name_size = numbers[1], numbers[6], numbers[11]
+        name = data[at + _HEADER : at + _HEADER + name_size - 1].decode()
+        start = at + len(_padded(bytes(_HEADER + name_size)))
+        at = start + size + -size % 4
+        if stat.S_ISREG(mode):
+            yield name, data[start : start + size]
 
 
 def _with_parents(entries: Mapping[str, Entry]) -> dict[str, Entry]:

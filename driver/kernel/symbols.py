@@ -103,6 +103,19 @@ class Symbols:
             return None
         return f"{names[index]}+{address - start:#x}/{size:#x}"
 
+    def owner(self, address: int) -> tuple[str, int] | None:
+        """The function that an address is in, and where that begins; None outside the kernel."""
+        addresses, names = self._table
+        index = bisect.bisect_right(addresses, address) - 1
+        if index < 0 or index == len(addresses) - 1:
+            return None
+        return names[index], addresses[index]
+
+    def start(self, function: str) -> int | None:
+        """The address of a function whose name is unique, or None."""
+        starts = self._by_name.get(function, [])
+        return starts[0] if len(starts) == 1 else None
+
     def places(self, addresses: Iterable[int]) -> dict[int, list[Place]]:
         """The source lines of addresses, innermost first where functions were inlined.
 

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiling plugins, for the QEMU of this host, into the store."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+from driver import process
+from driver.errors import HostError
+from driver.guest.qemu_args import PROGRAM
+from driver.guest.template_recipe import qemu_version
+from driver.instruments.instrument import Instrument
+from driver.process import CommandFailed, run
+from driver.store import Artifact, Store, file_digest
+
+_FOLDER = Path(__file__).parent
+_COMPILER = "gcc"
+_FLAGS = (
+    "-std=gnu11",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Wshadow",
+    "-Werror",
+    "-fPIC",
+    "-shared",
+    "-fvisibility=hidden",
+    "-pthread",
+    "-Wl,--build-id=none",
+)
+# QEMU's version from which on its interface has the number; see plugin.h.
+_INTERFACES = (((9, 1), 3), ((9, 0), 2), ((0, 0), 1))
+_VERSION = re.compile(r"version (\d+)\.(\d+)")
+_KIND = "plugin"
+
+
+def compiled(store: Store, instrument: Instrument) -> Artifact:
+    """The plugin of an instrument, a file called ``plugin.so``, compiled unless the store has it.
+
+    Raises :class:`HostError` if QEMU takes no plugins, or if it does not compile.
+    """
+    interface = plugin_interface()
+    source = _FOLDER / f"{instrument.name}.c"
+    inputs = {
+        "name": instrument.name,
+        "sources": {path.name: file_digest(path) for path in (source, *_FOLDER.glob("*.h"))},
+        "flags": list(_FLAGS),
+        "interface": interface,
+        "compiler": run([_COMPILER, "--version"]).stdout.partition("\n")[0],
+    }
+
+    def make(work: Path) -> None:
+        define = f"-DPLUGIN_API={interface}"
+        try:
+            run([_COMPILER, *_FLAGS, define, "-o", work / "plugin.so", source.name], cwd=_FOLDER)
+        except CommandFailed as error:
+            raise HostError(
+                f"the plugin of the instrument {instrument.name} does not compile",
+                excerpt=error.excerpt,
+                hint=f"{error.hint} Runs without --instrument {instrument.name} do not need it.",
+            ) from error
+
+    return store.get(_KIND, inputs, make)
+
+
+@cache
+def plugin_interface() -> int:
+    """The version of the plugin interface that QEMU offers; :class:`HostError` if it has none."""
+    found = qemu_version()
+    if not re.search(r"^-plugin ", process.run([PROGRAM, "-help"]).stdout, re.MULTILINE):
+        raise HostError(
+            f"{found} was built without TCG plugins",
+            hint="Use a QEMU configured with --enable-plugins, as Debian's is, or leave "
+            "--instrument out.",
+        )
+    match = _VERSION.search(found)
+    numbers = (int(match[1]), int(match[2])) if match else (0, 0)
+    return next(interface for least, interface in _INTERFACES if numbers >= least)
