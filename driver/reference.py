@@ -26,10 +26,11 @@ from driver.cli.main import command as main_command
 from driver.experiment import expression
 from driver.experiment.definition import Experiment
 from driver.image.recipe import Recipe
+from driver.instruments import instruments
 from driver.kernel.kconfig_fragment import variants
 from driver.kernel.series import SeriesFile
 from driver.markdown import markdown, row_text
-from driver.results import columns, schema
+from driver.results import columns, observations, schema
 from driver.results.manifest import Manifest
 from driver.validity import UNITS, Accelerator
 
@@ -82,6 +83,12 @@ def experiment() -> str:
     """The tables of ``experiment.toml``, its expressions, and the sources of counters."""
     parts = ["# experiment.toml\n", _MADE, *_tables(Experiment)]
     parts.append(f"## Expressions\n\n{markdown(expression.__doc__)}\n")
+    parts.append("## Instruments\n")
+    parts.append("| instrument | what it sees | tables |\n|---|---|---|")
+    for one in instruments().values():
+        tables = ", ".join(f"`{table.name}`" for table in one.tables)
+        parts.append(row_text([f"`{one.name}`", one.summary, tables]))
+    parts.append("")
     known = ", ".join(f"`{name}`" for name in expression.CONSTANTS)
     parts.append(f"Known everywhere: {known}; in an assertion also `{expression.ELSEWHERE}`.\n")
     parts.append("## Sources of counters\n")
@@ -108,8 +115,13 @@ def files() -> str:
 def results() -> str:
     """What a run leaves behind, column by column."""
     parts = ["# Results\n", _MADE, markdown(schema.__doc__) + "\n"]
-    for name, described in columns.COLUMNS.items():
-        parts.append(f"## {name}\n\n{columns.ABOUT[name]}\n")
+    files = [(columns.ABOUT[name], name, columns.COLUMNS[name]) for name in columns.COLUMNS]
+    files += [
+        (table.about, name, {**columns.OF_A_TRIAL, **table.columns})
+        for name, table in observations.tables().items()
+    ]
+    for about, name, described in files:
+        parts.append(f"## {name}\n\n{about}\n")
         parts.append("| column | unit | meaning |\n|---|---|---|")
         parts += [
             row_text([f"`{column}`", unit, text]) for column, (unit, text) in described.items()

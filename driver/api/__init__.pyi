@@ -32,6 +32,7 @@ from .runs import Conclusion as Conclusion
 from .runs import Condition as Condition
 from .runs import ConditionMet as ConditionMet
 from .runs import RunDirectory as RunDirectory
+from .runs import compare_functions as compare_functions
 from .runs import compare_runs as compare_runs
 from .runs import comparison_as_csv as comparison_as_csv
 from .runs import comparison_as_json as comparison_as_json

@@ -51,6 +51,11 @@ def on_cluster(
 
     ``reference`` are the guests of a run that is resumed: hosts that have others are refused.
     """
+    if any(request.instruments for request in planned.guests):
+        raise UserError(
+            "instruments watch guests on this host alone",
+            hint="Leave --cluster or --instrument out.",
+        )
     if planned.options.keep_guest:
         raise UserError(
             "--keep-guest attends to a guest on this machine", hint="Leave --cluster out with it."

@@ -14,6 +14,7 @@ from typing import cast, get_args
 from driver.api.bases import KernelSources, with_bases
 from driver.api.cluster import ClusterOptions, on_cluster
 from driver.api.guests import with_arguments
+from driver.api.instruments import check_instruments
 from driver.api.keep import Attendant, FailedGuest, keeping
 from driver.api.preparation import Preparation, check, validity
 from driver.api.workspace import Workspace, default
@@ -94,6 +95,7 @@ def run_experiment(
     qemu_args: Sequence[str] = (),
     allow_splat: Sequence[str] = (),
     timeout_factor: float = 1.0,
+    instruments: Sequence[str] = (),
     attend: Attendant | None = None,
     cluster: ClusterOptions | None = None,
     workspace: Workspace | None = None,
@@ -108,10 +110,11 @@ def run_experiment(
     the experiment asks for). ``jobs`` guests run at a time, under KVM only with ``force``, as they
     disturb each other's times. ``digest_nvdimm`` also compares what the rounds leave on the NVDIMM,
     under icount. ``kernel_args`` and ``qemu_args`` are added to the command lines of
-    every guest. ``allow_splat`` are kinds of faults of the guests that do not make the run fail,
-    and ``timeout_factor`` multiplies their deadlines. ``attend`` is called with every guest whose
-    trial failed, before it ends.
-    ``cluster`` names hosts that run the trials; without it this one does.
+    every guest. ``instruments`` watch every guest, beyond those that the experiment names
+    (:mod:`driver.instruments`). ``allow_splat`` are kinds of faults of the guests that do not make
+    the run fail, and ``timeout_factor`` multiplies their deadlines. ``attend`` is called with every
+    guest whose trial failed, before it ends. ``cluster`` names hosts that run the trials; without
+    it this one does.
 
     Whatever stops a run leaves it resumable: see :func:`resume_run`. A trial that fails stops
     nothing; ask :func:`~driver.api.complaint` whether all went well.
@@ -139,6 +142,7 @@ def run_experiment(
         qemu_args=tuple(_words("qemu_args", qemu_args)),
         allow_splat=tuple(_words("allow_splat", allow_splat)),
         timeout_factor=timeout_factor,
+        instruments=tuple(_words("instruments", instruments)),
     )
     planned = plan_experiment(name, options, accel, workspace=workspace)
     return run_plan(planned, attend=attend, cluster=cluster, workspace=workspace)
@@ -169,7 +173,11 @@ def plan_experiment(
         )
     check_kinds(options.allow_splat)
     chosen = Selection(
-        only=options.only, repeat=options.repeat, quick=options.quick, base=options.base
+        only=options.only,
+        repeat=options.repeat,
+        quick=options.quick,
+        base=options.base,
+        instruments=options.instruments,
     )
     planned = ExperimentPlan(definition, make_plan(definition.experiment, chosen), options, accel)
     _log.info(
@@ -415,6 +423,8 @@ def _check(planned: ExperimentPlan, place: Workspace) -> None:
     check(place.store, place.project, planned.guests, KernelSources.of_run(planned.options))
     check_writable(place.project.results)
     qemu_version()
+    if any(request.instruments for request in planned.guests):
+        check_instruments(planned.accel)
 
 
 def _preparation(planned: ExperimentPlan, place: Workspace) -> Preparation:

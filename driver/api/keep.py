@@ -6,11 +6,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from driver.api.instruments import WatchedTemplate
 from driver.deadline import Deadline
 from driver.errors import DriverError, GuestError
 from driver.experiment.attempt import GuestFactory, TrialGuest
@@ -21,6 +22,7 @@ from driver.guest.deterministic import DeterministicFork
 from driver.guest.job import Job, JobResult
 from driver.guest.session import Guest
 from driver.guest.template import Template
+from driver.results.observations import Observations
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,16 @@ class _Keeper:
     def timeout_scale(self, jobs: int) -> float:
         return self.factory.timeout_scale(jobs)
 
+    def observations(self, directory: Path, phases: Sequence[str]) -> Observations:
+        return self.factory.observations(directory, phases)
+
     @contextmanager
     def fork(self, directory: Path, *, tolerate: frozenset[str] = NO_KINDS) -> Iterator[TrialGuest]:
         # vmlinux, for a debugger, where the factory is a template of a real kernel.
-        kernel = self.factory.recipe.kernel if isinstance(self.factory, Template) else None
+        factory = self.factory
+        if isinstance(factory, WatchedTemplate):
+            factory = factory.template
+        kernel = factory.recipe.kernel if isinstance(factory, Template) else None
         folder = kernel.vmlinux.parent if kernel else None
         with self.factory.fork(directory, tolerate=tolerate) as guest:
             yield _Kept(guest, directory.name, folder, self.attend)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from driver.api.bases import KernelSources
 from driver.api.build import build_image, build_kernel
 from driver.api.guests import with_arguments
+from driver.api.instruments import watch
 from driver.api.workspace import Workspace
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.errors import GuestError
@@ -83,7 +84,11 @@ class Preparation:
             if without := lacking(self._kernel(request.kernel).config):
                 error.message += f"; its kernel lacks {', '.join(without)}"
             raise NeverReady(request, guest_record(request, self.recipe(request)), error) from error
-        return Prepared(template, guest_record(request, template.recipe, template))
+        record = guest_record(request, template.recipe, template)
+        if not request.instruments:
+            return Prepared(template, record)
+        watched = watch(self._place.store, template, request.instruments)
+        return Prepared(watched, record.model_copy(update={"instruments": watched.records}))
 
     def recipe(self, request: GuestRequest) -> TemplateRecipe:
         """What the template of a request is made from; its kernel and image have been built."""

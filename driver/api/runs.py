@@ -7,13 +7,14 @@ from pathlib import Path
 
 from driver.api.decoding import decode_trial, explained, with_note
 from driver.api.workspace import Workspace, default
-from driver.compare import comparison
+from driver.compare import comparison, functions
 from driver.compare.comparison import Comparison
 from driver.compare.condition import Condition, ConditionMet
 from driver.compare.condition import findings as conditions_met
 from driver.compare.condition import parse as parse_condition
 from driver.compare.export import as_csv as comparison_as_csv
 from driver.compare.export import as_json as comparison_as_json
+from driver.compare.functions import WindowChange
 from driver.errors import DriverError
 from driver.experiment import lifecycle
 from driver.experiment.conclusion import Conclusion, read_conclusion
@@ -28,6 +29,7 @@ __all__ = [
     "Condition",
     "ConditionMet",
     "RunDirectory",
+    "compare_functions",
     "compare_runs",
     "comparison_as_csv",
     "comparison_as_json",
@@ -96,6 +98,25 @@ def compare_runs(
         read_run(second, workspace=workspace),
         confidence=confidence,
     )
+
+
+def compare_functions(
+    first: str | Path | RunDirectory,
+    second: str | Path | RunDirectory,
+    *,
+    per: str | None = None,
+    workspace: Workspace | None = None,
+) -> list[WindowChange]:
+    """What changed by function of the kernel, in what the workload measures.
+
+    Per window, or per call of the function ``per``. The instrument ``functions`` must have watched
+    both runs; raises :class:`UserError` if not.
+    """
+    runs = [
+        run if isinstance(run, RunDirectory) else find_run(run, workspace=workspace)
+        for run in (first, second)
+    ]
+    return functions.compare_functions(*runs, per=per)
 
 
 def complaint(conclusion: Conclusion, *, workspace: Workspace | None = None) -> DriverError | None:

@@ -49,6 +49,22 @@ def compare(
         ),
     ] = 0.95,
     allow_splat: options.AllowSplat = None,
+    functions: Annotated[
+        bool,
+        typer.Option(
+            "--functions",
+            help="Show instead what changed by function of the kernel, in the instructions that "
+            "the workload measures. For runs made with --instrument functions.",
+        ),
+    ] = False,
+    per: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FUNCTION",
+            help="With --functions: divide by the calls of this function, such as handle_mm_fault, "
+            "and not by the number of measured windows.",
+        ),
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Show every metric, including unchanged ones.")
     ] = False,
@@ -67,6 +83,13 @@ def compare(
         raise typer.BadParameter("--json and --csv exclude each other")
     if everything and (as_json or as_csv):
         raise typer.BadParameter("--json and --csv always include everything; leave --all out")
+    if functions or per is not None:
+        if as_json or fail_on or not functions:
+            raise typer.BadParameter(
+                "--functions prints a table or, with --csv, lines; --per belongs to it"
+            )
+        _compare_functions(first, second, per, as_csv=as_csv, everything=everything)
+        return
     conditions = [api.parse_condition(text) for text in fail_on or []]
     place = context.workspace()
     sides = [
@@ -97,6 +120,16 @@ def compare(
 
 def _met(met: Sequence[ConditionMet], conditions: Sequence[Condition]) -> str:
     return f"{len(met)} of {len(conditions)} conditions of --fail-on are met"
+
+
+def _compare_functions(
+    first: str, second: str, per: str | None, *, as_csv: bool, everything: bool
+) -> None:
+    found = api.compare_functions(first, second, per=per, workspace=context.workspace())
+    if as_csv:
+        typer.echo(views.function_changes_csv(found), nl=False)
+    else:
+        views.console().print(views.function_changes(found, per=per, everything=everything))
 
 
 def register(app: typer.Typer) -> None:

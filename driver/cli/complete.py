@@ -16,6 +16,7 @@ from driver.errors import DriverError
 
 # Not by importing driver.kernel, which takes a fifth of a second.
 _FRAGMENTS = Path(__file__).parents[1] / "kernel" / "fragments"
+_INSTRUMENTS = Path(__file__).parents[1] / "instruments"
 
 
 def series(incomplete: str) -> list[str]:
@@ -47,6 +48,12 @@ def variants(incomplete: str) -> list[str]:
     """Fragments of :mod:`driver.kernel` but for the one that every kernel has."""
     names = sorted(path.stem for path in _FRAGMENTS.glob("*.config"))
     return [name for name in names if name != "machine" and name.startswith(incomplete)]
+
+
+def instruments(incomplete: str) -> list[str]:
+    """The C files of :mod:`driver.instruments`."""
+    names = sorted(path.stem for path in _INSTRUMENTS.glob("*.c"))
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def runs(incomplete: str) -> list[str]:

@@ -135,6 +135,16 @@ QemuArgs = Annotated[
         "Repeatable. Under icount only options that observe are accepted, such as -plugin.",
     ),
 ]
+Instruments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--instrument",
+        metavar="NAME",
+        help="Watch the guests with this instrument, a QEMU plugin: `functions` counts the "
+        "instructions of each function of the kernel. Repeatable. Not under KVM.",
+        autocompletion=complete.instruments,
+    ),
+]
 ShowCommand = Annotated[
     bool,
     typer.Option(

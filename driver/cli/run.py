@@ -158,6 +158,7 @@ def experiment(
     ] = None,
     kernel_arg: options.KernelArgs = None,
     qemu_arg: options.QemuArgs = None,
+    instrument: options.Instruments = None,
     keep_guest: options.KeepGuest = False,
     allow_splat: options.AllowSplat = None,
     timeout_factor: options.TimeoutFactor = 1.0,
@@ -197,6 +198,7 @@ def experiment(
         qemu_args=tuple(qemu_arg or ()),
         allow_splat=tuple(dict.fromkeys(allow_splat or ())),
         timeout_factor=timeout_factor,
+        instruments=tuple(instrument or ()),
     )
     hosts = _cluster(cluster, keys, insecure=insecure)
     place = context.workspace()

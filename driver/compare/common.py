@@ -170,6 +170,8 @@ def _conditions(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "image", f"{image.name} ({image.digest[:_DIGITS]})"
         yield from ((f"{key} of series {name}", value_text(item)) for key, item in guest.machine)
         yield "QEMU", guest.qemu.version
+        for instrument in guest.instruments:
+            yield f"instrument {instrument.name}", instrument.digest[:_DIGITS]
     host = manifest.host
     yield "host", f"{host.cpu}, {host.cpus} processors, {host.system}, Linux {host.kernel}"
 

@@ -28,7 +28,9 @@ from driver.experiment.outcome import (
 from driver.experiment.plan import GuestRequest, Trial
 from driver.guest.config import NO_KINDS
 from driver.guest.job import Job, JobResult
+from driver.instruments.instrument import UnreadableObservation
 from driver.results.directory import check_room
+from driver.results.observations import Observations
 from driver.results.tidy import numbers
 from driver.validity import Validity
 
@@ -66,6 +68,12 @@ class GuestFactory(Protocol):
         """A new guest whose sockets and logs live in ``directory``.
 
         Complaints of its kernel of the kinds in ``tolerate`` do not end its job.
+        """
+
+    def observations(self, directory: Path, phases: Sequence[str]) -> Observations:
+        """What instruments saw of a guest that has ended, in ``directory``; none: nothing.
+
+        ``phases`` are those that it announced. Raises :class:`UnreadableObservation`.
         """
 
 
@@ -115,7 +123,7 @@ class Attempts:
         traces = Traces()
         try:
             self._measure(trial, traces)
-        except (GuestError, UnreadableSource) as error:
+        except (GuestError, UnreadableSource, UnreadableObservation) as error:
             if self._stop.is_set():
                 raise Interrupted from error
             outcome = failure(error, traces, _since(began))
@@ -151,6 +159,7 @@ class Attempts:
                     traces.console = guest.console_text()
                 if self.measuring.digest_nvdimm:
                     traces.evidence = guest.evidence()
+            traces.seen = factory.observations(scratch, trial.phases)
             # QEMU drops in silence what it cannot write of the console, complaints among it.
             check_room(scratch)
         demand_no_complaint(traces, self.measuring.allowed)

@@ -19,6 +19,7 @@ from driver.guest.console_log import ConsoleLog
 from driver.results.directory import RunDirectory
 from driver.results.guest_record import GuestRecord
 from driver.results.manifest import Manifest, write_manifest
+from driver.results.observations import Observations
 from driver.results.record import TrialRecord, read_record, write_boot_console, write_record
 from driver.results.writer import write_tables
 
@@ -41,6 +42,13 @@ class NoGuest:
 
     def timeout_scale(self, jobs: int) -> float:  # noqa: ARG002
         return 1.0
+
+    def observations(
+        self,
+        directory: Path,  # noqa: ARG002
+        phases: Sequence[str],  # noqa: ARG002
+    ) -> Observations:
+        return {}
 
     def fork(
         self,

@@ -15,6 +15,7 @@ from driver.counters import sources
 from driver.experiment import expression
 from driver.experiment.definition import Assertion, Command, Experiment, Fit, Prediction
 from driver.experiment.expression import Call
+from driver.instruments import instruments
 from driver.results.schema import RESERVED
 from driver.results.tidy import WORKLOAD_SOURCE
 from driver.toml_positions import KeyPath
@@ -35,6 +36,7 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
     yield from _factors(experiment)
     yield from _sources(experiment)
     yield from _machine(experiment)
+    yield from _instruments(experiment)
     yield from _levels(experiment)
     yield from _assertions(experiment)
     yield from _summary_tables(experiment)
@@ -93,6 +95,15 @@ def _machine(experiment: Experiment) -> Iterator[Problem]:
 
     for phase in experiment.workload.phases:
         yield from _only_factors(experiment, expression.parse(phase.when), ("workload", "phases"))
+
+
+def _instruments(experiment: Experiment) -> Iterator[Problem]:
+    known = tuple(instruments())
+    for name, table in experiment.instruments.items():
+        where: KeyPath = ("instruments", name)
+        if name not in known:
+            yield Problem(where, f"unknown instrument {name!r}", name, known)
+        yield from _only_factors(experiment, expression.parse(table.when), (*where, "when"))
 
 
 def _levels(experiment: Experiment) -> Iterator[Problem]:

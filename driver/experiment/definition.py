@@ -175,6 +175,12 @@ class Sources(Table):
     workers: Annotated[int, Field(ge=0)] = 1
 
 
+class InstrumentTable(Table):
+    """An instrument that watches those trials for which ``when`` holds."""
+
+    when: Expression = "true"
+
+
 class Metric(Table):
     """A number derived from the samples of one trial."""
 
@@ -269,6 +275,7 @@ class Experiment(Table):
     digest_nvdimm: bool = False
     image: str
     machine: MachineTable
+    instruments: Mapping[str, InstrumentTable] = {}
     provision: Command | None = None
     workload: Workload
     sources: Sources

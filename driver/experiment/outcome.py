@@ -12,7 +12,9 @@ from driver.errors import EmulatorFault, GuestError, GuestSplat, WorkloadFailed
 from driver.experiment.plan import Trial
 from driver.guest.job import JobResult
 from driver.guest.splat_classifier import Splat, classify
+from driver.instruments.instrument import UnreadableObservation
 from driver.process import describe_status
+from driver.results.observations import Observations
 from driver.results.record import Attempt, Fault, canonical
 from driver.results.schema import OK
 from driver.results.tidy import TrialNumbers
@@ -26,13 +28,15 @@ class Traces:
     """What a guest has shown, whether or not its job succeeded.
 
     ``boot`` is what its console had shown before it was forked. ``evidence`` are digests of what
-    only the guest could show (see ``TrialGuest``).
+    only the guest could show (see ``TrialGuest``), ``seen`` the tables of the instruments that
+    watched it.
     """
 
     boot: str = ""
     console: str = ""
     result: JobResult | None = None
     evidence: Mapping[str, str] = field(default_factory=dict)
+    seen: Observations = field(default_factory=dict)
     numbers: TrialNumbers = field(default_factory=TrialNumbers)
 
 
@@ -62,10 +66,12 @@ def success(traces: Traces, seconds: float) -> TrialOutcome:
     return TrialOutcome(attempt, traces)
 
 
-def failure(error: GuestError | UnreadableSource, traces: Traces, seconds: float) -> TrialOutcome:
+def failure(
+    error: GuestError | UnreadableSource | UnreadableObservation, traces: Traces, seconds: float
+) -> TrialOutcome:
     """Something went wrong: the result, if there is one, is worth nothing."""
     kept = Traces(boot=traces.boot, console=traces.console)
-    if isinstance(error, UnreadableSource):
+    if isinstance(error, UnreadableSource | UnreadableObservation):
         attempt = Attempt(
             verdict="unreadable",
             exit_status=WorkloadFailed.exit_status,

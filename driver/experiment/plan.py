@@ -21,6 +21,7 @@ from driver.experiment.definition import Arm, Command, Experiment, Kernel, Level
 from driver.experiment.expression import ExpressionError
 from driver.guest.job import Job, Write
 from driver.guest.machine import Accel, Machine
+from driver.instruments import instruments
 from driver.suggestion import did_you_mean
 
 Factors = Mapping[str, Level]
@@ -59,12 +60,15 @@ class MachineRequest:
 
 @dataclass(frozen=True)
 class GuestRequest:
-    """What must be booted and provisioned before a trial can be forked from it."""
+    """What must be booted and provisioned before a trial can be forked from it, and the names of
+    the instruments that watch the forks.
+    """
 
     kernel: Kernel
     image: str
     machine: MachineRequest
     provision: Job | None
+    instruments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,14 +89,16 @@ class Trial:
 
 @dataclass(frozen=True)
 class Selection:
-    """What the command line chose: levels by factor as text, rounds, whether it is quick, and the
-    version of Linux of all kernels; None where it is a factor (:mod:`driver.experiment.bases`).
+    """What the command line chose: levels by factor as text, rounds, whether it is quick, the
+    version of Linux of all kernels (None where it is a factor, :mod:`driver.experiment.bases`), and
+    instruments for all trials, beyond those of the experiment.
     """
 
     only: Mapping[str, Sequence[str]]
     repeat: int | None = None
     quick: bool = False
     base: str | None = None
+    instruments: tuple[str, ...] = ()
 
 
 def make_plan(experiment: Experiment, selection: Selection) -> list[Trial]:
@@ -101,13 +107,13 @@ def make_plan(experiment: Experiment, selection: Selection) -> list[Trial]:
     Raises :class:`UserError` for a selection that names no factor or level of the experiment, or
     that leaves nothing to run.
     """
-    base = selection.base
+    _check_instruments(selection)
     levels = _levels(experiment, selection)
     rounds = selection.repeat or (1 if selection.quick else experiment.repeats)
     trials: list[Trial] = []
     for repeat in range(rounds):
         for factors in _round(experiment, levels, repeat):
-            trials.append(_trial(experiment, factors, repeat, len(trials), base))
+            trials.append(_trial(experiment, factors, repeat, len(trials), selection))
     if not trials:
         raise UserError(
             "nothing to run: every selected combination is excluded",
@@ -135,6 +141,15 @@ def _together(levels: Mapping[str, Sequence[Level]]) -> str:
 def trial_id(factors: Factors, repeat: int) -> str:
     """A file name that says what the trial is: its levels, and its round counted from 1."""
     return "_".join([*(level_text(level) for level in factors.values()), f"r{repeat + 1}"])
+
+
+def _check_instruments(selection: Selection) -> None:
+    for name in selection.instruments:
+        if name not in instruments():
+            raise UserError(
+                f"there is no instrument {name!r}",
+                hint=did_you_mean(name, instruments(), "Possible"),
+            )
 
 
 def _levels(experiment: Experiment, selection: Selection) -> dict[str, list[Level]]:
@@ -192,7 +207,7 @@ def _excluded(experiment: Experiment, factors: Factors) -> bool:
 
 
 def _trial(
-    experiment: Experiment, factors: Factors, repeat: int, sequence: int, base: str | None
+    experiment: Experiment, factors: Factors, repeat: int, sequence: int, selection: Selection
 ) -> Trial:
     arms = [
         (name, experiment.factors[name].arms[str(level)])
@@ -206,7 +221,7 @@ def _trial(
             sequence=sequence,
             repeat=repeat,
             factors=factors,
-            guest=_guest(experiment, factors, arms, base),
+            guest=_guest(experiment, factors, arms, selection),
             job=_job(experiment, factors, [arm for _, arm in arms]),
             phases=tuple(
                 phase.name
@@ -225,7 +240,10 @@ def _check_conditions(experiment: Experiment, factors: Factors) -> None:
 
 
 def _guest(
-    experiment: Experiment, factors: Factors, arms: Sequence[tuple[str, Arm]], base: str | None
+    experiment: Experiment,
+    factors: Factors,
+    arms: Sequence[tuple[str, Arm]],
+    selection: Selection,
 ) -> GuestRequest:
     kernels = [(name, arm.kernel) for name, arm in arms if arm.kernel is not None]
     if len(kernels) != 1 or kernels[0][1] is None:
@@ -235,7 +253,7 @@ def _guest(
         )
     machine, kernel = experiment.machine, kernels[0][1]
     if kernel.base is None:
-        varied = str(factors[FACTOR]) if experiment.factors.get(FACTOR) else base
+        varied = str(factors[FACTOR]) if experiment.factors.get(FACTOR) else selection.base
         kernel = kernel.model_copy(update={"base": varied})
     return GuestRequest(
         kernel=kernel,
@@ -248,7 +266,18 @@ def _guest(
             la57=machine.la57,
         ),
         provision=_command(experiment.provision, factors) if experiment.provision else None,
+        instruments=_instruments(experiment, factors, selection),
     )
+
+
+def _instruments(experiment: Experiment, factors: Factors, selection: Selection) -> tuple[str, ...]:
+    """Names of the instruments that watch a trial, each once, in alphabetical order."""
+    own = [
+        name
+        for name, table in experiment.instruments.items()
+        if expression.truth(table.when, factors)
+    ]
+    return tuple(sorted({*own, *selection.instruments}))
 
 
 def _command(command: Command, factors: Factors) -> Job:

@@ -86,7 +86,13 @@ def planned_run(run: RunDirectory) -> tuple[Manifest, Definition, list[Trial]]:
     options = manifest.options
     plan = make_plan(
         definition.experiment,
-        Selection(only=options.only, repeat=options.repeat, quick=options.quick, base=options.base),
+        Selection(
+            only=options.only,
+            repeat=options.repeat,
+            quick=options.quick,
+            base=options.base,
+            instruments=options.instruments,
+        ),
     )
     if [trial.id for trial in plan] != [planned.id for planned in manifest.plan]:
         raise UserError(
@@ -118,6 +124,7 @@ def differences(before: GuestRecord, now: GuestRecord) -> list[str]:
         "QEMU": before.qemu.version == now.qemu.version,
         "command line of QEMU": before.qemu.argv == now.qemu.argv,
         "template": _same_template(before.qemu, now.qemu),
+        "instruments": before.instruments == now.instruments,
     }
     return [part for part, unchanged in same.items() if not unchanged]
 

@@ -22,6 +22,7 @@ from driver.experiment.plan import Trial
 from driver.progress import Reporter
 from driver.results.directory import RunDirectory
 from driver.results.manifest import Manifest
+from driver.results.observations import write_observations
 from driver.results.record import (
     TrialRecord,
     insert_attempt,
@@ -182,6 +183,7 @@ class Runner:
             refused=traces.numbers.refused,
             digests=digests(traces) if exact else {},
         )
+        write_observations(self.run, trial.id, traces.seen)
         write_record(self.run, record, traces.result, traces.console)
         self.kept[record.id] = traces.numbers.kept
         return record

@@ -35,6 +35,7 @@ def boot(
     gdb: Path | None = None,
     tolerate: frozenset[str] = NO_KINDS,
     agent: bool = True,
+    plugins: tuple[str, ...] = (),
 ) -> Guest:
     """Boot a guest from cold and wait for its agent.
 
@@ -56,6 +57,7 @@ def boot(
         console=console,
         gdb=gdb,
         tolerate=tolerate,
+        plugins=plugins,
     )
     if not agent:
         return Guest(config)

@@ -25,7 +25,7 @@ class GuestConfig:
     any other as soon as it has booted. ``console`` attaches a live console that the caller must
     read; ``gdb`` is where to wait for a debugger. ``boot_log`` is the console log of the template
     that it continues from, if it is a fork. ``watch`` is called with how far a booting guest is,
-    several times a second.
+    several times a second. ``plugins`` are values of QEMU's ``-plugin``.
     """
 
     machine: Machine
@@ -37,6 +37,7 @@ class GuestConfig:
     tolerate: frozenset[str] = NO_KINDS
     boot_log: Path | None = None
     watch: Callable[[str], None] | None = None
+    plugins: tuple[str, ...] = ()
 
     def boot_console(self) -> str:
         """What the console had said before the guest was forked; nothing if it boots."""

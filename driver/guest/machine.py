@@ -24,9 +24,6 @@ LABEL_MIB = 2
 # Lean kernels boot in less, but an initramfs of several MB is unpacked into memory twice.
 _LEAST_MEMORY_MIB = 128
 
-# A message is printed if its level is below the console's; that of a WARNING is 4 (KERN_WARNING).
-_WARNING_LEVEL = 4
-
 # CONFIG_NR_CPUS of the lean kernel configuration.
 _MOST_VCPUS = 8
 
@@ -92,7 +89,6 @@ class Machine:
         if not 0 <= self.icount_shift <= 10:  # the range of QEMU's -icount shift=
             raise UserError(f"icount shift {self.icount_shift} is outside 0 to 10")
         self._check_words()
-        self._check_audible()
         self._check_qemu_args()
 
     def _check_words(self) -> None:
@@ -102,18 +98,6 @@ class Machine:
             for word in words:
                 if not word.strip() or "\0" in word:
                     raise UserError(f"{name}: {word!r} is no word of a command line")
-
-    def _check_audible(self) -> None:
-        """Refuse words that keep the kernel's complaints, or their time stamps, off the console."""
-        for word in self.kernel_args:
-            name, _, value = word.partition("=")
-            low = name == "loglevel" and value.isdigit() and int(value) <= _WARNING_LEVEL
-            unstamped = name == "printk.time" and value.lower() in ("0", "n", "no", "off")
-            if name == "quiet" or low or unstamped:
-                raise UserError(
-                    f"--kernel-arg={word} would hide complaints of the guest's kernel",
-                    hint="Leave it out: the console goes into a file, and `driver logs` shows it.",
-                )
 
     def _check_qemu_args(self) -> None:
         takes_value = False

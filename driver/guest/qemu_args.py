@@ -9,6 +9,7 @@ Measured on QEMU 7.2 under TCG on two cores, from the command to a shell with XF
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -87,9 +88,11 @@ def argv(
     *,
     paused: bool = False,
     incoming: bool = False,
+    plugins: Sequence[str] = (),
 ) -> list[str]:
     """The command line of a guest. With ``paused`` it does nothing before QMP's ``cont``; with
-    ``incoming`` it waits for the state of a template, and then for ``cont`` as well.
+    ``incoming`` it waits for the state of a template, and then for ``cont`` as well. ``plugins``
+    watch it; they are no part of the state, and a fork may have them without its template.
     """
     return [
         PROGRAM,
@@ -109,6 +112,7 @@ def argv(
         # Wait until QMP's `migrate-incoming` says where the state is.
         *(["-incoming", "defer"] if incoming else []),
         *(["-gdb", f"unix:{escape(ports.gdb)},server=on,wait=off"] if ports.gdb else []),
+        *(word for plugin in plugins for word in ("-plugin", plugin)),
         # What a person asked for beyond all this: last, so that it wins where QEMU merges options.
         *machine.qemu_args,
     ]  # fmt: skip

@@ -90,7 +90,14 @@ class Guest:
             self._agent = self._undo.enter_context(AgentChannel(self._channels.agent))
             ports = self._channels.ports
             self._qemu = QemuProcess(
-                argv(config.machine, config.files, ports, paused=paused, incoming=incoming),
+                argv(
+                    config.machine,
+                    config.files,
+                    ports,
+                    paused=paused,
+                    incoming=incoming,
+                    plugins=config.plugins,
+                ),
                 self._channels.inherit,
             )
             self._diagnosis = Diagnosis(self._qemu, self.console, config.tolerate)

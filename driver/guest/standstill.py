@@ -47,7 +47,6 @@ _DEATH = frozenset(
 _STACK_WORDS = 256
 _MOST_FRAMES = 16
 _MOST_LINES = 40
-_EXCEPTION = re.compile(r"RIP: [0-9a-f]{4}:(\S+)")
 _WORDS = re.compile(r"0x([0-9a-f]{16})\b")
 
 SEE_MORE = (
@@ -163,7 +162,7 @@ class BootWatch:
         where = "; ".join(self._describe(one) for one in processors)
         when = "and nothing has been printed" if self._bytes <= 0 else "after its last message"
         splats = classify(stamped)
-        said = f"{splats[0].kind}: {splats[0].message}" if splats else _exception(stamped)
+        said = f"{splats[0].kind}: {splats[0].message}" if splats else "no complaint"
         return GuestSplat(
             f"the guest's kernel stands still, {when} ({said}): {where}",
             kind=splats[0].kind if splats else STANDSTILL,
@@ -197,15 +196,6 @@ class BootWatch:
             area = {"val": address - KERNEL_MAP, "size": size, "filename": str(path)}
             self.monitor.execute("pmemsave", area, deadline=deadline)
             return path.read_bytes()
-
-
-def _exception(log: str) -> str:
-    """Where an exception came from that the kernel could not handle yet.
-
-    ``early_fixup_exception`` logs the registers; its own words go to an early console only.
-    """
-    found = _EXCEPTION.search(log)
-    return f"its log has an exception at {found[1]}" if found else "no complaint in its log"
 
 
 def _asleep(processor: Processor) -> bool:

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,11 @@ class Template:
         alone = self.facts["boot_seconds"] / self.facts.get("load_factor", 1.0)
         return timeout_scale(self.recipe.machine, alone, jobs)
 
+    def observations(self, directory: Path, phases: Sequence[str]) -> Mapping[str, Sequence[Any]]:
+        """Nothing: no instrument watches its forks."""
+        del directory, phases
+        return {}
+
     def fork(
         self,
         directory: Path,
@@ -135,8 +140,11 @@ class Template:
         console: bool = False,
         gdb: Path | None = None,
         tolerate: frozenset[str] = NO_KINDS,
+        plugins: tuple[str, ...] = (),
     ) -> Guest | DeterministicFork:
         """A new guest that continues from the template; ``directory`` receives its console log.
+
+        ``plugins`` are values of QEMU's ``-plugin``.
 
         A deterministic fork starts with its job. Any other runs when this returns; if QEMU refuses
         the state, it is booted and provisioned from cold instead, and ``notify`` says so.
@@ -150,6 +158,7 @@ class Template:
             gdb=gdb,
             tolerate=tolerate,
             boot_log=self.path / CONSOLE,
+            plugins=plugins,
         )
         if self.recipe.machine.deterministic:
             return DeterministicFork(config, str(self.facts["release"]), self.restore)
@@ -202,9 +211,7 @@ class Template:
         config.files.console_log.unlink(missing_ok=True)
         files = files_of(self.recipe, self.path, config.files.console_log, shared=False)
         fresh = Files(files.kernel, files.initramfs, files.console_log)
-        cold = GuestConfig(
-            config.machine, fresh, config.login, None, config.console, config.gdb, config.tolerate
-        )
+        cold = replace(config, files=fresh, boot_log=None)
         deadline = Deadline.after(self.boot_seconds, "booting the guest")
         return ready(
             start(cold, deadline),

@@ -14,6 +14,7 @@ from driver.experiment.conclusion import Conclusion
 from driver.experiment.summary import Grid, grid
 from driver.htmlreport import origin
 from driver.htmlreport.assertions import AssertionReports
+from driver.htmlreport.instructions import window_bars
 from driver.results.record import Attempt, TrialRecord, read_record
 from driver.results.schema import OK
 from driver.results.verdict import REFUTED
@@ -93,6 +94,7 @@ def render(
         pending=_pending(conclusion),
         refusals=_refusals(found),
         records_known=len(found) == len(records) - len(_pending(conclusion)),
+        window_bars=window_bars(conclusion.directory),
         validity=origin.validity(manifest),
         host=origin.host(manifest),
         guests=[origin.guest(record) for record in manifest.guests],

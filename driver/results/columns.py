@@ -15,6 +15,8 @@ _TRIAL = {"trial": ("", "identity of the trial: its factor levels and its repeat
 # Where the factors stand among the others; there is one column for each.
 FACTORS = "(each factor)"
 _FACTORS = {FACTORS: ("as declared", "the trial's level of that factor")}
+# Before the columns of an instrument's table (:mod:`driver.results.observations`).
+OF_A_TRIAL: Columns = {**_RUN, **_TRIAL, **_FACTORS}
 
 ABOUT: Mapping[str, str] = {
     "trials.csv": "One row for each trial of the plan, in the order in which they were run.",

@@ -92,6 +92,11 @@ class RunDirectory:
         return self.path / "superseded"
 
     @property
+    def observations(self) -> Path:
+        """What instruments saw; there only if the run had any."""
+        return self.path / "observations"
+
+    @property
     def scratch(self) -> Path:
         """Where guests that run now keep their logs; gone when nothing runs."""
         return self.path / "scratch"
@@ -153,7 +158,7 @@ class RunDirectory:
         Nothing else: a person may keep notes in a run, and Jupyter keeps its checkpoints there.
         """
         shutil.rmtree(self.scratch, ignore_errors=True)
-        for folder in (self.path, self.trials, self.raw, self.consoles):
+        for folder in (self.path, self.trials, self.raw, self.consoles, self.observations):
             for path in folder.glob(".*"):
                 if UNFINISHED.fullmatch(path.name):
                     path.unlink(missing_ok=True)
@@ -170,12 +175,6 @@ class RunDirectory:
 
 def check_writable(results: Path) -> None:
     """Raise :class:`HostError` if no run can be made in a directory, which need not exist yet."""
-    if results.is_symlink() and not results.exists():
-        raise HostError(
-            f"runs cannot be written to {results}: it is a link to {results.readlink()}, which "
-            "does not exist",
-            hint="Create that directory, or remove the link.",
-        )
     there = next(path for path in (results, *results.resolve().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise HostError(

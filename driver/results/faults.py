@@ -149,5 +149,5 @@ def check_kinds(kinds: Iterable[str]) -> None:
         if kind not in ALLOWABLE:
             raise UserError(
                 f"--allow-splat {kind!r}: there is no such kind of fault",
-                hint=did_you_mean(kind.lower(), ALLOWABLE, "Kinds"),
+                hint=did_you_mean(kind, ALLOWABLE, "Kinds"),
             )

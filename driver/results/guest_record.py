@@ -195,6 +195,13 @@ class QemuRecord(Record):
     processor: list[str] | None = None
 
 
+class InstrumentRecord(Record):
+    """An instrument that watched guests; ``digest`` names the sources of its plugin."""
+
+    name: str
+    digest: str
+
+
 class GuestRecord(Record):
     """One kind of guest that a plan used; ``provision`` is the command that prepared it."""
 
@@ -203,3 +210,4 @@ class GuestRecord(Record):
     machine: MachineRecord
     provision: list[str] | None
     qemu: QemuRecord
+    instruments: list[InstrumentRecord] = []

@@ -44,6 +44,7 @@ class Options(Record):
 
     ``digest_nvdimm`` takes the digest of each trial's NVDIMM, under icount. ``kernel_args`` are
     words added to the kernel command line of every guest, ``qemu_args`` words added to QEMU's.
+    ``instruments`` watch every trial, beyond those that the experiment names.
 
     ``allow_splat`` are kinds of faults (:mod:`driver.results.faults`) that do not decide the exit
     status; complaints of the kernel of these kinds end no trial. Deadlines are multiplied by
@@ -67,6 +68,7 @@ class Options(Record):
     qemu_args: tuple[str, ...] = ()
     allow_splat: tuple[str, ...] = ()
     timeout_factor: float = 1.0
+    instruments: tuple[str, ...] = ()
 
     @property
     def base(self) -> str | None:

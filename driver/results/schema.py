@@ -11,11 +11,14 @@
         console/<trial>.log      what the guest kernel said in the last attempt
         console/<trial>.attempt-<n>.log  the same of an earlier attempt, from 1
         console/boot-<digest>.log  what it had said before these guests were forked
+        console/<trial>.log      what the guest kernel said
+        observations/            tables of each trial, if instruments watched it
         trials.csv               one row per planned trial, failed ones among them
         samples.csv              one row per number, tidy
         checks.csv               one row per assertion: measured and expected
         cluster.jsonl            which host of a cluster had which trial when
         superseded/              outcomes of hosts that came too late to count
+        functions.csv, ...       what instruments saw, one file per table
     results/latest               symbolic link to the newest run
 
 The CSV files are derived from the records and can be made again from them at any time.

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from driver.atomic_write import write_atomically
+from driver.results import observations
 from driver.results.directory import RunDirectory
 from driver.results.manifest import Manifest
 from driver.results.record import read_raw, read_record
@@ -49,8 +50,25 @@ def write_tables(
         if found is None:
             found = numbers(read_raw(run, planned.id), manifest.keep, manifest.validity).kept
         samples += ({**common, **vars(number)} for number in found)
+    _write_observations(run, manifest)
     write_atomically(run.trials_csv, _csv(trial_columns(manifest.factors), trials))
     write_atomically(run.samples_csv, _csv(sample_columns(manifest.factors), samples))
+
+
+def _write_observations(run: RunDirectory, manifest: Manifest) -> None:
+    """Write a file for each table of which instruments have seen any rows."""
+    for table in observations.tables().values():
+        rows = [
+            {"run": run.name, "trial": planned.id, **planned.factors, **row}
+            for planned in manifest.plan
+            for row in observations.read_observations(run, planned.id, table.name)
+        ]
+        path = run.path / table.name
+        if rows:
+            names = observations.columns(table, manifest.factors)
+            write_atomically(path, _csv(names, rows))
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_checks(run: RunDirectory, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -67,13 +67,13 @@ def fake_guests(monkeypatch: pytest.MonkeyPatch) -> list[Prepared]:
 @pytest.mark.usefixtures("fake_guests")
 def test_an_experiment_in_five_lines(place: api.Workspace) -> None:
     conclusion = api.run_experiment(
-        "pagetable-footprint", only=ONLY, accel="tcg", kernel_args=["debug"], workspace=place
+        "pagetable-footprint", only=ONLY, accel="tcg", kernel_args=["quiet"], workspace=place
     )
     assert api.complaint(conclusion, workspace=place) is None
     assert len(conclusion.run.finished) == 2
     manifest = read_manifest(conclusion.directory)
     assert manifest.options.only == {"processes": ["1"], "gib": ["1"], "kernel": ["baseline"]}
-    assert manifest.options.kernel_args == ("debug",)
+    assert manifest.options.kernel_args == ("quiet",)
     assert (place.project.results / "latest").resolve() == conclusion.directory.path
 
 

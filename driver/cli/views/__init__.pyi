@@ -6,6 +6,8 @@ from .comparison import conditions_met as conditions_met
 from .debugger import how_to_debug as how_to_debug
 from .doctor import print_findings as print_findings
 from .doctor import remedy as remedy
+from .functions import function_changes as function_changes
+from .functions import function_changes_csv as function_changes_csv
 from .keep import attend as attend
 from .keep import check_terminal as check_terminal
 from .kernels import print_kernels as print_kernels
