@@ -195,7 +195,12 @@ Every kind.
     )
 
 
-@pytest.mark.parametrize("source", sorted(WORKLOADS.glob("*.c")), ids=lambda path: path.stem)
+# `trial` has commands, not options.
+@pytest.mark.parametrize(
+    "source",
+    sorted(set(WORKLOADS.glob("*.c")) - {WORKLOADS / "trial.c"}),
+    ids=lambda path: path.stem,
+)
 def test_every_workload_has_help(programs: Path, source: Path) -> None:
     done = run(programs / source.stem, "--help")
     assert (done.returncode, done.stderr) == (0, "")
@@ -271,3 +276,24 @@ def test_table_lifecycle_sees_shared_writes_and_keeps_private_ones(
         "unmap-shared",
         "unmap-last",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "printed"),
+    [
+        (["phase", "start"], 0, "phase start\n"),
+        (["phase", "start", "1", "2"], 0, "phase start\n"),
+        (["value", "time", "ns", "1.5e3"], 0, "value time 1500 ns\n"),
+        (["value", "time", "ns", "inf"], 2, "trial: 'inf' is no finite number\n"),
+        (["value", "time", "ns", "1x"], 2, "trial: '1x' is no finite number\n"),
+        (["value", "a time", "ns", "1"], 2, "trial: 'a time' is no name"),
+        (["phase", "start", "0"], 2, "trial: '0' is no process\n"),
+        (["phase"], 2, "usage: trial phase NAME [PID ...]\n"),
+        (["start"], 2, "usage: trial phase NAME [PID ...]\n"),
+        (["--help"], 0, "usage: trial phase NAME [PID ...]\n"),
+    ],
+)
+def test_the_command_trial(programs: Path, words: list[str], status: int, printed: str) -> None:
+    done = run(programs / "trial", *words)
+    assert done.returncode == status
+    assert (done.stdout if status == 0 else done.stderr).startswith(printed)
