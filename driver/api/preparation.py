@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from pathlib import Path
 
 from driver.api.bases import KernelSources
 from driver.api.build import build_image, build_kernel
@@ -23,6 +24,7 @@ from driver.guest.machine import Accel, Machine
 from driver.guest.template import Template, Templates
 from driver.guest.template_recipe import TemplateRecipe
 from driver.image import recipe
+from driver.image.folders import check_folders, with_folders
 from driver.kernel import kconfig_fragment, series
 from driver.kernel.boot_options import lacking
 from driver.kernel.build_request import OPTIONS_OFF
@@ -53,6 +55,7 @@ def check(
         if request.kernel.variant not in (None, OPTIONS_OFF):
             kconfig_fragment.builtin(request.kernel.variant)
         recipe.load(project, request.image)
+        check_folders(_folders(project, request))
 
 
 class Preparation:
@@ -74,7 +77,7 @@ class Preparation:
         self._choice: Choice | None = None
         self._templates = Templates(place.store, notify=place.reporter.note)
         self._kernels: dict[Kernel, KernelArtifact] = {}
-        self._images: dict[str, ImageArtifact] = {}
+        self._images: dict[object, ImageArtifact] = {}
 
     def guest(self, request: GuestRequest) -> Prepared:
         """A template for the request, and what the manifest says of it."""
@@ -119,7 +122,7 @@ class Preparation:
 
     def parts(self, request: GuestRequest) -> tuple[KernelArtifact, ImageArtifact]:
         """Kernel and image of a request, built if need be."""
-        return self._kernel(request.kernel), self._image(request.image)
+        return self._kernel(request.kernel), self._image(request)
 
     def machine(self, request: GuestRequest, accel: Accel) -> Machine:
         """The machine of a request, with what the options add to its command lines."""
@@ -160,10 +163,21 @@ class Preparation:
             )
         return self._kernels[wanted]
 
-    def _image(self, name: str) -> ImageArtifact:
-        if name not in self._images:
-            self._images[name] = build_image(name, workspace=self._place)
-        return self._images[name]
+    def _image(self, request: GuestRequest) -> ImageArtifact:
+        wanted = request.image, request.files
+        if wanted not in self._images:
+            self._images[wanted] = with_folders(
+                self._place.store,
+                build_image(request.image, workspace=self._place),
+                _folders(self._place.project, request),
+                self._place.reporter,
+            )
+        return self._images[wanted]
+
+
+def _folders(project: Project, request: GuestRequest) -> dict[str, Path]:
+    """Folders to copy into the guest, by their path there."""
+    return {guest: project.root / host for guest, host in request.files}
 
 
 def validity(accel: Accel) -> Validity:

@@ -33,6 +33,7 @@ class Problem:
 
 def problems(experiment: Experiment) -> Iterator[Problem]:
     """Every inconsistency, in the order of the file's tables."""
+    yield from _files(experiment)
     yield from _factors(experiment)
     yield from _sources(experiment)
     yield from _machine(experiment)
@@ -40,6 +41,12 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
     yield from _levels(experiment)
     yield from _assertions(experiment)
     yield from _summary_tables(experiment)
+
+
+def _files(experiment: Experiment) -> Iterator[Problem]:
+    for guest in experiment.files:
+        if not guest.startswith("/") or not guest.strip("/") or ".." in guest.split("/"):
+            yield Problem(("files", guest), f"{guest!r} is not a folder of the guest: begin with /")
 
 
 def _factors(experiment: Experiment) -> Iterator[Problem]:

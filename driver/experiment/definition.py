@@ -261,12 +261,41 @@ class SummaryTable(Table):
     columns: str
 
 
+CaseFormat = Literal["tap", "ktap", "junit", "status"]
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is not a regular expression: {error}") from None
+    return value
+
+
+class Cases(Table):
+    """How test cases are read from what the workload prints.
+
+    ``format`` is what it prints: ``tap`` (13 and 14), ``ktap``, ``junit`` (also called xunit), or
+    ``status`` where the exit status is all there is; ``formats`` are those of other programs, by
+    level of the factor ``program``. ``skip_status`` is the exit status of a program that skipped
+    everything (4 for the kernel's selftests, 77 for automake). What matches ``volatile`` in the
+    name of a case (addresses, times) is replaced by N, as a case is known by its name.
+    """
+
+    format: CaseFormat
+    formats: Mapping[str, CaseFormat] = {}
+    skip_status: tuple[int, ...] = (4,)
+    volatile: tuple[Annotated[str, AfterValidator(_pattern)], ...] = (r"0x[0-9a-f]+",)
+
+
 class Experiment(Table):
     """``experiment.toml``.
 
     ``accelerator`` is what its numbers need, for when ``--accel`` does not say: ``icount`` where
     instructions are counted. ``digest_nvdimm`` is for an experiment about what trials store; it
     takes the digest of the NVDIMM after each trial under icount, as ``--digest-nvdimm`` does.
+    ``files`` are folders to copy into the guest: path there = folder here, relative to the project.
+    ``cases`` is for a workload that prints the results of tests (:mod:`driver.suite`).
     """
 
     question: Text
@@ -274,6 +303,8 @@ class Experiment(Table):
     accelerator: RequestedAccelerator = "auto"
     digest_nvdimm: bool = False
     image: str
+    files: Mapping[str, str] = {}
+    cases: Cases | None = None
     machine: MachineTable
     instruments: Mapping[str, InstrumentTable] = {}
     provision: Command | None = None

@@ -60,12 +60,15 @@ class MachineRequest:
 
 @dataclass(frozen=True)
 class GuestRequest:
-    """What must be booted and provisioned before a trial can be forked from it, and the names of
-    the instruments that watch the forks.
+    """What must be booted and provisioned before a trial can be forked from it.
+
+    ``files`` are pairs of a path in the guest and the folder that is copied there; ``instruments``
+    are names of those that watch the forks.
     """
 
     kernel: Kernel
     image: str
+    files: tuple[tuple[str, str], ...]
     machine: MachineRequest
     provision: Job | None
     instruments: tuple[str, ...] = ()
@@ -258,6 +261,7 @@ def _guest(
     return GuestRequest(
         kernel=kernel,
         image=experiment.image,
+        files=tuple(sorted(experiment.files.items())),
         machine=MachineRequest(
             memory_mib=round(expression.number(machine.memory_mib, factors)),
             nvdimm_mib=round(expression.number(machine.nvdimm_mib, factors)),

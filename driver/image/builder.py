@@ -18,7 +18,7 @@ from driver.image.recipe import Recipe
 from driver.kernel.sources import archive
 from driver.progress import Reporter, SilentReporter
 from driver.project import Project
-from driver.store import Artifact, Store, tree_digest
+from driver.store import Artifact, Store, digest_of, tree_digest
 
 # Debian merges /bin, /sbin and /lib* into /usr; packages of this suite still ship both spellings.
 _MERGED = ("bin", "sbin", "lib", "lib64")
@@ -42,14 +42,14 @@ def build_image(
     wanted = check_image(project, name)
     folders = _folders(project, wanted)
     kept = _kept_files(store, wanted, reporter)
-    overlay = recipe.overlay(project, name)
+    overlays = recipe.overlays(project, name)
     inputs = {
         "format": _FORMAT,
         "name": name,
-        "recipe": wanted.model_dump(),
+        "recipe": wanted.model_dump(exclude={"extends"}),
         "packages": kept.facts["versions"],
         "files": tree_digest(kept.path / "root"),
-        "overlay": tree_digest(overlay),
+        "overlay": digest_of([tree_digest(overlay) for overlay in overlays]),
         "programs": programs.inputs(folders),
     }
 
@@ -66,10 +66,11 @@ def build_image(
         binaries.mkdir()
         programs.compile_programs(folders, binaries, on_done)
         entries = {
-            **_tree(kept.path / "root"),
+            **tree(kept.path / "root"),
             **{f"/usr/bin/{path.name}": cpio.File(path, 0o755) for path in binaries.iterdir()},
-            **_tree(overlay),
         }
+        for overlay in overlays:
+            entries |= tree(overlay)
         _add_links(entries, wanted)
         cpio.write(work / _INITRAMFS, entries)
         shutil.rmtree(binaries)
@@ -80,7 +81,7 @@ def build_image(
         digest=built.digest,
         name=name,
         initramfs=built.path / _INITRAMFS,
-        provenance={"name": name, **inputs, **built.facts},
+        provenance={"name": name, **inputs, **built.facts, "folders": {}},
     )
 
 
@@ -151,7 +152,7 @@ def merged(path: str) -> str:
     return f"/usr/{first}/{rest}" if first in _MERGED else path
 
 
-def _tree(root: Path) -> dict[str, cpio.Entry]:
+def tree(root: Path) -> dict[str, cpio.Entry]:
     """The files and links below a directory of the host, by guest path."""
     entries: dict[str, cpio.Entry] = {}
     for path in sorted(root.rglob("*")):

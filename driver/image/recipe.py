@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -22,13 +23,17 @@ class Recipe(BaseModel):
     C sources that become static programs in ``/usr/bin`` (see :mod:`driver.image.programs`).
     ``links`` maps a program to further names for it, in the directory it lies in. The folder
     ``overlay/`` next to the recipe is copied over the result.
+
+    ``extends`` names another image: what its recipe and overlay say holds here, too, and this
+    recipe adds to it. Only the suite cannot differ.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     description: str = Field(min_length=1)
-    suite: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
-    packages: dict[str, list[str]] = Field(min_length=1)
+    extends: str | None = None
+    suite: str = Field(pattern=r"^[a-z][a-z0-9-]*$", default="")
+    packages: dict[str, list[str]] = {}
     programs: list[str] = []
     links: dict[str, list[str]] = {}
 
@@ -52,7 +57,63 @@ class Recipe(BaseModel):
 
 
 def load(project: Project, name: str) -> Recipe:
-    """Read the recipe of image ``name``; :class:`UserError` when absent or malformed."""
+    """The recipe of image ``name`` with all that it extends; it extends none itself.
+
+    Raises :class:`UserError` when one of them is absent or malformed.
+    """
+    *others, own = _chain(project, name)
+    made = own
+    for base in reversed(others):
+        made = _extended(base, made)
+    path = project.images / name / RECIPE
+    if not made.suite or not made.packages:
+        raise UserError(
+            f"{path} says neither the suite and packages of its image nor what it extends",
+            hint='Add suite = "bookworm" and a table [packages], or extends = "dax".',
+        )
+    return made.model_copy(update={"extends": None})
+
+
+def _chain(project: Project, name: str) -> list[Recipe]:
+    """The recipe at the end, behind those that it extends; :class:`UserError` in a circle."""
+    chain: list[Recipe] = []
+    seen: list[str] = []
+    wanted: str | None = name
+    while wanted is not None:
+        if wanted in seen:
+            circle = " -> ".join([*seen, wanted])
+            raise UserError(f"image recipes extend each other: {circle}", hint="Break the circle.")
+        seen.append(wanted)
+        chain.insert(0, _read(project, wanted))
+        wanted = chain[0].extends
+    return chain
+
+
+def _extended(base: Recipe, own: Recipe) -> Recipe:
+    if own.suite and base.suite and own.suite != base.suite:
+        raise UserError(
+            f"an image of {own.suite} cannot extend one of {base.suite}",
+            hint="Leave `suite` out, or list the packages of the other image here.",
+        )
+    return own.model_copy(
+        update={
+            "suite": base.suite or own.suite,
+            "packages": _joined(base.packages, own.packages),
+            "programs": list(dict.fromkeys([*base.programs, *own.programs])),
+            "links": _joined(base.links, own.links),
+        }
+    )
+
+
+def _joined(
+    base: Mapping[str, Sequence[str]], own: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """For each name the words of both, each once."""
+    names = dict.fromkeys([*base, *own])
+    return {name: list(dict.fromkeys([*base.get(name, ()), *own.get(name, ())])) for name in names}
+
+
+def _read(project: Project, name: str) -> Recipe:
     path = project.images / name / RECIPE
     try:
         return tomlfile.read(path, Recipe)
@@ -68,6 +129,12 @@ def names(project: Project) -> list[str]:
     return sorted(path.parent.name for path in project.images.glob(f"*/{RECIPE}"))
 
 
-def overlay(project: Project, name: str) -> Path:
-    """The folder copied over the image; it need not exist."""
-    return project.images / name / "overlay"
+def overlays(project: Project, name: str) -> list[Path]:
+    """The folders copied over the image, a later one's files replacing an earlier one's."""
+    names: list[str] = []
+    wanted: str | None = name
+    while wanted is not None:
+        names.insert(0, wanted)
+        wanted = _read(project, wanted).extends
+    folders = [project.images / each / "overlay" for each in names]
+    return [folder for folder in folders if folder.is_dir()]

@@ -141,7 +141,8 @@ class ImageProvenance(Record):
 
     ``packages`` are versions of Debian packages by name; ``files`` and ``overlay`` digests of what
     was taken from them and from the image's folder; ``programs`` the names of those compiled;
-    ``bytes`` the size of the archive.
+    ``bytes`` the size of the archive. ``folders`` are digests of what an experiment had copied into
+    it, by path in the guest.
     """
 
     name: str
@@ -152,6 +153,7 @@ class ImageProvenance(Record):
     overlay: str
     programs: list[str]
     bytes: int
+    folders: dict[str, str] = {}
 
 
 class ImageRecord(Record):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from driver.errors import HostError, UserError
 from driver.image import build_image, build_programs, libraries, packages, programs, recipe
 from driver.image.builder import merged
+from driver.image.folders import with_folders
+from driver.progress import SilentReporter
 from driver.project import Project
 from driver.results.guest_record import ImageProvenance
 from driver.store import Store
@@ -135,6 +138,65 @@ def test_an_image_holds_what_the_recipe_names_and_nothing_else(
     assert "--mode=chrootless" in fakes.read_text()
     assert "deb http://mirror.example/debian bookworm-updates main" in fakes.read_text()
     assert "trixie" not in fakes.read_text()
+
+
+@needs_gcc
+def test_an_image_extends_another(fakes: Path, project: Project, store: Store) -> None:
+    """What the other has, and what this recipe and its overlay add."""
+    assert fakes.is_file()
+    folder = project.images / "more"
+    (folder / "overlay/etc").mkdir(parents=True)
+    (folder / "overlay/etc/motd").write_text("more")
+    (folder / "overlay/etc/added").write_text("added")
+    (folder / "recipe.toml").write_text(
+        'description = "more"\nextends = "mini"\n[links]\n"/usr/bin/other" = ["another"]\n'
+    )
+    image = build_image(store, project, "more")
+    names = entry_names(image.initramfs)
+    assert {"init", "usr/bin/tool", "usr/bin/other", "usr/bin/another", "etc/added"} <= names
+    assert b"more" in image.initramfs.read_bytes()
+    assert image.provenance["packages"] == {"tools": "1.0-1"}
+    ImageProvenance.model_validate(image.provenance)
+    # A change of the other is a change of this one.
+    (project.images / "mini/overlay/etc/motd").write_text("changed")
+    assert build_image(store, project, "more").digest != image.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('extends = "more"', "image recipes extend each other: more -> more"),
+        ('extends = "nimi"', "there is no image 'nimi'"),
+        ('extends = "mini"\nsuite = "trixie"', "trixie cannot extend one of bookworm"),
+        ("", "says neither the suite and packages"),
+    ],
+)
+def test_an_image_that_cannot_extend(project: Project, text: str, message: str) -> None:
+    folder = project.images / "more"
+    folder.mkdir()
+    (folder / "recipe.toml").write_text(f'description = "more"\n{text}\n')
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        recipe.load(project, "more")
+    assert caught.value.hint
+
+
+@needs_gcc
+def test_folders_of_the_host_in_an_image(
+    fakes: Path, project: Project, store: Store, tmp_path: Path
+) -> None:
+    assert fakes.is_file()
+    folder = tmp_path / "built"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep/test").write_text("a test program")
+    image, reporter = build_image(store, project, "mini"), SilentReporter()
+    more = with_folders(store, image, {"/opt/mine": folder}, reporter)
+    assert more.digest != image.digest
+    assert b"opt/mine/deep/test\0" in more.initramfs.read_bytes()
+    ImageProvenance.model_validate(more.provenance)
+    assert with_folders(store, image, {"/opt/mine": folder}, reporter) == more
+    assert with_folders(store, image, {}, reporter) is image
+    with pytest.raises(UserError, match="is not a folder"):
+        with_folders(store, image, {"/opt/mine": tmp_path / "absent"}, reporter)
 
 
 @needs_gcc
