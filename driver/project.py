@@ -46,5 +46,9 @@ class Project:
         return self.root / "experiments"
 
     @property
+    def suites(self) -> Path:
+        return self.experiments / "suites"
+
+    @property
     def results(self) -> Path:
         return self.root / "results"

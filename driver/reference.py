@@ -32,6 +32,7 @@ from driver.kernel.series import SeriesFile
 from driver.markdown import markdown, row_text
 from driver.results import columns, observations, schema
 from driver.results.manifest import Manifest
+from driver.suite.definition import Suite
 from driver.validity import UNITS, Accelerator
 
 # Columns of text; what `--help` prints on a terminal of that width.
@@ -108,6 +109,7 @@ def files() -> str:
     parts += _tables(SeriesFile, "kernel-patches/NAME/series.toml")
     parts += [f"Variants of a kernel: {', '.join(f'`{name}`' for name in variants())}.\n"]
     parts += _tables(Recipe, "guest-images/NAME/recipe.toml")
+    parts += _tables(Suite, "experiments/suites/NAME/suite.toml")
     parts.append(f"## config.toml\n\n{markdown(settings.__doc__)}\n")
     return "\n".join(parts)
 

@@ -49,4 +49,11 @@ from .series import enclosing_checkout as enclosing_checkout
 from .series import export_series as export_series
 from .series import import_series as import_series
 from .series import review_series as review_series
+from .suites import Difference as Difference
+from .suites import ProgramReport as ProgramReport
+from .suites import SuiteResult as SuiteResult
+from .suites import plan_suite as plan_suite
+from .suites import read_suite_result as read_suite_result
+from .suites import run_suite as run_suite
+from .suites import suites as suites
 from .workspace import Workspace as Workspace

@@ -160,7 +160,21 @@ def plan_experiment(
     Raises :class:`UserError` for options that do not fit the experiment or each other.
     """
     place = workspace or default()
-    definition, options = with_bases(place.project, load(place.project.experiments, name), options)
+    return plan_definition(
+        load(place.project.experiments, name), options, accel, workspace=workspace
+    )
+
+
+def plan_definition(
+    definition: Definition,
+    options: Options,
+    accel: Requested | None = None,
+    *,
+    workspace: Workspace | None = None,
+) -> ExperimentPlan:
+    """As :func:`plan_experiment`, of an experiment that was read or made already."""
+    place = workspace or default()
+    definition, options = with_bases(place.project, definition, options)
     accel = _accelerator(accel or definition.experiment.accelerator)
     if accel == "kvm":
         _refuse_jobs_under_kvm(options)
@@ -182,7 +196,7 @@ def plan_experiment(
     planned = ExperimentPlan(definition, make_plan(definition.experiment, chosen), options, accel)
     _log.info(
         "%s: %d trials in %d kinds of guest, under %s",
-        name,
+        definition.name,
         len(planned.trials),
         len(planned.guests),
         accel,

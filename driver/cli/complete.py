@@ -39,6 +39,11 @@ def experiments(incomplete: str) -> list[str]:
     return _names(lambda root: _folders(root / "experiments", "experiment.toml"), incomplete)
 
 
+def suites(incomplete: str) -> list[str]:
+    """Folders of ``experiments/suites/``."""
+    return _names(lambda root: _folders(root / "experiments/suites", "suite.toml"), incomplete)
+
+
 def images(incomplete: str) -> list[str]:
     """Folders of ``guest-images/``."""
     return _names(lambda root: _folders(root / "guest-images", "recipe.toml"), incomplete)

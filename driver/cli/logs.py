@@ -46,6 +46,10 @@ def logs(
             "--console", help="Print only the console, verbatim and without source lines."
         ),
     ] = False,
+    output: Annotated[
+        bool,
+        typer.Option("--output", help="Print what the workload printed, and not the console."),
+    ] = False,
 ) -> None:
     """Show the trials of a run, or the console of one.
 
@@ -56,12 +60,19 @@ def logs(
     place = context.workspace()
     run = api.find_run(name, workspace=place)
     if trial is None:
-        if lines is not None or console_only or attempt is not None:
-            raise typer.BadParameter("--attempt, --lines and --console need the name of a trial")
+        if lines is not None or console_only or attempt is not None or output:
+            raise typer.BadParameter(
+                "--attempt, --lines, --console and --output need the name of a trial"
+            )
         views.print_trials(run, failed=failed)
         return
     if failed:
         raise typer.BadParameter("--failed lists trials; leave TRIAL out")
+    if output:
+        if lines is not None or console_only or attempt is not None:
+            raise typer.BadParameter("--output is of the last attempt, and is no console")
+        views.print_output(run, trial)
+        return
     views.print_trial(
         run, trial, attempt=attempt, lines=lines, console_only=console_only, store=place.store
     )

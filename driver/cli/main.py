@@ -36,6 +36,7 @@ from driver.cli import (
     runs,
     settings,
     shell,
+    suite,
 )
 from driver.errors import DriverError, HostError, UserError
 from driver.signals import StopSignal, raise_on_signals
@@ -93,7 +94,7 @@ def _global_options(
 def command() -> Any:
     """Every command there is, as a tree that can be asked for its options (see reference.py)."""
     finished = (runs, compare, report, logs, repeatability)
-    for group in (build, run, *finished, patch, cache, cluster, doctor, shell):
+    for group in (build, run, suite, *finished, patch, cache, cluster, doctor, shell):
         group.register(app)
     return typer.main.get_command(app)
 

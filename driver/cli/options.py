@@ -7,12 +7,15 @@ A command's parameter names the option: ``series: options.Series = None`` is ``-
 from __future__ import annotations
 
 import enum
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driver.cli import complete
+from driver.errors import UserError
 
 if TYPE_CHECKING:
     from driver.api import Requested
@@ -118,6 +121,39 @@ Compilers = Annotated[
         "--jobs", "-j", metavar="N", min=1, help="Number of parallel compilers. Default: all CPUs."
     ),
 ]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FACTOR=LEVEL[,LEVEL]", help="Run only these levels of a factor."),
+]
+Guests = Annotated[
+    int,
+    typer.Option("--jobs", "-j", metavar="N", min=1, help="Number of guests run in parallel."),
+]
+AccelOption = Annotated[
+    Accel | None,
+    typer.Option(
+        help="What executes the guest, which decides what its numbers mean; `auto` is KVM if "
+        "it is proven to work, else tcg.  [default: what the experiment needs, or else auto]",
+        show_default=False,
+    ),
+]
+SourceOfArms = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE",
+        help="Kernel source for the arms that have a series, as in `driver build`; "
+        "an arm without a series keeps the unpatched kernel.",
+    ),
+]
+Bases = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VERSION[,VERSION]",
+        help="Version of Linux, such as 6.12; several become a factor of the experiment. "
+        "Default: that of the source, else the newest that the series exist for.",
+        autocompletion=complete.bases,
+    ),
+]
 KernelArgs = Annotated[
     list[str] | None,
     typer.Option(
@@ -207,3 +243,24 @@ Insecure = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan; run nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def versions_of(text: str | None) -> list[str]:
+    """The versions of --base, separated by commas."""
+    found = [word.strip() for word in text.split(",")] if text is not None else []
+    if not all(found):
+        raise UserError(f"--base {text!r} lacks a version", hint="Write it as in --base 6.12,7.3.")
+    return found
+
+
+def levels_of(only: Sequence[str]) -> dict[str, list[str]]:
+    """The levels of --only, by factor."""
+    chosen: dict[str, list[str]] = {}
+    for text in only:
+        found = re.fullmatch(r"([^=,]+)=([^=]+)", text)
+        if found is None:
+            raise UserError(
+                f"--only {text!r} is not FACTOR=LEVEL", hint="For example: --only processes=1,4"
+            )
+        chosen.setdefault(found[1], []).extend(found[2].split(","))
+    return chosen

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -103,18 +101,12 @@ def experiment(
     quick: Annotated[
         bool, typer.Option("--quick", help="Run the experiment's small plan, for CI.")
     ] = False,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FACTOR=LEVEL[,LEVEL]", help="Run only these levels of a factor."),
-    ] = None,
+    only: options.Only = None,
     repeat: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Run the whole plan N times, in interleaved rounds."),
     ] = None,
-    jobs: Annotated[
-        int,
-        typer.Option("--jobs", "-j", metavar="N", min=1, help="Number of guests run in parallel."),
-    ] = 1,
+    jobs: options.Guests = 1,
     force: Annotated[
         bool,
         typer.Option(
@@ -123,22 +115,8 @@ def experiment(
             "then marks times as invalid.",
         ),
     ] = False,
-    accel: Annotated[
-        options.Accel | None,
-        typer.Option(
-            help="What executes the guest, which decides what its numbers mean; `auto` is KVM if "
-            "it is proven to work, else tcg.  [default: what the experiment needs, or else auto]",
-            show_default=False,
-        ),
-    ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SOURCE",
-            help="Kernel source for the arms that have a series, as in `driver build`; "
-            "an arm without a series keeps the unpatched kernel.",
-        ),
-    ] = None,
+    accel: options.AccelOption = None,
+    source: options.SourceOfArms = None,
     unpatched_source: Annotated[
         str | None,
         typer.Option(
@@ -147,15 +125,7 @@ def experiment(
             "change. Default: the newest Debian package of the base.",
         ),
     ] = None,
-    base: Annotated[
-        str | None,
-        typer.Option(
-            metavar="VERSION[,VERSION]",
-            help="Version of Linux, such as 6.12; several become a factor of the experiment. "
-            "Default: that of the source, else the newest that the series exist for.",
-            autocompletion=complete.bases,
-        ),
-    ] = None,
+    base: options.Bases = None,
     kernel_arg: options.KernelArgs = None,
     qemu_arg: options.QemuArgs = None,
     instrument: options.Instruments = None,
@@ -185,11 +155,11 @@ def experiment(
     """
     chosen = api.Options(
         quick=quick,
-        only=_levels(only or []),
+        only=options.levels_of(only or []),
         repeat=repeat,
         source=source,
         unpatched_source=unpatched_source,
-        bases=_bases(base),
+        bases=options.versions_of(base),
         jobs=jobs,
         force=force,
         keep_guest=keep_guest,
@@ -230,26 +200,6 @@ def _cluster(spec: str | None, keys: Path | None, *, insecure: bool) -> api.Clus
             raise UserError("--keys and --insecure go with --cluster")
         return None
     return api.ClusterOptions(spec, keys, insecure)
-
-
-def _bases(text: str | None) -> list[str]:
-    """The versions of --base, separated by commas."""
-    found = [word.strip() for word in text.split(",")] if text is not None else []
-    if not all(found):
-        raise UserError(f"--base {text!r} lacks a version", hint="Write it as in --base 6.12,7.3.")
-    return found
-
-
-def _levels(only: Sequence[str]) -> dict[str, list[str]]:
-    chosen: dict[str, list[str]] = {}
-    for text in only:
-        found = re.fullmatch(r"([^=,]+)=([^=]+)", text)
-        if found is None:
-            raise UserError(
-                f"--only {text!r} is not FACTOR=LEVEL", hint="For example: --only processes=1,4"
-            )
-        chosen.setdefault(found[1], []).extend(found[2].split(","))
-    return chosen
 
 
 def register(app: typer.Typer) -> None:

@@ -38,6 +38,8 @@ from driver.counters.source import CounterSource
 from driver.experiment.load import parse
 from driver.image.recipe import Recipe
 from driver.results import columns, schema
+from driver.suite.definition import load
+from driver.suite.experiment import experiment_of
 
 # Programs that the pages may ask for besides the driver.
 KNOWN = {
@@ -147,6 +149,8 @@ ELSEWHERE = {
     "driver repeatability latest": (
         "tests/guest/test_deterministic.py::test_two_runs_agree_to_the_byte"
     ),
+    "driver suite run": "tests/guest/test_suite.py::test_a_suite_of_ones_own",
+    "driver suite show latest": "tests/guest/test_suite.py::test_a_suite_of_ones_own",
     "driver shell": "tests/guest/test_shell.py::test_a_shell_over_ssh",
     "driver shell --series dax-pt-share --variant debug --console": (
         "tests/guest/test_shell.py::test_a_shell_on_the_console"
@@ -328,6 +332,9 @@ def test_files_are_what_they_should_be(
         import tomllib
 
         Recipe.model_validate(tomllib.loads(block.text))
+    elif path.name == "suite.toml":
+        (tmp_path / "built").mkdir()
+        experiment_of(load(tmp_path, str(tmp_path)), "dax-pt-share")
     else:
         from driver.cli import settings
 

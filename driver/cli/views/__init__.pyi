@@ -19,6 +19,8 @@ from .repeatability import check_repeatability as check_repeatability
 from .shell import attach_console as attach_console
 from .shell import on_console as on_console
 from .shell import over_ssh as over_ssh
+from .suite import suite_table as suite_table
 from .summary import summary as summary
+from .trials import print_output as print_output
 from .trials import print_trial as print_trial
 from .trials import print_trials as print_trials

@@ -20,7 +20,7 @@ from driver.kernel.stacktrace import Decoded
 from driver.results.directory import RunDirectory
 from driver.results.faults import of_records
 from driver.results.manifest import Manifest, read_manifest
-from driver.results.record import TrialRecord, read_record
+from driver.results.record import TrialRecord, read_raw, read_record
 from driver.results.schema import OK, PENDING
 from driver.store import Store
 from driver.suggestion import closest
@@ -61,6 +61,17 @@ def print_trial(
     shown = f"attempt {attempt or len(record.attempts)}" if several else "the guest"
     typer.echo(f"console of {shown}" + (f", its last {lines} lines:" if lines else ":"))
     typer.echo(_decoded(text, manifest, run, record, store).text)
+
+
+def print_output(run: RunDirectory, name: str) -> None:
+    """What the workload of a trial printed; only of a trial that has a result."""
+    chosen = match(name, [planned.id for planned in read_manifest(run).plan])
+    if not _record(run, chosen).ok:
+        raise UserError(
+            f"the output of {chosen} was lost with its guest: it has no result",
+            hint=f"Its console: driver logs {run.name} {chosen}",
+        )
+    typer.echo(read_raw(run, chosen).output, nl=False)
 
 
 def match(given: str, names: Sequence[str]) -> str:
