@@ -91,7 +91,10 @@ def _choose_bases(
         return chosen
     if not named:
         return [series.default_base(project)]
-    common = set.intersection(*(set(series.bases(project, name)) for name in named))
+    for bases in (series.usual_bases, series.bases):
+        common = set.intersection(*(set(bases(project, name)) for name in named))
+        if common:
+            break
     if not common:
         raise UserError(
             f"there is no base that all of {', '.join(named)} exist for",

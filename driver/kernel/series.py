@@ -10,6 +10,7 @@ where the series is named. The link ``kernel-patches/default`` is the series whe
     description = "one line"
     patches = ["0001-....patch", ...]  # in the order `git am` takes them
     kconfig = ["dax-share.config"]     # fragments the series needs, relative to the folder
+    experimental = true                # not chosen unless its base is asked for
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class SeriesFile(BaseModel):
     description: str = ""
     patches: list[FileName] = Field(min_length=1)
     kconfig: list[FileName] = []
+    experimental: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,13 +118,31 @@ def bases(project: Project, name: str | None = None) -> list[str]:
     return sorted(found, key=numeric)
 
 
+def usual_bases(project: Project, name: str | None = None) -> list[str]:
+    """The bases to choose from when none is named: those of a series (all of them) that is not
+    experimental there, or all if it is so everywhere.
+    """
+    chosen = [name] if name else names(project)
+    settled = {
+        base
+        for each in chosen
+        for base in bases(project, each)
+        if not _experimental(project, each, base)
+    }
+    return sorted(settled, key=numeric) or bases(project, name)
+
+
+def _experimental(project: Project, name: str, base: str) -> bool:
+    return tomlfile.read(project.patches / name / base / SERIES_FILE, SeriesFile).experimental
+
+
 def default_base(project: Project) -> str:
     """The base of the unpatched kernel when none is named: the newest that any series is for."""
-    return bases(project)[-1] if bases(project) else DEFAULT_BASE
+    return usual_bases(project)[-1] if bases(project) else DEFAULT_BASE
 
 
 def load(project: Project, name: str, base: str | None = None) -> PatchSeries:
-    """Read the series ``name`` for a base ("6.12"), the newest that it exists for if None.
+    """Read the series ``name`` for a base ("6.12"), the newest of its usual ones if None.
 
     Raises :class:`UserError` for anything wrong with it.
     """
@@ -136,7 +156,7 @@ def load(project: Project, name: str, base: str | None = None) -> PatchSeries:
             hint=f"It exists for {', '.join(known)}. The unpatched kernel, series none, "
             "can be built for any base.",
         )
-    folder = project.patches / name / (base or known[-1])
+    folder = project.patches / name / (base or usual_bases(project, name)[-1])
     path = folder / SERIES_FILE
     listed = tomlfile.read(path, SeriesFile)
     _check_files(path, listed)

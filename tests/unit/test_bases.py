@@ -60,6 +60,20 @@ class TestChoice:
         port(project, "dax-pt-share")
         assert self.chosen(project, footprint) == [("none", "7.3"), ("dax-pt-share", "7.3")]
 
+    def test_an_experimental_one_is_asked_for(
+        self, project: Project, footprint: Definition
+    ) -> None:
+        port(project, "dax-pt-share")
+        listed = project.patches / "dax-pt-share/7.3/series.toml"
+        listed.write_text(listed.read_text().replace("kconfig =", "experimental = true\nkconfig ="))
+        both = [("none", "6.12"), ("dax-pt-share", "6.12")]
+        assert self.chosen(project, footprint) == both
+        assert self.chosen(project, footprint, only=BASELINE) == both[:1]
+        asked = self.chosen(project, footprint, bases=["7.3"])
+        assert asked == [("none", "7.3"), ("dax-pt-share", "7.3")]
+        shutil.rmtree(project.patches / "dax-pt-share/6.12")
+        assert self.chosen(project, footprint) == asked, "there is no other one"
+
     def test_one_that_the_series_does_not_exist_for(
         self, project: Project, footprint: Definition
     ) -> None:
