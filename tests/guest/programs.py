@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 from driver.artifacts import ImageArtifact
@@ -70,6 +71,18 @@ def provision(machine: Machine) -> Job:
         provision-dax
     """
     return Job(argv=["sh", "-c", script], timeout=PROVISION_SECONDS)
+
+
+def on_reflink(argv: list[str]) -> list[str]:
+    """The command that runs a program on XFS whose files can share blocks."""
+    steps = [
+        "set -e",
+        "umount /mnt/dax",
+        "mkfs.xfs -q -f -m reflink=1 /dev/pmem0",
+        "mount -t xfs -o dax=always /dev/pmem0 /mnt/dax",
+        shlex.join(argv),
+    ]
+    return ["sh", "-c", "; ".join(steps)]
 
 
 def flags(file_system: str, seconds: int, *, off_again: bool = False) -> list[str]:
