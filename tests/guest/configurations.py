@@ -23,6 +23,7 @@ from programs import (
     TOLERATED,
     flags,
     image_with_programs,
+    on_reflink,
     run_program,
 )
 
@@ -47,6 +48,9 @@ _KASAN_KEEPS_KIB = DEBUG_MACHINE.memory_mib * 1024 // 32
 _BOOT_SECONDS, _SEMANTICS_SECONDS = 900, 7200
 _CASE_SECONDS = 300
 _RACES_SECONDS = 1800
+_OOM_SECONDS = 900
+# What programs say that come to one verdict, and list no cases.
+_ONE_VERDICT = "FS_IOC_SETFLAGS|longest wait next to an exit|fresh mappings|innocent is killed"
 # The page tables of 300 GiB with one entry each take 600 MiB.
 _STALLS_GIB, _STALLS_MIB, _STALLS_SECONDS = (100, 300), 2048, 1800
 
@@ -91,9 +95,12 @@ CONFIGURATIONS = {
 }
 
 
+WHAT = ("semantics", "stress", "races", "flags", "stalls", "reflink", "oom")
+
+
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m configurations", description=__doc__)
-    parser.add_argument("what", choices=["semantics", "stress", "races", "flags", "stalls"])
+    parser.add_argument("what", choices=list(WHAT))
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CONFIGURATIONS))
     parser.add_argument("--only", action="append", default=[], help="cases, or operations (all)")
     parser.add_argument("--seconds", type=int, default=300, help="of each stress or flags (300)")
@@ -117,6 +124,13 @@ def commands(
         return
     if options.what == "races":
         yield "races", ["races", "--rounds", str(options.rounds)], _RACES_SECONDS
+        return
+    if options.what == "reflink":
+        yield "reflink", on_reflink(["reflink", "--rounds", str(options.rounds)]), _RACES_SECONDS
+        return
+    if options.what == "oom":
+        for more in ([], ["--accomplice"], ["--accomplice", "--groups"]):
+            yield " ".join(["oom", *more]), ["oom", *more], _OOM_SECONDS
         return
     if options.what == "stalls":
         for gib in _STALLS_GIB:
@@ -143,7 +157,7 @@ def verdict_of(result: JobResult) -> tuple[bool, str]:
     """Whether all is well, and what there is to say about it in a line."""
     if re.search(r"\d+ of \d+ loads right after it", result.output):
         return result.status == 0, "; ".join(result.output.splitlines())
-    if re.search("FS_IOC_SETFLAGS|longest wait next to an exit", result.output):
+    if re.search(_ONE_VERDICT, result.output):
         return result.status == 0, "; ".join(result.output.splitlines())
     operations = re.search(r"^total +(\d+)$", result.output, re.MULTILINE)
     if operations:
