@@ -11,6 +11,13 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE  103
+#endif
+/* Of the series, since Linux 7.3. */
+#define MADV_DAX_SHARE	 200
+#define MADV_DAX_NOSHARE 201
 
 static struct file *f;
 static struct worker *a, *b;
@@ -330,6 +337,120 @@ static void lock_on_fault(void)
 	nothing_changed();
 }
 
+/* Files can have guard regions since 6.15. */
+static void install_guards(uint64_t address, uint64_t length)
+{
+	long got = worker_call(a, SYS_madvise,
+			       (const uint64_t[6]){ address, length, MADV_GUARD_INSTALL });
+
+	if (got == -EINVAL)
+		skip_case("no guard regions in mappings of files");
+	expect(!got, "MADV_GUARD_INSTALL returns %ld", got);
+}
+
+static void guard(uint64_t offset, uint64_t length)
+{
+	two_mappers();
+	install_guards(HOME + offset, length);
+	expect_load_signal(a, HOME + offset, SIGSEGV);
+	expect_store_signal(a, HOME + offset + length - PAGE, SIGSEGV);
+	expect_contents(b, f, HOME, 0, 2 * GIB);
+	expect_value(a, HOME + GIB, stamp(f, GIB));
+	expect_store(b, HOME + offset, 0xB);
+	expect_load_signal(a, HOME + offset, SIGSEGV);
+	expect_call(a, 0, SYS_madvise, HOME + offset, length, MADV_GUARD_REMOVE);
+	expect_value(a, HOME + offset, shape.private ? stamp(f, offset) : 0xB);
+	expect_value(b, HOME + offset, 0xB);
+}
+
+static void guard_page(void)
+{
+	guard(UNIT, PAGE);
+}
+
+static void guard_unit(void)
+{
+	guard(UNIT, UNIT);
+}
+
+static void guard_table(void)
+{
+	guard(0, GIB);
+}
+
+/* Who has had guards gets no table of others, whatever is unmapped from the rest of the vma. */
+static void guard_before(void)
+{
+	f = file_standard(2);
+	a = worker_start("A");
+	b = worker_start("B");
+	map(a, f, 0, 2 * GIB);
+	map(b, f, 0, 2 * GIB);
+	install_guards(HOME + UNIT, PAGE);
+	tables_mark();
+	expect_contents(b, f, HOME, 0, 2 * GIB);
+	expect_tables(2, 2);
+	expect_contents(a, f, HOME, 0, UNIT);
+	expect_contents(a, f, HOME + GIB, GIB, GIB);
+	expect_tables(0, 0);
+	expect_load_signal(a, HOME + UNIT, SIGSEGV);
+	expect_contents(b, f, HOME, 0, 2 * GIB);
+}
+
+/* As expect_tables(), with the switch at 2. */
+static void expect_asked(long created, long attached)
+{
+	static struct tables before;
+	struct tables now = tables_now();
+
+	if (attached >= 0)
+		expect(now.create - before.create == created &&
+			       now.attach - before.attach == attached,
+		       "%ld tables created and %ld attached, not %ld and %ld",
+		       now.create - before.create, now.attach - before.attach, created, attached);
+	before = now;
+}
+
+/* Mappings refuse to share, or ask for it where nobody does unasked. */
+static void asked_or_refused(void)
+{
+	static const char path[] = "/proc/sys/vm/dax_share_page_tables";
+	struct worker *c;
+
+	if (!sharing_on())
+		skip_case("sharing is not on");
+	if (write_text(path, "2"))
+		skip_case("this kernel does not share by advice");
+	f = file_standard(1);
+	a = worker_start("A");
+	b = worker_start("B");
+	c = worker_start("C");
+	map(a, f, 0, GIB);
+	map(b, f, 0, GIB);
+	map(c, f, 0, GIB);
+	expect_asked(0, -1);
+	expect_contents(c, f, HOME, 0, GIB);
+	expect_asked(0, 0);
+	expect_call(a, 0, SYS_madvise, HOME, GIB, MADV_DAX_SHARE);
+	expect_call(b, 0, SYS_madvise, HOME, GIB, MADV_DAX_SHARE);
+	expect_contents(a, f, HOME, 0, GIB);
+	expect_asked(1, 1);
+	expect_contents(b, f, HOME, 0, GIB);
+	expect_asked(0, 1);
+	require(!write_text(path, "1"), "the switch cannot be turned back");
+	tables_mark();
+	expect_call(b, 0, SYS_madvise, HOME, GIB, MADV_DAX_NOSHARE);
+	expect_detached(1);
+	expect_contents(b, f, HOME, 0, GIB);
+	expect_tables(0, 0);
+	expect_contents(a, f, HOME, 0, GIB);
+	expect_call(c, 0, SYS_munmap, HOME, GIB);
+	map(c, f, 0, GIB);
+	expect_contents(c, f, HOME, 0, GIB);
+	/* Who has asked and who has not are the same to a table. */
+	expect_tables(0, 1);
+}
+
 const struct semantic_case advice_cases[] = {
 	{ "advice/normal", SHARED_2M | PRIVATE_2M, normal, "MADV_NORMAL" },
 	{ "advice/random", EVERY_SHAPE, random_access, "MADV_RANDOM, which splits vmas" },
@@ -347,6 +468,12 @@ const struct semantic_case advice_cases[] = {
 	{ "advice/nohugepage-leaves", EVERY_SHAPE, nohugepage_leaves,
 	  "other advice means other tables" },
 	{ "advice/collapse", EVERY_SHAPE, collapse, "MADV_COLLAPSE is refused" },
+	{ "advice/guard-page", EVERY_SHAPE, guard_page, "a guard page of one process" },
+	{ "advice/guard-unit", EVERY_SHAPE, guard_unit, "... 2 MiB of guards" },
+	{ "advice/guard-table", EVERY_SHAPE, guard_table, "... a GiB of guards" },
+	{ "advice/guard-before", EVERY_SHAPE, guard_before, "guards before anything is shared" },
+	{ "advice/asked", SHARED_2M | SHARED_4K | PRIVATE_2M, asked_or_refused,
+	  "sharing is asked for, and refused" },
 	{ "advice/wipeonfork", SHARED_2M | PRIVATE_2M, wipeonfork, "MADV_WIPEONFORK is refused" },
 	{ "advice/keeponfork", SHARED_2M | PRIVATE_2M, keeponfork, "MADV_KEEPONFORK" },
 	{ "advice/dontdump", EVERY_SHAPE, dontdump, "MADV_DONTDUMP" },

@@ -123,6 +123,62 @@ static void smaps(void)
 	meet(GIB, 1);
 }
 
+/* Pss of everybody adds up to what is mapped, and nobody calls private what others map. */
+static void pss(void)
+{
+	static const char *const private[] = { "Private_Clean:", "Private_Dirty:" };
+	struct worker *w[3];
+	long sum = 0, resident;
+
+	f = file_standard(1);
+	for (int i = 0; i < 3; i++) {
+		w[i] = worker_start(i ? i == 1 ? "B" : "C" : "A");
+		map(w[i], f, 0, GIB);
+		expect_contents(w[i], f, HOME, 0, GIB);
+	}
+	/* Since 6.15. Before that, pages of DAX files were not counted in processes at all. */
+	resident = smaps_kb(w[0]->pid, HOME, "Rss:");
+	if (!resident)
+		skip_case("this kernel does not count the pages of DAX files");
+	for (int i = 0; i < 3; i++) {
+		expect(smaps_kb(w[i]->pid, HOME, "Rss:") == resident, "Rss: %ld kB, not %ld",
+		       smaps_kb(w[i]->pid, HOME, "Rss:"), resident);
+		for (int k = 0; k < 2; k++)
+			expect(smaps_kb(w[i]->pid, HOME, private[k]) == 0, "%s %ld kB", private[k],
+			       smaps_kb(w[i]->pid, HOME, private[k]));
+		sum += smaps_kb(w[i]->pid, HOME, "Pss:");
+	}
+	/* Each is rounded down. */
+	expect(sum <= resident && sum > resident - 4, "Pss is %ld kB in all, and %ld are mapped",
+	       sum, resident);
+	worker_exit(w[0]);
+	worker_exit(w[1]);
+	sum = smaps_kb(w[2]->pid, HOME, "Pss:");
+	expect(sum == resident, "Pss of the last one is %ld kB, and %ld are mapped", sum, resident);
+}
+
+/* pagemap says whether a page is mapped by this process only. */
+static void exclusive(void)
+{
+	uint64_t entry;
+
+	f = file_standard(1);
+	a = worker_start("A");
+	b = worker_start("B");
+	map(a, f, 0, GIB);
+	map(b, f, 0, GIB);
+	expect_contents(a, f, HOME, 0, GIB);
+	entry = pagemap_entry(a->pid, HOME);
+	expect(entry & PM_PRESENT, "pagemap says %#llx", (unsigned long long)entry);
+	if (!(entry & PM_EXCLUSIVE))
+		skip_case("this kernel does not count the pages of DAX files");
+	expect_contents(b, f, HOME, 0, GIB);
+	expect(!(pagemap_entry(a->pid, HOME) & PM_EXCLUSIVE), "exclusive with two mappers");
+	expect(!(pagemap_entry(b->pid, HOME) & PM_EXCLUSIVE), "exclusive with two mappers");
+	expect_call(b, 0, SYS_munmap, HOME, GIB);
+	expect(pagemap_entry(a->pid, HOME) & PM_EXCLUSIVE, "not exclusive with one mapper");
+}
+
 /* Whatever walks page tables for /proc walks these without harm. */
 static void proc_files(void)
 {
@@ -582,6 +638,8 @@ const struct semantic_case inspect_cases[] = {
 	{ "inspect/pagemap-copy", PRIVATE_ALL, pagemap_copy, "a copy has a frame of its own" },
 	{ "inspect/mincore", EVERY_SHAPE, in_core, "mincore agrees with what is mapped" },
 	{ "inspect/smaps", EVERY_SHAPE, smaps, "smaps agrees between processes" },
+	{ "inspect/pss", EVERY_SHAPE, pss, "Pss adds up to what is mapped" },
+	{ "inspect/exclusive", EVERY_SHAPE, exclusive, "pagemap knows of other mappers" },
 	{ "inspect/proc-files", EVERY_SHAPE, proc_files, "smaps_rollup, numa_maps and others" },
 	{ "inspect/vm-pte", EVERY_SHAPE, vm_pte, "VmPTE rises, and returns to its start" },
 	{ "inspect/clear-refs", EVERY_SHAPE, clear_referenced, "referenced bits are cleared" },

@@ -50,6 +50,7 @@ struct page_tables page_tables_now(bool flags);
 /* /proc/PID/pagemap entry of one address; 0 when it cannot be read. */
 uint64_t pagemap_entry(pid_t pid, uint64_t address);
 #define PM_PRESENT    (1ULL << 63)
+#define PM_EXCLUSIVE  (1ULL << 56)
 #define PM_SOFT_DIRTY (1ULL << 55)
 #define PM_PFN(entry) ((entry) & ((1ULL << 55) - 1))
 
