@@ -16,7 +16,7 @@ from driver.errors import INTERRUPTED, CheckFailed, DriverError
 if TYPE_CHECKING:
     from driver.api import SuiteResult
 
-group = typer.Typer(help="Run a test suite on several kernels, and compare case by case.")
+group = typer.Typer(help="Run a test suite on several kernels; compare the cases.")
 
 Junit = Annotated[
     Path | None,
@@ -56,10 +56,10 @@ def run(
     junit: Junit = None,
     ktap: Ktap = None,
 ) -> None:
-    """Run each program of a suite on each kernel, in a guest of its own.
+    """Run each program of a suite on each kernel.
 
-    Exits with 1 if a test does worse than on the first kernel. A program that hangs or crashes its
-    guest is a row of the table and stops nothing.
+    Each has a guest of its own: one that hangs or crashes its guest is a row of the table and stops
+    nothing. Exits with 1 if a test does worse than on the first kernel.
     """
     chosen = api.Options(
         only=options.levels_of(only or []),
@@ -92,7 +92,7 @@ def show(
     junit: Junit = None,
     ktap: Ktap = None,
 ) -> None:
-    """Show the results of a suite again, from the files of its runs."""
+    """Show the results of a suite from the files of its runs."""
     _finish(api.read_suite_result(names, workspace=context.workspace()), junit, ktap)
 
 

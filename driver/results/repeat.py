@@ -40,6 +40,8 @@ def repeat_command(manifest: Manifest, *, pinned: bool = True) -> str:
     if options.bases and options.source is None and options.unpatched_source is None:
         words += ["--base", ",".join(options.bases)]
     words += [f"--allow-splat={kind}" for kind in options.allow_splat]
+    for name in options.instruments:
+        words += ["--instrument", name]
     if options.timeout_factor != 1:
         words += ["--timeout-factor", f"{options.timeout_factor:g}"]
     # With "=": most of these begin with a dash of their own.

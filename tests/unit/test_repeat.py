@@ -30,6 +30,7 @@ ODD: dict[str, Any] = {
     "qemu_args": ("-device", "edu"),
     "allow_splat": ("warn",),
     "timeout_factor": 2.5,
+    "instruments": ("functions",),
 }
 
 
@@ -56,6 +57,8 @@ def test_every_option_that_decides_what_is_measured_is_in_it(manifest: Manifest)
         "--unpatched-source",
         "~/linux",
         "--allow-splat=warn",
+        "--instrument",
+        "functions",
         "--timeout-factor",
         "2.5",
         "--kernel-arg=debug",

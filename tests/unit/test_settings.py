@@ -96,7 +96,7 @@ class TestDefaults:
         ("text", "message", "hint"),
         [
             ("[build]\njobs = 2\njbos = 8\n", ":3: build.jbos: unknown key 'jbos'", "'jobs'?"),
-            ("quite = true\n", ":1: quite: unknown key 'quite'", "Did you mean 'quiet'?"),
+            ("queit = true\n", ":1: queit: unknown key 'queit'", "Did you mean 'quiet'?"),
             ("[run.expriment]\n", ":1: run.expriment: unknown key 'expriment'", "'experiment'?"),
             (
                 "\n[build]\njobs = 0\n",
