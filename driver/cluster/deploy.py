@@ -114,6 +114,7 @@ def _client(address: str, security: Security | None) -> Iterator[DaskClient]:
 @contextmanager
 def _local(options: ClusterOptions, store: Store) -> Iterator[tuple[str, None]]:
     """So many workers on this machine, each with a cache of its own."""
+    import dask  # noqa: PLC0415
     from distributed import Nanny, Scheduler  # noqa: PLC0415
     from distributed.deploy.spec import SpecCluster  # noqa: PLC0415
 
@@ -133,7 +134,12 @@ def _local(options: ClusterOptions, store: Store) -> Iterator[tuple[str, None]]:
         "cls": Scheduler,
         "options": {"host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"},
     }
-    with SpecCluster(workers=workers, scheduler=scheduler, silence_logs=False) as cluster:
+    # The scheduler takes this one. A driver that is killed leaves it, so it is in the cache.
+    scratch = {"temporary-directory": str(store.scratch("cluster", "dask"))}
+    with (
+        dask.config.set(scratch),
+        SpecCluster(workers=workers, scheduler=scheduler, silence_logs=False) as cluster,
+    ):
         yield cluster.scheduler_address, None
 
 
