@@ -54,11 +54,11 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(
 
 def test_a_dry_run_across_bases(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert project.is_dir()
-    arguments = ["run", "experiment", FOOTPRINT, "--dry-run", "--quick", "--base", "6.12,7.3"]
+    arguments = ["run", "experiment", FOOTPRINT, "--dry-run", "--quick", "--base", "6.12,7.2"]
     assert status_of(*arguments) == 2
-    assert "the series dax-pt-share does not exist for Linux 7.3" in capsys.readouterr().err
+    assert "the series dax-pt-share does not exist for Linux 7.2" in capsys.readouterr().err
     assert status_of(*arguments, "--only", "kernel=baseline") == 0
-    assert "series none on 6.12, series none on 7.3" in capsys.readouterr().out
+    assert "series none on 6.12, series none on 7.2" in capsys.readouterr().out
 
 
 def test_the_kernels_that_can_be_had(
@@ -87,7 +87,7 @@ def test_the_kernels_that_can_be_had(
         "      series: dax-pt-share, smaps-page-tables, none",
         "7.3   7.3.4-1~bpo13+1",
         "      trixie-backports",
-        "      series: none",
+        "      series: dax-pt-share, none",
     ]
     assert status_of("list", "--refresh") == 2
     assert "--refresh goes with `driver list kernels`" in capsys.readouterr().err
