@@ -130,7 +130,7 @@ class GuestTimeout(GuestError):
 
 
 class HostOverloaded(GuestTimeout):
-    """A phase did not end within its deadline, and QEMU was denied the processor meanwhile."""
+    """A phase did not end within its deadline, as QEMU was denied the processor or stopped."""
 
     host_fault = True
 

@@ -111,13 +111,13 @@ class Diagnosis:
         except GuestTimeout as error:
             self.check()
             starved = self._qemu.starved_share()
-            raise (HostOverloaded if starved > _STARVED else GuestTimeout)(
-                f"{error.message} ({when})"
-                + (
-                    f"; QEMU waited {starved:.0%} of that time for a processor of this host"
-                    if starved > _STARVED
-                    else ""
-                ),
+            cause = ""
+            if self._qemu.stopped:
+                cause = "; QEMU has been stopped on this host, by SIGSTOP or a debugger"
+            elif starved > _STARVED:
+                cause = f"; QEMU waited {starved:.0%} of that time for a processor of this host"
+            raise (HostOverloaded if cause else GuestTimeout)(
+                f"{error.message} ({when}){cause}",
                 hint=error.hint,
                 excerpt=self._console.tail() or None,
                 log=self._console.path,

@@ -125,6 +125,16 @@ class QemuProcess:
         """The exit status once it has ended; minus the signal's number if it was killed."""
         return self._child.poll()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody has stopped it, as SIGSTOP does: no guest can."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return False
+        # The state is behind the name, which may hold anything.
+        return stat.rpartition(")")[2].split()[0] in ("T", "t")
+
     def starved_share(self) -> float:
         """The share of its life, from 0 to 1, in which it was denied a processor."""
         return min(1.0, self.starved_seconds() / max(0.001, time.monotonic() - self._began))

@@ -84,10 +84,10 @@ def test_the_kernels_that_can_be_had(
         "6.12  6.12.118-1",
         "      trixie-security",
         "      in the cache: 6.12.117-1",
-        "      series: dax-pt-share, smaps-page-tables, none",
+        "      series: dax-pt-share, fsdax-fixes, smaps-page-tables, none",
         "7.3   7.3.4-1~bpo13+1",
         "      trixie-backports",
-        "      series: dax-pt-share, none",
+        "      series: dax-pt-share, fsdax-fixes, none",
     ]
     assert status_of("list", "--refresh") == 2
     assert "--refresh goes with `driver list kernels`" in capsys.readouterr().err
