@@ -13,7 +13,7 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +30,7 @@ from driver.guest.job import Job, JobResult
 from driver.guest.machine import Accel
 from driver.guest.qemu_process import QemuProcess
 from driver.results import provenance
+from driver.results.observations import Observations
 from driver.store import Store
 from driver.validity import Accelerator, Validity
 from helpers import fake_guest
@@ -78,6 +79,10 @@ class Factory:
 
     def timeout_scale(self, jobs: int) -> float:
         return 1.0 * jobs
+
+    def observations(self, directory: Path, phases: Sequence[str]) -> Observations:
+        assert directory.is_dir(), phases
+        return {}
 
     @contextmanager
     def fork(self, directory: Path, **_more: object) -> Iterator[Any]:
