@@ -300,14 +300,19 @@ def resume_run(
             return _resume_on_cluster(planned, cluster, run, again, place)
         work, _, never_ready = _prepare(planned, place, attend)
         check_same_guests(manifest, work.guests)
-        if any(guest.qemu.template is None for guest in manifest.guests):
-            # One of them was never ready, and those behind it were not tried.
-            guests_now = [prepared.record for prepared in work.guests.values()]
-            again = again.model_copy(update={"guests": guests_now})
+        again = _with_all_guests(again, work)
         if never_ready is not None:
             return record_boot_failure(run, again, work, never_ready)
         with _resumable(run, work, place.reporter):
             return carry_out(run, again, work, place.reporter)
+
+
+def _with_all_guests(manifest: Manifest, work: Work) -> Manifest:
+    """The manifest with today's guests, if one was never ready and those behind it not tried."""
+    if all(guest.qemu.template is not None for guest in manifest.guests):
+        return manifest
+    guests_now = [prepared.record for prepared in work.guests.values()]
+    return manifest.model_copy(update={"guests": guests_now})
 
 
 def _nothing_left(run: RunDirectory, manifest: Manifest) -> bool:
@@ -391,10 +396,7 @@ def _resume_on_cluster(
         on_cluster(planned, cluster, place, manifest.guests) as found,
         _resumable(run, found.work, place.reporter),
     ):
-        if any(guest.qemu.template is None for guest in manifest.guests):
-            guests_now = [prepared.record for prepared in found.work.guests.values()]
-            # One of them was never ready, and those behind it were not tried.
-            manifest = manifest.model_copy(update={"guests": guests_now})
+        manifest = _with_all_guests(manifest, found.work)
         return carry_out(run, manifest, found.work, place.reporter, found.open_executor)
 
 

@@ -61,8 +61,7 @@ def load(project: Project, name: str) -> Recipe:
 
     Raises :class:`UserError` when one of them is absent or malformed.
     """
-    *others, own = _chain(project, name)
-    made = own
+    *others, made = _chain(project, name).values()
     for base in reversed(others):
         made = _extended(base, made)
     path = project.images / name / RECIPE
@@ -74,19 +73,17 @@ def load(project: Project, name: str) -> Recipe:
     return made.model_copy(update={"extends": None})
 
 
-def _chain(project: Project, name: str) -> list[Recipe]:
+def _chain(project: Project, name: str) -> dict[str, Recipe]:
     """The recipe at the end, behind those that it extends; :class:`UserError` in a circle."""
-    chain: list[Recipe] = []
-    seen: list[str] = []
+    found: dict[str, Recipe] = {}
     wanted: str | None = name
     while wanted is not None:
-        if wanted in seen:
-            circle = " -> ".join([*seen, wanted])
+        if wanted in found:
+            circle = " -> ".join([*found, wanted])
             raise UserError(f"image recipes extend each other: {circle}", hint="Break the circle.")
-        seen.append(wanted)
-        chain.insert(0, _read(project, wanted))
-        wanted = chain[0].extends
-    return chain
+        found[wanted] = _read(project, wanted)
+        wanted = found[wanted].extends
+    return dict(reversed(found.items()))
 
 
 def _extended(base: Recipe, own: Recipe) -> Recipe:
@@ -131,10 +128,5 @@ def names(project: Project) -> list[str]:
 
 def overlays(project: Project, name: str) -> list[Path]:
     """The folders copied over the image, a later one's files replacing an earlier one's."""
-    names: list[str] = []
-    wanted: str | None = name
-    while wanted is not None:
-        names.insert(0, wanted)
-        wanted = _read(project, wanted).extends
-    folders = [project.images / each / "overlay" for each in names]
+    folders = [project.images / each / "overlay" for each in _chain(project, name)]
     return [folder for folder in folders if folder.is_dir()]

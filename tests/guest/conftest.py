@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from helpers.fault_table import HEADING, PROPERTY, table
+from helpers.fault_table import print_faults
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.image import build_image
@@ -33,17 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The faults that were injected, and what each cost, as the tests report them."""
-    reports = [report for found in terminalreporter.stats.values() for report in found]
-    rows = [
-        row
-        for report in reports
-        if getattr(report, "when", "") == "call"
-        for name, row in report.user_properties
-        if name == PROPERTY
-    ]
-    if rows:
-        terminalreporter.section("faults")
-        terminalreporter.write_line(table([HEADING, *rows]))
+    print_faults(terminalreporter)
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,10 @@ of QEMU the host claims, ``FAKE_PROBE`` what a trial prints that must repeat.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -30,7 +29,6 @@ from driver.guest.job import Job, JobResult
 from driver.guest.machine import Accel
 from driver.guest.qemu_process import QemuProcess
 from driver.results import provenance
-from driver.results.observations import Observations
 from driver.store import Store
 from driver.validity import Accelerator, Validity
 from helpers import fake_guest
@@ -71,18 +69,8 @@ class Guest(fake_guest.Guest):
         return {}
 
 
-@dataclasses.dataclass(frozen=True)
-class Factory:
+class Factory(fake_guest.Factory):
     """Forks such guests."""
-
-    patched: bool
-
-    def timeout_scale(self, jobs: int) -> float:
-        return 1.0 * jobs
-
-    def observations(self, directory: Path, phases: Sequence[str]) -> Observations:
-        assert directory.is_dir(), phases
-        return {}
 
     @contextmanager
     def fork(self, directory: Path, **_more: object) -> Iterator[Any]:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import pytest
+
 from helpers.fault_injection import FaultInjection, Row
 
 # What a test's report calls a row of the table. Reports come from workers too; print() does not.
@@ -30,6 +32,21 @@ class FaultTable:
         self.record(PROPERTY, (fault, injected, *counts, verdict))
         assert not lost, f"lost: {sorted(lost)}"
         assert not twice, f"twice or never planned: {sorted(twice)}"
+
+
+def print_faults(terminalreporter: pytest.TerminalReporter) -> None:
+    """At the end of a test session: the rows that its tests have recorded, if any."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    rows = [
+        row
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, row in report.user_properties
+        if name == PROPERTY
+    ]
+    if rows:
+        terminalreporter.section("faults")
+        terminalreporter.write_line(table([HEADING, *rows]))
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
