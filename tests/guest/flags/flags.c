@@ -3,7 +3,8 @@
  * An unprivileged user changes the flags of a file that processes map, touch,
  * unmap, protect, inherit and die with; see README.md.
  */
-#include "../semantics/observe.h"
+#include "../lib/observe.h"
+#include "../lib/util.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,14 +15,11 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PAGE	 4096UL
@@ -58,23 +56,6 @@ static int fd;
 static void count(enum count what)
 {
 	atomic_fetch_add(&all->counts[what], 1);
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "flags: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static pid_t child(void)
-{
-	pid_t pid = fork();
-
-	if (pid < 0)
-		die("fork");
-	if (pid == 0)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-	return pid;
 }
 
 /* Every ioctl that sets flags of an inode, with flags that any owner may set. */
@@ -151,7 +132,7 @@ static void live(unsigned int *seed)
 		count(PROTECTED);
 		break;
 	case 2:
-		pid = child();
+		pid = fork_child();
 		if (pid == 0) {
 			touch(home, 0, 8, false);
 			_exit(0);
@@ -184,7 +165,7 @@ static void map_and_unmap(unsigned int seed)
 static void reap(unsigned int seed)
 {
 	while (!atomic_load(&all->over)) {
-		pid_t pid = child();
+		pid_t pid = fork_child();
 		int pidfd;
 
 		if (pid == 0) {
@@ -233,13 +214,13 @@ static void everybody(int seconds)
 	if (setgid(USER) || setuid(USER))
 		die("setuid");
 	for (int i = 0; i < FLIPPERS; i++)
-		if (child() == 0)
+		if (fork_child() == 0)
 			flip();
 	for (int i = 0; i < MAPPERS; i++)
-		if (child() == 0)
+		if (fork_child() == 0)
 			map_and_unmap(i + 1);
 	for (int i = 0; i < REAPERS; i++)
-		if (child() == 0)
+		if (fork_child() == 0)
 			reap(i + 100);
 	sleep(seconds);
 	atomic_store(&all->over, true);

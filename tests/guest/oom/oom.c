@@ -3,7 +3,8 @@
  * A user fills memory with the page tables of a sparse DAX file. Who is killed
  * for it? See README.md.
  */
-#include "../semantics/observe.h"
+#include "../lib/observe.h"
+#include "../lib/util.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,10 +18,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define GIB	   (1UL << 30)
@@ -61,20 +60,6 @@ static struct actor actors[ACTORS] = {
 
 static const char *path = "/mnt/dax/oom";
 static int fd;
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "oom: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 static void set(const char *file, const char *text)
 {
@@ -140,13 +125,9 @@ static void start(int which, const char *group)
 	struct actor *actor = &actors[which];
 	char procs[128];
 
-	fflush(stdout);
-	actor->pid = fork();
-	if (actor->pid < 0)
-		die("fork");
+	actor->pid = fork_child();
 	if (actor->pid)
 		return;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	set("/proc/self/oom_score_adj", "0");
 	if (group) {
 		snprintf(procs, sizeof(procs), "%s/%s/cgroup.procs", GROUPS, group);

@@ -3,23 +3,18 @@
  * Two races between write(2) and page faults on a DAX file, neither of which has
  * anything to do with shared page tables; see README.md.
  */
-#include "../semantics/observe.h"
+#include "../lib/observe.h"
+#include "../lib/util.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PAGE	 4096UL
@@ -46,29 +41,6 @@ struct stale {
 	int64_t total_ns, longest_ns;
 };
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "races: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static void pin(int processor)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(processor % sysconf(_SC_NPROCESSORS_ONLN), &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
 static char *map_at(uintptr_t address, int protection)
 {
 	char *map = mmap((void *)address, UNITS * UNIT, protection, MAP_SHARED | MAP_FIXED, fd, 0);
@@ -94,29 +66,16 @@ static void write_file(int unit, unsigned long page, uint64_t word)
 		die("pwrite");
 }
 
-static pid_t child(void)
-{
-	pid_t pid;
-
-	fflush(stdout);
-	pid = fork();
-	if (pid < 0)
-		die("fork");
-	if (pid == 0)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-	return pid;
-}
-
 /* In each unit, when it is its turn, stores to a page of its own. */
 static pid_t other(bool writes)
 {
-	pid_t pid = child();
+	pid_t pid = fork_child();
 
 	if (pid)
 		return pid;
 	char *map = map_at(0x300000000000, PROT_READ | PROT_WRITE);
 
-	pin(1);
+	pin_to(1);
 	for (int unit = 0; unit < UNITS; unit++) {
 		while (atomic_load(&turn->begin) < unit)
 			;
@@ -235,7 +194,7 @@ int main(int argc, char **argv)
 	turn = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (turn == MAP_FAILED)
 		die("mmap");
-	pin(0);
+	pin_to(0);
 	attached = tables_now().attach;
 	good = report(false, rounds, strict);
 	good &= report(true, rounds, strict);

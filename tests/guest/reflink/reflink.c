@@ -3,9 +3,9 @@
  * write(2) to shared blocks of a DAX file while other processes touch a mapping
  * of it; see README.md.
  */
-#include "../semantics/observe.h"
+#include "../lib/observe.h"
+#include "../lib/util.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <linux/fs.h>
@@ -18,9 +18,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PAGE	   4096UL
@@ -50,20 +48,6 @@ struct found {
 static const char *source = "/mnt/dax/reflink", *clone = "/mnt/dax/reflink-clone";
 static int fd;
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "reflink: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
 static volatile uint64_t *word_of(char *map, int page)
 {
 	return (volatile uint64_t *)(map + page * PAGE);
@@ -78,14 +62,11 @@ static uint64_t stored_by(int who, int page)
 /* Touches its mapping while the file is copied; then compares it, and stores. */
 static pid_t mapper(int who)
 {
-	pid_t pid = fork();
+	pid_t pid = fork_child();
 	char *map;
 
-	if (pid < 0)
-		die("fork");
 	if (pid)
 		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	map = mmap(HOME, GIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
 	if (map == MAP_FAILED)
 		die("mmap");

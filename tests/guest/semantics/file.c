@@ -2,6 +2,7 @@
 /* The file changes under its mappings: every one of them follows. */
 #include "cases.h"
 #include "scene.h"
+#include "../lib/util.h"
 
 #include <linux/falloc.h>
 #include <linux/fs.h>

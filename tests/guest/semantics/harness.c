@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #include "harness.h"
 #include "cases.h"
-#include "observe.h"
+#include "../lib/observe.h"
+#include "../lib/util.h"
 #include "scene.h"
 #include "worker.h"
 
@@ -11,7 +12,6 @@
 #include <getopt.h>
 #include <linux/membarrier.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,7 +21,6 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 static const struct shape shapes[] = {
@@ -97,21 +96,6 @@ void skip_case(const char *format, ...)
 	va_end(arguments);
 	report->skipped = true;
 	_exit(0);
-}
-
-int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
-void pause_ms(int milliseconds)
-{
-	struct timespec pause = { milliseconds / 1000, milliseconds % 1000 * 1000000L };
-
-	nanosleep(&pause, NULL);
 }
 
 /* What a case must leave as it found it. */

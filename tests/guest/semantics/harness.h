@@ -64,7 +64,4 @@ void report_and_end(const char *file, int line, const char *format, ...)
 /* Ends the case as not applicable here. */
 void skip_case(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
-int64_t now_ms(void);
-void pause_ms(int milliseconds);
-
 #endif

@@ -2,6 +2,7 @@
 /* Processes begin and end in every order while others use the same tables. */
 #include "cases.h"
 #include "scene.h"
+#include "../lib/util.h"
 
 #include <stdio.h>
 #include <string.h>

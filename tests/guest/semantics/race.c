@@ -5,6 +5,7 @@
  */
 #include "cases.h"
 #include "scene.h"
+#include "../lib/util.h"
 
 #include <fcntl.h>
 #include <sched.h>

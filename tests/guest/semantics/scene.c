@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #include "scene.h"
+#include "../lib/util.h"
 
 #include <dirent.h>
 #include <linux/fs.h>

@@ -7,7 +7,7 @@
 #define SCENE_H
 
 #include "harness.h"
-#include "observe.h"
+#include "../lib/observe.h"
 #include "worker.h"
 
 #include <errno.h>

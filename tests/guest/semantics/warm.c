@@ -11,6 +11,7 @@
  */
 #include "cases.h"
 #include "scene.h"
+#include "../lib/util.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #include "worker.h"
 #include "harness.h"
+#include "../lib/util.h"
 
 #include <errno.h>
 #include <immintrin.h>

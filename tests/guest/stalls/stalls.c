@@ -3,13 +3,11 @@
  * How long the exit of a process that has much of a DAX file mapped holds up
  * another one that begins to use the file; see README.md.
  */
-#include "../semantics/observe.h"
+#include "../lib/observe.h"
+#include "../lib/util.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,9 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PAGE	   4096UL
@@ -40,46 +36,12 @@ static struct { /* shared with the other processes */
 static const char *path = "/mnt/dax/stalls";
 static int fd;
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "stalls: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static void pin(int processor)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(processor % sysconf(_SC_NPROCESSORS_ONLN), &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
-static pid_t child(void)
-{
-	pid_t pid = fork();
-
-	if (pid < 0)
-		die("fork");
-	if (pid == 0)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-	return pid;
-}
-
 /* 4 KiB entries, one in each table of PTEs: the most tables for the fewest faults. */
 static void map_and_leave(int gib)
 {
 	char *big = mmap(BIG, gib * GIB, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
 
-	pin(1);
+	pin_to(1);
 	if (big == MAP_FAILED || madvise(big, gib * GIB, MADV_NOHUGEPAGE))
 		die("mmap");
 	for (unsigned long at = 0; at < gib * GIB; at += UNIT)
@@ -93,7 +55,7 @@ static void map_and_leave(int gib)
 /* Maps a gigabyte that nobody else has, touches it and unmaps it, over and over. */
 static void begin_to_use(int gib)
 {
-	pin(2);
+	pin_to(2);
 	while (!atomic_load(&all->gone)) {
 		int64_t began = now_ns(), took;
 		char *small = mmap(SMALL, GIB, PROT_READ, MAP_SHARED | MAP_FIXED, fd, gib * GIB);
@@ -118,7 +80,7 @@ static int64_t stall(int gib)
 	int status;
 
 	memset(all, 0, sizeof(*all));
-	big = child();
+	big = fork_child();
 	if (big == 0)
 		map_and_leave(gib);
 	while (!atomic_load(&all->running)) {
@@ -126,7 +88,7 @@ static int64_t stall(int gib)
 			exit(1); /* it has said why */
 		usleep(1000);
 	}
-	small = child();
+	small = fork_child();
 	if (small == 0)
 		begin_to_use(gib);
 	while (atomic_load(&all->turns) < 100)

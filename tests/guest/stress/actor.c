@@ -9,9 +9,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
 struct arena *arena;
@@ -28,14 +26,6 @@ void fail(int process, const char *format, ...)
 	if (!atomic_exchange(&arena->failed, 1))
 		snprintf(arena->failure, sizeof(arena->failure), "actor %d: %s", process, text);
 	atomic_store(&arena->stop, 1);
-}
-
-int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
 /* Stays on one spot for a while, so that the TLB is warm, then goes elsewhere. */

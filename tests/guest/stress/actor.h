@@ -37,6 +37,5 @@ void act(int process, uint64_t seed) __attribute__((noreturn));
 /* Reports and ends the whole run. */
 void fail(int process, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *operation_name(int index); /* NULL behind the last */
-int64_t now_ms(void);
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #include "mapping.h"
 #include "actor.h"
-#include "../semantics/observe.h"
+#include "../lib/observe.h"
+#include "../lib/util.h"
 
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #define LINGER_MS 20000 /* no page fault of another process takes longer */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #include "operation.h"
 #include "actor.h"
-#include "../semantics/observe.h"
+#include "../lib/observe.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,7 +5,8 @@
  */
 #include "actor.h"
 #include "operation.h"
-#include "../semantics/observe.h"
+#include "../lib/observe.h"
+#include "../lib/util.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SWITCH	"/proc/sys/vm/dax_share_page_tables"
@@ -31,13 +31,6 @@ static uint64_t seed = 1;
 static long kept_kb;
 static bool toggle, leaks_ignored;
 
-static void pause_ms(int milliseconds)
-{
-	struct timespec pause = { milliseconds / 1000, milliseconds % 1000 * 1000000L };
-
-	nanosleep(&pause, NULL);
-}
-
 static uint64_t mix(uint64_t a, uint64_t b)
 {
 	uint64_t x = a * 0x9E3779B97F4A7C15ULL + b + 1;
@@ -45,12 +38,6 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9ULL;
 	x = (x ^ x >> 27) * 0x94D049BB133111EBULL;
 	return (x ^ x >> 31) | 1;
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "stress: %s: %s\n", what, strerror(errno));
-	exit(1);
 }
 
 /* ---- Files ------------------------------------------------------------- */
@@ -107,10 +94,7 @@ static void actor_start(int process, uint64_t its_seed)
 	pid_t pid;
 
 	post->seed = its_seed;
-	fflush(stdout);
-	pid = fork();
-	if (pid < 0)
-		die("fork");
+	pid = fork_child();
 	if (pid == 0) {
 		setpgid(0, 0);
 		act(process, its_seed);
