@@ -8,13 +8,7 @@ from .decoding import DEBUG_INFO as DEBUG_INFO
 from .decoding import decode_from as decode_from
 from .decoding import decode_trial as decode_trial
 from .decoding import with_note as with_note
-from .experiments import ExperimentPlan as ExperimentPlan
-from .experiments import Options as Options
-from .experiments import Requested as Requested
-from .experiments import check_plan as check_plan
 from .experiments import guest_commands as guest_commands
-from .experiments import plan_experiment as plan_experiment
-from .experiments import resume_run as resume_run
 from .experiments import run_experiment as run_experiment
 from .experiments import run_plan as run_plan
 from .guests import CommandResult as CommandResult
@@ -27,6 +21,12 @@ from .guests import run_command as run_command
 from .guests import start_guest as start_guest
 from .keep import Attendant as Attendant
 from .keep import FailedGuest as FailedGuest
+from .plans import ExperimentPlan as ExperimentPlan
+from .plans import Options as Options
+from .plans import Requested as Requested
+from .plans import check_plan as check_plan
+from .plans import plan_experiment as plan_experiment
+from .resume import resume_run as resume_run
 from .runs import Comparison as Comparison
 from .runs import Conclusion as Conclusion
 from .runs import Condition as Condition

@@ -25,7 +25,7 @@ from driver.store import Store
 from driver.validity import Validity
 
 if TYPE_CHECKING:
-    from driver.api.experiments import ExperimentPlan
+    from driver.api.plans import ExperimentPlan
 
 __all__ = ["ClusterOptions", "OnCluster", "on_cluster"]
 

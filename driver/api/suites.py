@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from driver.api.experiments import ExperimentPlan, plan_definition, run_plan
+from driver.api.experiments import run_plan
+from driver.api.plans import ExperimentPlan, plan_definition
 from driver.api.runs import find_run
 from driver.api.workspace import Workspace, default
 from driver.errors import UserError

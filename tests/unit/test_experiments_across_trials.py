@@ -9,7 +9,7 @@ import pytest
 from helpers.synthetic_runs import FOOTPRINT, PROJECT, FakeGuestRun
 
 from driver.api import experiments
-from driver.api.experiments import ExperimentPlan
+from driver.api.plans import ExperimentPlan
 from driver.cli.main import main
 from driver.counters import sources
 from driver.counters.source import Reading, UnreadableSource

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typer
 
-from driver.api.experiments import ExperimentPlan
+from driver.api.plans import ExperimentPlan
 from driver.experiment.estimate import rough
 from driver.text import counted
 
