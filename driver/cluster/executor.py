@@ -2,28 +2,35 @@
 """Attempts at trials made by the hosts of a fleet.
 
 A thread of its own gives hosts batches of trials under leases, as many as they have places for
-guests, and takes what comes back. Batches take about ten seconds, so that what a host costs the
-driver does not grow with the number of trials, and become single trials towards the end. A host
-that is lost or silent loses its leases, and other hosts try its trials again.
+guests (:mod:`driver.cluster.batches`), and takes what comes back. A host that is lost or silent
+loses its leases, and other hosts try its trials again.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
 
 from driver.atomic_write import write_atomically
 from driver.cluster import host as tasks
-from driver.cluster.dask_client import Cancelled, DaskClient, Gone
+from driver.cluster.batches import (
+    BATCH_SECONDS,
+    Answer,
+    Batch,
+    Waiting,
+    Wanted,
+    answer_of,
+    batch_size,
+    is_host_fault,
+    lost_attempt,
+)
+from driver.cluster.dask_client import DaskClient
 from driver.cluster.fleet import PATIENCE, Fleet, Remote, State
 from driver.cluster.leases import (
     Failed,
@@ -34,23 +41,16 @@ from driver.cluster.leases import (
     Superseded,
     Taken,
 )
-from driver.cluster.messages import BatchOrder, Outcome, Outcomes, TrialOrder
-from driver.errors import GuestLost, HostError
+from driver.cluster.messages import BatchOrder, Outcome, TrialOrder
 from driver.experiment.attempt import Interrupted, Measuring
 from driver.experiment.executor import Executor
 from driver.experiment.outcome import Traces, TrialOutcome
 from driver.experiment.plan import GuestRequest, Trial
 from driver.experiment.work import Work
 from driver.results.directory import RunDirectory
-from driver.results.record import Attempt
-
-if TYPE_CHECKING:
-    from distributed import Future as DaskFuture
 
 _log = logging.getLogger(__name__)
 
-BATCH_SECONDS = 10.0
-_MOST_IN_BATCH = 200
 # A trial that so many hosts could not finish, for reasons of theirs, has failed.
 _MOST_FAILURES = 5
 # Seconds between two looks at who is there.
@@ -58,37 +58,6 @@ _POLL = 1.0
 # A batch may take so many times what its trials' own deadlines add up to: hosts scale these.
 _SLOWEST = 20.0
 _CLOSING = 15.0
-
-
-@dataclass
-class _Wanted:
-    """A trial that somebody waits for. ``failures`` are those of hosts; ``avoid`` are these."""
-
-    trial: Trial
-    future: Future[TrialOutcome]
-    failures: list[Attempt] = field(default_factory=list)
-    avoid: set[str] = field(default_factory=set)
-
-
-@dataclass
-class _Batch:
-    """Trials that a host has been given. ``void`` is set once its leases are revoked."""
-
-    host: Remote
-    leases: list[Lease]
-    task: DaskFuture[bytes]
-    until: float
-    void: bool = False
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """What came of a batch: outcomes and the trials' numbers, or why there are none."""
-
-    key: str
-    outcomes: Sequence[tuple[Outcome, TrialOutcome | None]] = ()
-    problem: str = ""
-    cancelled: bool = False
 
 
 class ClusterExecutor:
@@ -108,9 +77,9 @@ class ClusterExecutor:
         self._measuring = measuring
         self._leases = Leases.of(run)
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._waiting: deque[_Wanted] = deque()
-        self._leased: dict[str, _Wanted] = {}
-        self._batches: dict[str, _Batch] = {}
+        self._waiting = Waiting()
+        self._leased: dict[str, Wanted] = {}
+        self._batches: dict[str, Batch] = {}
         self._fetchers = ThreadPoolExecutor(8, thread_name_prefix="outcomes")
         self._stop = threading.Event()
         self._failed: BaseException | None = None
@@ -134,11 +103,11 @@ class ClusterExecutor:
     def capacity(self) -> int:
         """Three times what all hosts are busy with, so that there are whole batches to choose."""
         ready = self._fleet.ready()
-        return 8 + 3 * sum(host.slots * self._batch_size(host) for host in ready)
+        return 8 + 3 * sum(host.slots * batch_size(host) for host in ready)
 
     def submit(self, trial: Trial) -> Future[TrialOutcome]:
         future: Future[TrialOutcome] = Future()
-        wanted = _Wanted(trial, future, avoid=self._shunned.get(trial.id) or set())
+        wanted = Wanted(trial, future, avoid=self._shunned.get(trial.id) or set())
         self._post(lambda: self._add(wanted))
         return future
 
@@ -185,24 +154,22 @@ class ClusterExecutor:
             self._give_up(self._failed or Interrupted())
 
     def _give_up(self, error: BaseException) -> None:
-        for wanted in (*self._waiting, *self._leased.values()):
+        for wanted in (*self._waiting.take_all(), *self._leased.values()):
             if not wanted.future.done():
                 wanted.future.set_exception(error)
-        self._waiting.clear()
         self._leased.clear()
         # What was submitted meanwhile is in the queue: nobody else will answer it.
         with suppress(Empty):
             while True:
                 self._events.get_nowait()()
-                for wanted in self._waiting:
+                for wanted in self._waiting.take_all():
                     wanted.future.set_exception(error)
-                self._waiting.clear()
 
-    def _add(self, wanted: _Wanted) -> None:
+    def _add(self, wanted: Wanted) -> None:
         if self._failed is not None:
             wanted.future.set_exception(self._failed)
         else:
-            self._waiting.append(wanted)
+            self._waiting.add(wanted)
 
     def _look(self) -> None:
         """See who is there now, and take leases from those who are not."""
@@ -231,34 +198,12 @@ class ClusterExecutor:
         """Give every free place for a guest a batch."""
         for host in sorted(self._fleet.ready(), key=lambda host: -host.free):
             while host.free > 0 and self._waiting:
-                chosen = self._choose(host)
+                chosen = self._waiting.choose(host, self._fleet.ready())
                 if not chosen:
                     break
                 self._give(host, chosen)
 
-    def _choose(self, host: Remote) -> list[_Wanted]:
-        """The next trials for a host: about ten seconds' worth, and less towards the end."""
-        slots = sum(each.slots for each in self._fleet.ready())
-        fair = math.ceil(len(self._waiting) / (2 * slots))
-        most = max(1, min(self._batch_size(host), fair))
-        others = {each.name for each in self._fleet.ready()} - {host.name}
-        chosen: list[_Wanted] = []
-        left: list[_Wanted] = []
-        while self._waiting and len(chosen) < most:
-            wanted = self._waiting.popleft()
-            # A host that failed with a trial gets it again only if there is nobody else.
-            elsewhere = host.name in wanted.avoid and bool(others - wanted.avoid)
-            (left if elsewhere else chosen).append(wanted)
-        self._waiting.extendleft(reversed(left))
-        return chosen
-
-    def _batch_size(self, host: Remote) -> int:
-        """How many trials a host does in ten seconds; one until that is known."""
-        if not host.seconds:
-            return 1
-        return max(1, min(_MOST_IN_BATCH, round(BATCH_SECONDS / host.seconds)))
-
-    def _give(self, host: Remote, chosen: Sequence[_Wanted]) -> None:
+    def _give(self, host: Remote, chosen: Sequence[Wanted]) -> None:
         leases = self._leases.grant([wanted.trial.id for wanted in chosen], host.name)
         order = BatchOrder(
             session=self._fleet.session,
@@ -271,42 +216,22 @@ class ClusterExecutor:
             self._leased[wanted.trial.id] = wanted
         task = self._client.submit(host.address, tasks.run_batch, order.text().encode(), guests=1)
         seconds = sum(wanted.trial.job.timeout for wanted in chosen) * _SLOWEST
-        batch = _Batch(host, leases, task, time.monotonic() + seconds + BATCH_SECONDS)
+        batch = Batch(host, leases, task, time.monotonic() + seconds + BATCH_SECONDS)
         key = str(task.key)
         self._batches[key] = batch
         host.busy += 1
         task.add_done_callback(lambda _task: self._fetch(key, batch))
 
-    def _fetch(self, key: str, batch: _Batch) -> None:
+    def _fetch(self, key: str, batch: Batch) -> None:
         """Called by Dask when a batch is over, whichever way."""
         with suppress(RuntimeError):  # the executor is being closed
             self._fetchers.submit(self._answer, key, batch)
 
-    def _answer(self, key: str, batch: _Batch) -> None:
-        """Bring what came of a batch here, and read it."""
-        name = batch.host.name
-        try:
-            content = self._client.answer(batch.task, batch.host.address)
-            known = {lease.token for lease in batch.leases}
-            arrived = Outcomes.read(content, name)
-            boots = arrived.boot_texts(name)
-            found = [each for each in arrived.outcomes if each.token in known]
-            answer = _Answer(key, [(each, self._read(each, name, boots)) for each in found])
-        except Gone as error:
-            answer = _Answer(key, problem=str(error), cancelled=isinstance(error, Cancelled))
-        except HostError as error:
-            answer = _Answer(key, problem=error.message)
-        except Exception as error:  # whatever a host sends, its trials must not wait for ever
-            _log.exception("the answer of %s", name)
-            answer = _Answer(key, problem=f"{type(error).__name__}: {error}")
+    def _answer(self, key: str, batch: Batch) -> None:
+        answer = answer_of(batch, key, self._client, self._measuring)
         self._post(lambda: self._take(answer))
 
-    def _read(self, outcome: Outcome, sender: str, boots: Mapping[str, str]) -> TrialOutcome | None:
-        if outcome.attempt is None:
-            return None
-        return outcome.outcome(self._measuring, sender, boots)
-
-    def _take(self, answer: _Answer) -> None:
+    def _take(self, answer: Answer) -> None:
         batch = self._batches.pop(answer.key, None)
         if batch is None:
             return
@@ -374,7 +299,7 @@ class ClusterExecutor:
             )
         )
 
-    def _void(self, batch: _Batch, reason: str) -> None:
+    def _void(self, batch: Batch, reason: str) -> None:
         """Take the leases of a batch from its host; what still arrives under them is superseded."""
         if batch.void:
             return
@@ -396,7 +321,7 @@ class ClusterExecutor:
             wanted.avoid.add(host.name)
             wanted.failures.append(lost_attempt(f"host {host.name}: {reason}"))
             if len(wanted.failures) < _MOST_FAILURES:
-                self._waiting.appendleft(wanted)
+                self._waiting.add(wanted, first=True)
             else:
                 *earlier, last = wanted.failures
                 wanted.future.set_result(TrialOutcome(last, Traces(), tuple(earlier)))
@@ -436,19 +361,3 @@ def cluster_executor(
         yield executor
     finally:
         executor.close()
-
-
-def lost_attempt(reason: str) -> Attempt:
-    """An attempt that the infrastructure made fail: it says nothing of the trial."""
-    return Attempt(
-        verdict=GuestLost.verdict,
-        exit_status=GuestLost.exit_status,
-        message=reason,
-        host_seconds=0.0,
-        host_fault=True,
-    )
-
-
-def is_host_fault(attempt: Attempt) -> bool:
-    """Whether the host or QEMU made an attempt fail, and not the trial."""
-    return bool(attempt.host_fault)
