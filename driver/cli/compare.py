@@ -91,7 +91,7 @@ def compare(
         _compare_functions(first, second, per, as_csv=as_csv, everything=everything)
         return
     conditions = [api.parse_condition(text) for text in fail_on or []]
-    place = context.workspace()
+    place = context.workspace_of(first, second)
     sides = [
         api.read_run(name, workspace=place).allowing(allow_splat or ()) for name in (first, second)
     ]
@@ -125,7 +125,9 @@ def _met(met: Sequence[ConditionMet], conditions: Sequence[Condition]) -> str:
 def _compare_functions(
     first: str, second: str, per: str | None, *, as_csv: bool, everything: bool
 ) -> None:
-    found = api.compare_functions(first, second, per=per, workspace=context.workspace())
+    found = api.compare_functions(
+        first, second, per=per, workspace=context.workspace_of(first, second)
+    )
     if as_csv:
         typer.echo(views.function_changes_csv(found), nl=False)
     else:

@@ -104,6 +104,18 @@ def workspace(reporter: Reporter | None = None) -> Workspace:
     return made
 
 
+def workspace_of(*runs: str) -> Workspace:
+    """The workspace of a command that only reads runs: paths to them need no project."""
+    try:
+        return workspace()
+    except UserError:
+        paths = [Path(run).resolve() for run in runs]
+        if not all((path / "manifest.json").is_file() for path in paths):
+            raise
+        silent = SilentReporter()
+        return Workspace(Project(paths[0].parent), store(silent), silent)
+
+
 def project() -> Project:
     """The project around the current directory, of the checkout it is in, or of the settings."""
     try:

@@ -57,7 +57,7 @@ def logs(
     traces get source lines from the kernel that printed them, if it was built with debug
     information.
     """
-    place = context.workspace()
+    place = context.workspace_of(name)
     run = api.find_run(name, workspace=place)
     if trial is None:
         if lines is not None or console_only or attempt is not None or output:

@@ -28,7 +28,7 @@ def repeatability(
     are not. Trials of other accelerators are counted as well. Add a run with --accel tcg to see how
     much slower trials under icount are.
     """
-    place = context.workspace()
+    place = context.workspace_of(*names)
     # A run may be given by its name and as `latest`.
     found = dict.fromkeys(api.find_run(name, workspace=place) for name in names)
     views.check_repeatability(list(found))

@@ -37,7 +37,7 @@ def report(
     from elsewhere, follows the reader's light or dark setting, and fits a phone. It is made from
     the files of the run alone and can be made again at any time.
     """
-    place = context.workspace()
+    place = context.workspace_of(name)
     run = api.find_run(name, workspace=place)
     html = api.html_report(run, workspace=place)
     if output == Path("-"):

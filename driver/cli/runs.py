@@ -59,7 +59,7 @@ def show(
     Its checks are evaluated again from its files. Exits like the run did, and with 130 if it is not
     finished.
     """
-    place = context.workspace()
+    place = context.workspace_of(name)
     run = api.find_run(name, workspace=place)
     if rebuild:
         api.rebuild_run(run)

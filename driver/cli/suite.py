@@ -93,7 +93,7 @@ def show(
     ktap: Ktap = None,
 ) -> None:
     """Show the results of a suite from the files of its runs."""
-    _finish(api.read_suite_result(names, workspace=context.workspace()), junit, ktap)
+    _finish(api.read_suite_result(names, workspace=context.workspace_of(*names)), junit, ktap)
 
 
 @group.command("list")
