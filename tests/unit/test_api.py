@@ -18,7 +18,7 @@ from helpers.synthetic_runs import LINE, PROJECT, FakeGuestRun, SyntheticRun
 from analysis.load import SAMPLES, find_run
 from analysis.render import NOTEBOOKS, execute
 from driver import api
-from driver.api import experiments, workspace
+from driver.api import experiments, resume, workspace
 from driver.errors import GuestSplat, GuestTimeout, HostError, UserError
 from driver.experiment.work import Work
 from driver.guest.accel import Choice
@@ -60,7 +60,8 @@ def fake_guests(monkeypatch: pytest.MonkeyPatch) -> list[Prepared]:
         made.append(bench)
         return bench.work, Choice("tcg", "there is nothing else"), None
 
-    monkeypatch.setattr(experiments, "_prepare", prepare)
+    for module in (experiments, resume):
+        monkeypatch.setattr(module, "prepare", prepare)
     return made
 
 

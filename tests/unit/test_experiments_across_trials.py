@@ -157,7 +157,7 @@ def test_the_experiment_says_which_accelerator_it_needs(
         asked.append(planned.accel)
         raise UserError("far enough")
 
-    monkeypatch.setattr(experiments, "_prepare", prepare)
+    monkeypatch.setattr(experiments, "prepare", prepare)
     with pytest.raises(SystemExit):
         main(["run", "experiment", "paths", "--quick", *options])
     assert asked == [expected]
