@@ -137,10 +137,7 @@ ELSEWHERE = {
     ),
     "driver run experiment five-cases --accel kvm": "needs a host whose KVM works",
     "sudo usermod -aG kvm $USER": "changes the host",
-    "driver compare $before latest --functions --per handle_mm_fault": (
-        "tests/unit/test_instruments.py::test_what_changed_by_function"
-    ),
-    "driver compare $before latest --functions --csv": (
+    "driver compare $counted latest --functions --csv": (
         "tests/unit/test_instruments.py::test_what_changed_by_function"
     ),
     "driver run experiment repeatability": (
