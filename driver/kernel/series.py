@@ -137,7 +137,11 @@ def _experimental(project: Project, name: str, base: str) -> bool:
 
 
 def default_base(project: Project) -> str:
-    """The base of the unpatched kernel when none is named: the newest that any series is for."""
+    """The base of the unpatched kernel when none is named: that of the default series, so that
+    the two can be compared; in a project without one the newest that any series is for.
+    """
+    if bases(project, DEFAULT):
+        return usual_bases(project, DEFAULT)[-1]
     return usual_bases(project)[-1] if bases(project) else DEFAULT_BASE
 
 

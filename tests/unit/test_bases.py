@@ -61,6 +61,7 @@ class TestChoice:
         assert self.chosen(project, footprint) == both
         port(project, "smaps-page-tables")
         assert self.chosen(project, footprint) == both, "another series has nothing to say"
+        assert self.chosen(project, footprint, only=BASELINE) == both[:1], "nor of series none"
         port(project, "dax-pt-share")
         assert self.chosen(project, footprint) == [("none", "7.3"), ("dax-pt-share", "7.3")]
 

@@ -87,7 +87,7 @@ def test_the_kernels_that_can_be_had(
         "      series: dax-pt-share, fsdax-fixes, smaps-page-tables, none",
         "7.3   7.3.4-1~bpo13+1",
         "      trixie-backports",
-        "      series: dax-pt-share, fsdax-fixes, none",
+        "      series: dax-pt-share, fsdax-fixes, smaps-page-tables, none",
     ]
     assert status_of("list", "--refresh") == 2
     assert "--refresh goes with `driver list kernels`" in capsys.readouterr().err
