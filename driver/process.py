@@ -15,7 +15,8 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,8 @@ DEBIAN_PACKAGE = {
 }
 
 _TAIL_LINES = 40
+# Descriptors that programs inherit: see hand_down().
+_handed_down: list[int] = []
 
 
 class CommandFailed(HostError):
@@ -76,6 +79,19 @@ class Completed:
     status: int
     stdout: str
     stderr: str
+
+
+@contextmanager
+def hand_down(descriptor: int) -> Iterator[None]:
+    """Let programs that are started meanwhile inherit a descriptor.
+
+    That of a lock is held until the last of them has ended, even if the driver is killed before.
+    """
+    _handed_down.append(descriptor)
+    try:
+        yield
+    finally:
+        _handed_down.remove(descriptor)
 
 
 def quote(argv: Sequence[str | Path], cwd: Path | None = None) -> str:
@@ -113,6 +129,7 @@ def run(
             errors="replace",
             timeout=timeout,
             check=False,
+            pass_fds=_handed_down,
         )
     except FileNotFoundError as error:
         raise _missing(argv, cwd) from error
@@ -137,6 +154,7 @@ def output_of(argv: Sequence[str | Path], *, env: Mapping[str, str | None] | Non
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
+            pass_fds=_handed_down,
         )
     except FileNotFoundError as error:
         raise _missing(argv, None) from error
@@ -178,6 +196,7 @@ def stream(
                 text=True,
                 errors="replace",
                 start_new_session=True,
+                pass_fds=_handed_down,
             )
         except FileNotFoundError as error:
             raise _missing(argv, cwd) from error

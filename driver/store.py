@@ -36,6 +36,7 @@ from platformdirs import user_cache_path
 
 from driver.atomic_write import write_atomically
 from driver.digest import digest_of, file_digest, tree_digest
+from driver.process import hand_down
 from driver.prune import MANIFEST, describe, limit, prune
 
 _log = logging.getLogger(__name__)
@@ -126,6 +127,24 @@ class Store:
             yield
         finally:
             lock.release()
+
+    @contextmanager
+    def lock_with_programs(self, name: str, *, waiting_for: str) -> Iterator[None]:
+        """As :meth:`lock`, for as long as programs started under it run: git, make, compilers.
+
+        They go on for a while when the driver is killed. A second driver waits for them.
+        """
+        with (
+            self.lock(name, waiting_for=waiting_for),
+            (self.root / "locks" / f"{name}.programs").open("wb") as held,
+        ):
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._notify(f"waiting for what is left running of {waiting_for}")
+                fcntl.flock(held, fcntl.LOCK_EX)
+            with hand_down(held.fileno()):
+                yield
 
     def scratch(self, *parts: str) -> Path:
         """A directory that may outlive the process but may be deleted at any time (build trees).

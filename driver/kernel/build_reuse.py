@@ -74,7 +74,7 @@ class BuildTree:
         with ExitStack() as held:
             for name in filter(None, (self.srctree_lock, self.objtree_lock)):
                 waiting = f"another driver building {title}"
-                held.enter_context(store.lock(name, waiting_for=waiting))
+                held.enter_context(store.lock_with_programs(name, waiting_for=waiting))
             yield
 
     def record(self) -> None:

@@ -9,11 +9,13 @@ little, and a patch that does not apply leaves the tree as it was.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,8 @@ from driver.kernel.series import Patch, PatchSeries
 from driver.kernel.sources.source import KernelSource
 from driver.progress import Reporter
 from driver.store import Store
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -146,10 +150,25 @@ def is_work_tree(path: Path, source: KernelSource) -> bool:
     return common.status == 0 and Path(common.stdout.strip()).resolve() == source.tree / ".git"
 
 
-def locked(store: Store, source: KernelSource) -> AbstractContextManager[None]:
+@contextmanager
+def locked(store: Store, source: KernelSource) -> Iterator[None]:
     """Held while work trees of a source are made or moved."""
-    repository = source.tree.parent.name
-    return store.lock(f"worktrees-{repository}", waiting_for="another driver applying patches")
+    name = f"worktrees-{source.tree.parent.name}"
+    with store.lock_with_programs(name, waiting_for="another driver applying patches"):
+        if source.tree.is_relative_to(store.root.resolve()):
+            _remove_stale_locks(source.tree / ".git")
+        yield
+
+
+def _remove_stale_locks(repository: Path) -> None:
+    """Remove the lock files of a git that was killed; nobody else uses git here now.
+
+    The next git would fail with "Unable to create index.lock: File exists".
+    """
+    for pattern in ("*.lock", "worktrees/*/*.lock", "refs/heads/*.lock"):
+        for path in repository.glob(pattern):
+            _log.info("%s was left by a git that was killed", path)
+            path.unlink()
 
 
 def _index(tree: Path) -> Path:

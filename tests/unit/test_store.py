@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from driver.process import run
 from driver.store import Store, digest_of, file_digest, tree_digest
 
 
@@ -165,3 +168,37 @@ def test_scratch_is_known_by_its_real_name(tmp_path: Path) -> None:
     (tmp_path / "cache" / "scratch").symlink_to(tmp_path / "disk")
     found = Store(tmp_path / "cache").scratch("kernel-build")
     assert found == tmp_path / "disk" / "kernel-build"
+
+
+KILLED = """
+import os, signal, sys, threading
+from pathlib import Path
+from driver.process import run
+from driver.store import Store
+
+with Store(Path(sys.argv[1])).lock_with_programs("tree", waiting_for="another driver"):
+    print("locked", flush=True)
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    run(["sh", "-c", "sleep 2; echo finished > finished"], cwd=Path(sys.argv[1]))
+"""
+
+
+def test_what_a_killed_driver_left_running_is_waited_for(store: Store, notes: list[str]) -> None:
+    store.root.mkdir()
+    first = subprocess.Popen(
+        [sys.executable, "-c", KILLED, store.root], stdout=subprocess.PIPE, text=True
+    )
+    assert first.stdout is not None
+    assert first.stdout.readline() == "locked\n"
+    first.wait(10)
+    first.stdout.close()
+    with store.lock_with_programs("tree", waiting_for="another driver"):
+        assert (store.root / "finished").exists()
+    assert notes == ["waiting for what is left running of another driver"]
+
+
+def test_a_program_that_has_ended_holds_nothing(store: Store, notes: list[str]) -> None:
+    for _ in range(2):
+        with store.lock_with_programs("tree", waiting_for="another driver"):
+            run(["true"])
+    assert notes == []

@@ -72,7 +72,8 @@ def add(
 
     Published by rename: a half-unpacked source never carries its name.
     """
-    with store.lock(f"source-{name}", waiting_for=f"another driver fetching {label}"):
+    waiting = f"another driver fetching {label}"
+    with store.lock_with_programs(f"source-{name}", waiting_for=waiting):
         found = find(store, name)
         if found is not None:
             return found

@@ -137,3 +137,15 @@ def test_another_variant_at_work_is_in_nobodys_way(
     with FileLock(store.root / "locks" / f"tree-{tree.name}.lock"):
         kernel = build(tarball, "seven")
     assert str(kernel.provenance["seeded_from"]).endswith("-two")
+
+
+def test_the_lock_of_a_git_that_was_killed_is_no_obstacle(build: Builder, tarball: str) -> None:
+    build(tarball, "none")
+    (repository,) = build.store.root.glob("sources/*/linux/.git")
+    (repository / "index.lock").touch()
+    build(tarball, "two")
+    (linked,) = repository.glob("worktrees/*/index")
+    linked.with_name("index.lock").touch()
+    (repository / "index.lock").touch()
+    build(tarball, variant="debug")
+    assert list(repository.rglob("*.lock")) == []
