@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from driver.api.cluster import ClusterOptions
 from driver.api.experiments import run_plan
 from driver.api.plans import ExperimentPlan, plan_definition
 from driver.api.runs import find_run
@@ -118,15 +119,19 @@ def plan_suite(
 
 
 def run_suite(
-    planned: ExperimentPlan, *, confirm: int = CONFIRM, workspace: Workspace | None = None
+    planned: ExperimentPlan,
+    *,
+    confirm: int = CONFIRM,
+    cluster: ClusterOptions | None = None,
+    workspace: Workspace | None = None,
 ) -> SuiteResult:
     """Run a suite; what does worse than on the first kernel is run ``confirm`` more times.
 
     The repeats are a run of their own. A program that hangs or that a kernel does not survive is a
-    result, not an error.
+    result, not an error. ``cluster`` names hosts that run the programs; without it this one does.
     """
     place = workspace or default()
-    first = run_plan(planned, workspace=place).directory
+    first = run_plan(planned, cluster=cluster, workspace=place).directory
     result = read_suite_result([first], workspace=place)
     again = dict.fromkeys(each.program for each in result.worse)
     if not again or confirm < 1:
@@ -136,7 +141,7 @@ def run_suite(
         update={"only": {**planned.options.only, PROGRAM: list(again)}, "repeat": confirm}
     )
     repeat = plan_definition(planned.definition, options, planned.accel, workspace=place)
-    second = run_plan(repeat, workspace=place).directory
+    second = run_plan(repeat, cluster=cluster, workspace=place).directory
     return read_suite_result([first, second], workspace=place)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from driver import api
 from driver.cli import complete
 from driver.errors import UserError
 
@@ -243,6 +244,15 @@ Insecure = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan; run nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def cluster_of(spec: str | None, keys: Path | None, *, insecure: bool) -> api.ClusterOptions | None:
+    """The cluster that the options name, if any."""
+    if spec is None:
+        if keys is not None or insecure:
+            raise UserError("--keys and --insecure go with --cluster")
+        return None
+    return api.ClusterOptions(spec, keys, insecure)
 
 
 def versions_of(text: str | None) -> list[str]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -81,7 +80,7 @@ def resume(
             allow_splat=allow_splat or (),
             timeout_factor=timeout_factor,
             attend=attend,
-            cluster=_cluster(cluster, keys, insecure=insecure),
+            cluster=options.cluster_of(cluster, keys, insecure=insecure),
             workspace=place,
         )
     runs.finish(conclusion, place)
@@ -170,7 +169,7 @@ def experiment(
         timeout_factor=timeout_factor,
         instruments=tuple(instrument or ()),
     )
-    hosts = _cluster(cluster, keys, insecure=insecure)
+    hosts = options.cluster_of(cluster, keys, insecure=insecure)
     place = context.workspace()
     planned = api.plan_experiment(name, chosen, accel and accel.requested, workspace=place)
     if dry_run:
@@ -191,15 +190,6 @@ def experiment(
             typer.echo(f"# {kind}\n{line}")
     else:
         runs.finish(conclusion, place)
-
-
-def _cluster(spec: str | None, keys: Path | None, *, insecure: bool) -> api.ClusterOptions | None:
-    """The cluster that the options name, if any."""
-    if spec is None:
-        if keys is not None or insecure:
-            raise UserError("--keys and --insecure go with --cluster")
-        return None
-    return api.ClusterOptions(spec, keys, insecure)
 
 
 def register(app: typer.Typer) -> None:

@@ -52,6 +52,9 @@ def run(
     source: options.SourceOfArms = None,
     jobs: options.Guests = 1,
     accel: options.AccelOption = None,
+    cluster: options.Cluster = None,
+    keys: options.Keys = None,
+    insecure: options.Insecure = False,
     dry_run: options.DryRun = False,
     junit: Junit = None,
     ktap: Ktap = None,
@@ -67,6 +70,7 @@ def run(
         bases=options.versions_of(base),
         jobs=jobs,
     )
+    hosts = options.cluster_of(cluster, keys, insecure=insecure)
     place = context.workspace()
     planned = api.plan_suite(name, chosen, accel and accel.requested, workspace=place)
     if dry_run:
@@ -74,7 +78,8 @@ def run(
         views.print_plan(planned, planned.estimate(workspace=place))
         return
     with context.reporting() as reporter:
-        result = api.run_suite(planned, confirm=confirm, workspace=context.workspace(reporter))
+        place = context.workspace(reporter)
+        result = api.run_suite(planned, confirm=confirm, cluster=hosts, workspace=place)
     _finish(result, junit, ktap)
 
 

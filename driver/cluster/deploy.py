@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ _CONNECT_SECONDS = 30
 _MANUAL = "docs/how-to/use-several-machines.md describes the file."
 _LOCAL, _SSH = "local:", "ssh:"
 _HELPERS = 2
+_SSH_PORT = 22
+# SSHCluster waits until a scheduler and workers have logged where they are, at this level.
+_TALKATIVE = {"logging.distributed": "info"}
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,13 @@ class SshHosts(BaseModel):
     python: str | None = None
     guests: int = Field(1, ge=1)
     user: str | None = None
-    port: int = 22
+    port: int = _SSH_PORT
     keys: str | None = None
+
+    def login(self, host: str) -> str:
+        """A command that logs in on a host."""
+        port = [] if self.port == _SSH_PORT else ["-p", str(self.port)]
+        return shlex.join(["ssh", *port, f"{self.user}@{host}" if self.user else host])
 
 
 @contextmanager
@@ -166,11 +175,12 @@ def _ssh(
             insecure=options.insecure,
             notify=notify,
         )
-    with dask.config.set(_tls_there(listed.keys or str(options.keys)) if tls else {}):
+    there = _tls_there(listed.keys or str(options.keys)) if tls else {}
+    with dask.config.set({**there, **_TALKATIVE}):
         try:
             cluster = SSHCluster(
                 [listed.hosts[0], *listed.hosts],
-                connect_options={"port": listed.port}
+                connect_options={"port": listed.port, "connect_timeout": _CONNECT_SECONDS}
                 | ({"username": listed.user} if listed.user else {}),
                 worker_options={
                     "nthreads": listed.guests + _HELPERS,
@@ -184,7 +194,7 @@ def _ssh(
         except Exception as error:  # asyncssh's errors are of many kinds
             raise HostError(
                 f"the hosts of {path} cannot be started by SSH: {error}",
-                hint=f"Can you log in without a password: ssh {listed.hosts[0]}?",
+                hint=f"Can you log in without a password: {listed.login(listed.hosts[0])}?",
             ) from error
     with cluster:
         yield cluster.scheduler_address, security

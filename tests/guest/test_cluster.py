@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from helpers.fault_injection import FaultInjection, processes_of, until
 
+from driver import api
+
 pytest.importorskip("distributed")
 
 CALM = [f"plain_calm_{turn}_r{round_}" for round_ in (1, 2) for turn in (1, 2, 3)]
@@ -108,3 +110,40 @@ def lost(bench: FaultInjection) -> int:
     """The attempts whose guest went, in the records of the newest run."""
     records = {path.stem for path in (bench.latest / "trials").glob("*.json")}
     return sum(bench.verdicts(trial).count("lost") for trial in CALM if trial in records)
+
+
+# With what a suite of one machine may have, too: files of the host, and a program that differs.
+SUITE = """
+description = "Two programs on two kernels that differ in a setting."
+format = "tap"
+directory = "/opt/tiny"
+machine = { memory_mib = 512, nvdimm_mib = 64 }
+provision = { argv = ["true"] }
+[files]
+"/opt/tiny" = "built"
+[arms.before]
+kernel = { series = "none" }
+[arms.after]
+kernel = { series = "none" }
+writes = [{ path = "/proc/sys/vm/swappiness", text = "10" }]
+[programs]
+pass = { argv = ["./pass"] }
+differs = { argv = ["./differs"] }
+"""
+
+
+def test_a_suite_runs_on_two_hosts(scratch_project: Path) -> None:
+    folder = scratch_project / "tiny"
+    (folder / "built").mkdir(parents=True)
+    (folder / "suite.toml").write_text(SUITE)
+    usual = "[ $(cat /proc/sys/vm/swappiness) = 60 ]"
+    for name, script in (("pass", "true"), ("differs", usual)):
+        (folder / "built" / name).write_text(f"#!/bin/sh\necho 1..1; {script} && echo ok 1 it\n")
+        (folder / "built" / name).chmod(0o755)
+    planned = api.plan_suite(str(folder), api.Options(bases=["6.12"]), "tcg")
+    result = api.run_suite(planned, confirm=1, cluster=api.ClusterOptions("local:2"))
+    assert result.unfinished == 0
+    assert len(result.runs) == 2, "what differs runs again"
+    assert {each.program for each in result.worse} == {"differs"}
+    for run in result.runs:
+        assert (run.path / "cluster.jsonl").exists()
