@@ -18,6 +18,7 @@ from driver.cluster.messages import GuestOrder
 from driver.cluster.portable import artifacts_in, pack
 from driver.cluster.transfer import Shipment
 from driver.errors import HostError, UserError
+from driver.experiment.boot_failure import NeverReady
 from driver.experiment.executor import OpenExecutor
 from driver.experiment.work import Prepared, Work
 from driver.results.guest_record import GuestRecord
@@ -32,12 +33,13 @@ __all__ = ["ClusterOptions", "OnCluster", "on_cluster"]
 
 @dataclass(frozen=True)
 class OnCluster:
-    """A plan whose guests a cluster has prepared."""
+    """A plan whose guests a cluster has prepared, or one that was never ready on any host."""
 
     work: Work
     validity: Validity
     reason: str
     open_executor: OpenExecutor
+    never_ready: NeverReady | None
 
 
 @contextmanager
@@ -88,13 +90,16 @@ def on_cluster(
         first = fleet.first()
         guests = {
             request: Prepared(None, record)
-            for request, record in zip(planned.guests, first.guests, strict=True)
+            for request, record in zip(planned.guests, first.guests, strict=False)
         }
+        outcome = first.outcome("a host")
+        last, record = list(planned.guests)[len(guests) - 1], first.guests[-1]
         yield OnCluster(
             Work(planned.definition, planned.trials, guests),
             validity(first.accel),
             first.reason,
             partial(cluster_executor, fleet),
+            NeverReady(last, record, outcome) if outcome else None,
         )
 
 

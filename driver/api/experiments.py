@@ -22,7 +22,7 @@ from driver.api.plans import (
 from driver.api.preparation import Preparation, check, validity
 from driver.api.workspace import Workspace, default
 from driver.errors import UserError
-from driver.experiment.boot_failure import NeverReady, NoGuest, record_boot_failure
+from driver.experiment.boot_failure import NeverReady, record_boot_failure
 from driver.experiment.conclusion import Conclusion
 from driver.experiment.definition import Level, level_text
 from driver.experiment.lifecycle import carry_out
@@ -169,6 +169,8 @@ def _run_on_cluster(
                 project=place.project.root,
                 why=found.reason,
             )
+            if found.never_ready is not None:
+                return record_boot_failure(run, manifest, found.work, found.never_ready)
             with resumable(run, found.work, place.reporter):
                 return carry_out(run, manifest, found.work, place.reporter, found.open_executor)
 
@@ -178,7 +180,8 @@ def prepare(
 ) -> tuple[Work, Choice, NeverReady | None]:
     """Build what the plan needs and boot one template for each kind of guest.
 
-    The first that does not get ready ends that: the guests are those up to and with it.
+    The first that does not get ready ends that: the guests are those up to and with it, and nothing
+    can be forked from it.
     """
     _check(planned, place)
     preparation = _preparation(planned, place)
@@ -189,7 +192,7 @@ def prepare(
             prepared[request] = preparation.guest(request)
         except NeverReady as found:
             never_ready = found
-            prepared[request] = Prepared(NoGuest(found.error), found.record)
+            prepared[request] = Prepared(None, found.record)
             break
     choice = preparation.choice
     if choice.accel == "kvm":

@@ -19,7 +19,7 @@ from driver.experiment.definition import Kernel
 from driver.experiment.plan import GuestRequest
 from driver.experiment.prepared_record import guest_record
 from driver.experiment.work import Prepared
-from driver.guest.accel import Choice, Requested, choose
+from driver.guest.accel import Choice, Requested, choose_or_emulate
 from driver.guest.machine import Accel, Machine
 from driver.guest.template import Template, Templates
 from driver.guest.template_recipe import TemplateRecipe
@@ -86,7 +86,8 @@ class Preparation:
         except GuestError as error:
             if without := lacking(self._kernel(request.kernel).config):
                 error.message += f"; its kernel lacks {', '.join(without)}"
-            raise NeverReady(request, guest_record(request, self.recipe(request)), error) from error
+            record = guest_record(request, self.recipe(request))
+            raise NeverReady.of(request, record, error) from error
         record = guest_record(request, template.recipe, template)
         if not request.instruments:
             return Prepared(template, record)
@@ -140,13 +141,9 @@ class Preparation:
     def _choose(self, kernel: KernelArtifact, image: ImageArtifact) -> Choice:
         """Decided on the first kernel, for the whole run: arms must not differ in it."""
         if self._choice is None:
-            try:
-                self._choice = choose(
-                    self._accel, self._place.store, kernel, image, notify=self._place.reporter.note
-                )
-            except GuestError as error:
-                # The kernel boots not even under emulation: its guest will say so of the run.
-                self._choice = Choice("tcg", f"emulation, because no guest boots: {error.message}")
+            self._choice = choose_or_emulate(
+                self._accel, self._place.store, kernel, image, notify=self._place.reporter.note
+            )
             _log.info("guests run under %s: %s", self._choice.accel, self._choice.reason)
         return self._choice
 

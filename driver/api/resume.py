@@ -83,6 +83,8 @@ def _resume_on_cluster(
         resumable(run, found.work, place.reporter),
     ):
         manifest = _with_all_guests(manifest, found.work)
+        if found.never_ready is not None:
+            return record_boot_failure(run, manifest, found.work, found.never_ready)
         return carry_out(run, manifest, found.work, place.reporter, found.open_executor)
 
 

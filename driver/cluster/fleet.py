@@ -108,6 +108,7 @@ class Fleet:
         self._aside: dict[str, str] = {}
         self._first: Prepared | None = None
         self._first_software: Software | None = None
+        self._never_ready: Prepared | None = None
         self._lock = threading.Lock()
         self._shipper = Shipper(client, self._sources)
         self._pool = ThreadPoolExecutor(_JOINING, thread_name_prefix="joining")
@@ -116,6 +117,7 @@ class Fleet:
     def first(self) -> Prepared:
         """Wait until a host has prepared its guests; what a manifest says of them.
 
+        If every host is refused, and one because a guest was never ready there, that one's answer.
         Raises :class:`HostError` if none has within :data:`PATIENCE`, while none is at work.
         """
         idle_since = time.monotonic()
@@ -126,6 +128,8 @@ class Fleet:
             refused = self.hosts and all(
                 host.state is State.REFUSED for host in self.hosts.values()
             )
+            if refused and self._never_ready is not None:
+                return self._never_ready
             if refused or time.monotonic() - idle_since > PATIENCE:
                 raise self.nobody()
             time.sleep(0.1)
@@ -257,6 +261,8 @@ class Fleet:
                 self._shipper.has(shipment, host.address)
         answer = self.client.call(host.address, tasks.prepare, self._order(host), guests=1)
         prepared = Prepared.read(answer, host.name)
+        if prepared.never_ready is not None:
+            self._never_ready = prepared
         problem = prepared.problem or self._guests_problem(host, prepared)
         if not problem:
             host.state = State.READY

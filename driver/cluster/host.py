@@ -36,14 +36,16 @@ from driver.cluster.messages import (
 )
 from driver.cluster.portable import unpack
 from driver.cluster.software import own_software
-from driver.errors import DriverError, HostError
+from driver.errors import DriverError, GuestError, HostError
 from driver.experiment.attempt import Attempts, GuestFactory, Interrupted, Measuring
+from driver.experiment.boot_failure import NeverReady
 from driver.experiment.outcome import TrialOutcome, digests
 from driver.experiment.plan import GuestRequest, Trial
 from driver.experiment.prepared_record import guest_record
-from driver.guest.accel import Choice, Requested, choose
+from driver.guest.accel import Choice, Requested, choose_or_emulate
 from driver.guest.job import Job
-from driver.guest.template import Template, Templates
+from driver.guest.template import Templates
+from driver.guest.template_recipe import TemplateRecipe
 from driver.results.guest_record import GuestRecord
 from driver.store import Store
 from driver.validity import Accelerator
@@ -69,11 +71,15 @@ _MOST_SESSIONS = 4
 
 @dataclass(frozen=True)
 class Guests:
-    """The guests of a session: factories and records in the order that the driver asked for."""
+    """The guests of a session: factories and records in the order that the driver asked for.
+
+    If one was never ready, it has the last record, and those behind it were not tried.
+    """
 
     choice: Choice
     factories: Sequence[GuestFactory]
     records: Sequence[GuestRecord]
+    never_ready: NeverReady | None = None
 
 
 @dataclass(frozen=True)
@@ -141,15 +147,21 @@ def prepare(text: bytes) -> bytes:
     """Boot and save a guest of each kind of a session; answer what a manifest says of them."""
     try:
         order = SessionOrder.read(text, "the driver")
-        session = _open(order)
+        store = _store()
+        sweep(store)
+        guests = prepare_guests(order, store)
+        if guests.never_ready is not None:
+            outcome = guests.never_ready.outcome
+            return Prepared.failed(guests.choice, [*guests.records], outcome).text().encode()
+        session = _open(order, guests, store)
         with _lock:
             _sessions.pop(order.session, None)
             _sessions[order.session] = session
             while len(_sessions) > _MOST_SESSIONS:
                 _sessions.pop(next(iter(_sessions)))
         probe = _probe(session) if session.guests.choice.accel == "icount" else {}
-        choice = session.guests.choice
-        records = list(session.guests.records)
+        choice = guests.choice
+        records = list(guests.records)
         answer = Prepared(accel=choice.accel, reason=choice.reason, guests=records, probe=probe)
     except (DriverError, OSError) as error:
         return Prepared(problem=_sentence(error)).text().encode()
@@ -181,30 +193,33 @@ def prepare_guests(order: SessionOrder, store: Store) -> Guests:
     """Choose the accelerator and boot a template for each kind of guest."""
     templates = Templates(store)
     choice: Choice | None = None
-    made: list[tuple[GuestRequest, Template]] = []
+    factories: list[GuestFactory] = []
+    records: list[GuestRecord] = []
     for wanted in order.guests:
         kernel = unpack(KernelArtifact, wanted.kernel, store.root)
         image = unpack(ImageArtifact, wanted.image, store.root)
         if choice is None:
-            choice = choose(cast(Requested, order.accel), store, kernel, image)
+            choice = choose_or_emulate(cast(Requested, order.accel), store, kernel, image)
         request = wanted.guest_request()
         machine = replace(wanted.guest_machine(), accel=choice.accel)
-        template = templates.get(
-            machine,
-            kernel,
-            image,
-            request.provision,
-            boot_seconds=choice.boot_seconds,
-            tolerate=frozenset(order.allowed),
-        )
-        made.append((request, template))
+        try:
+            template = templates.get(
+                machine,
+                kernel,
+                image,
+                request.provision,
+                boot_seconds=choice.boot_seconds * order.timeout_factor,
+                tolerate=frozenset(order.allowed),
+            )
+        except GuestError as error:
+            recipe = TemplateRecipe(machine, kernel, image, request.provision)
+            failed = NeverReady.of(request, guest_record(request, recipe), error)
+            return Guests(choice, factories, [*records, failed.record], failed)
+        factories.append(template)
+        records.append(guest_record(request, template.recipe, template))
     if choice is None:
         raise HostError("the run needs no guests")
-    return Guests(
-        choice,
-        [template for _, template in made],
-        [guest_record(request, template.recipe, template) for request, template in made],
-    )
+    return Guests(choice, factories, records)
 
 
 @contextmanager
@@ -246,10 +261,7 @@ def _artifact(kind: str, digest: str) -> Path | None:
     return None if found is None else found.path
 
 
-def _open(order: SessionOrder) -> _Session:
-    store = _store()
-    sweep(store)
-    guests = prepare_guests(order, store)
+def _open(order: SessionOrder, guests: Guests, store: Store) -> _Session:
     requests = [wanted.guest_request() for wanted in order.guests]
     measuring = measuring_of(order, Accelerator(guests.choice.accel))
     return _Session(requests, guests, measuring, order.slots, store)

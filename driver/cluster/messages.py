@@ -20,6 +20,7 @@ from driver.errors import HostError
 from driver.experiment.attempt import Measuring
 from driver.experiment.outcome import Traces, TrialOutcome, failure
 from driver.experiment.plan import GuestRequest, Trial
+from driver.guest.accel import Choice
 from driver.guest.job import Job
 from driver.guest.machine import Accel, Machine
 from driver.results.guest_record import GuestRecord
@@ -148,7 +149,9 @@ class SessionOrder(Message):
 class Prepared(Message):
     """The answer of a host that has prepared its guests, or why it has not.
 
-    ``probe`` are the digests of a short trial, of a host whose guests repeat to the byte.
+    ``probe`` are the digests of a short trial, of a host whose guests repeat to the byte. If a
+    guest was never ready, ``never_ready`` is the attempt at each of its trials, ``boot`` its
+    console, compressed and in base64, and the last of ``guests`` is its record.
     """
 
     accel: Accel = "tcg"
@@ -156,6 +159,26 @@ class Prepared(Message):
     guests: list[GuestRecord] = []
     probe: dict[str, str] = {}
     problem: str = ""
+    never_ready: Attempt | None = None
+    boot: str = ""
+
+    @classmethod
+    def failed(cls, choice: Choice, guests: list[GuestRecord], outcome: TrialOutcome) -> Prepared:
+        """The answer of a host whose last guest was never ready."""
+        return cls(
+            accel=choice.accel,
+            reason=choice.reason,
+            guests=guests,
+            problem=f"a guest was never ready: {outcome.attempt.message}",
+            never_ready=outcome.attempt,
+            boot=_packed_text(outcome.traces.boot),
+        )
+
+    def outcome(self, sender: str) -> TrialOutcome | None:
+        """The result of each trial in a guest that was never ready; None if all were ready."""
+        if self.never_ready is None:
+            return None
+        return TrialOutcome(self.never_ready, Traces(boot=_text(self.boot, sender)))
 
 
 class TrialOrder(Message):

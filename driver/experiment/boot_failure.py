@@ -4,59 +4,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from pathlib import Path
 
 from driver.errors import GuestError
-from driver.experiment.attempt import TrialGuest
 from driver.experiment.conclusion import Conclusion, conclude
-from driver.experiment.outcome import Traces, failure
+from driver.experiment.outcome import Traces, TrialOutcome, failure
 from driver.experiment.plan import GuestRequest, Trial
 from driver.experiment.work import Work
-from driver.guest.config import NO_KINDS
 from driver.guest.console_log import ConsoleLog
 from driver.results.directory import RunDirectory
 from driver.results.guest_record import GuestRecord
 from driver.results.manifest import Manifest, write_manifest
-from driver.results.observations import Observations
 from driver.results.record import TrialRecord, read_record, write_boot_console, write_record
 from driver.results.writer import write_tables
 
 
 class NeverReady(Exception):
-    """A guest did not boot or was not provisioned: its kind, what is known of it, and why."""
+    """A guest did not boot or was not provisioned: its kind, what is known of it, and why.
 
-    def __init__(self, request: GuestRequest, record: GuestRecord, error: GuestError) -> None:
-        super().__init__(error.message)
+    ``outcome`` is the result of each trial in such a guest.
+    """
+
+    def __init__(self, request: GuestRequest, record: GuestRecord, outcome: TrialOutcome) -> None:
+        super().__init__(outcome.attempt.message)
         self.request = request
         self.record = record
-        self.error = error
+        self.outcome = outcome
 
-
-@dataclass(frozen=True)
-class NoGuest:
-    """In place of a template that could not be made: nothing can be forked from it."""
-
-    error: GuestError
-
-    def timeout_scale(self, jobs: int) -> float:  # noqa: ARG002
-        return 1.0
-
-    def observations(
-        self,
-        directory: Path,  # noqa: ARG002
-        phases: Sequence[str],  # noqa: ARG002
-    ) -> Observations:
-        return {}
-
-    def fork(
-        self,
-        directory: Path,  # noqa: ARG002
-        *,
-        tolerate: frozenset[str] = NO_KINDS,  # noqa: ARG002
-    ) -> AbstractContextManager[TrialGuest]:
-        raise self.error
+    @classmethod
+    def of(cls, request: GuestRequest, record: GuestRecord, error: GuestError) -> NeverReady:
+        """From the error and the console that it names."""
+        console = ConsoleLog(error.log).text() if error.log is not None else ""
+        return cls(request, record, failure(error, Traces(boot=console), 0.0))
 
 
 def record_boot_failure(
@@ -68,10 +46,8 @@ def record_boot_failure(
     others have not been run. Resuming the run boots the guest again.
     """
     run.sweep()
-    log = found.error.log
-    console = ConsoleLog(log).text() if log is not None else ""
-    outcome = failure(found.error, Traces(boot=console), 0.0)
-    attempt = outcome.attempt.model_copy(update={"boot": write_boot_console(run, console)})
+    boot = write_boot_console(run, found.outcome.traces.boot)
+    attempt = found.outcome.attempt.model_copy(update={"boot": boot})
     records = []
     for trial in work.plan:
         record = read_record(run, trial.id)

@@ -118,6 +118,21 @@ def choose(
     raise _no_kvm(f"{proof.sentence} ({age})")
 
 
+def choose_or_emulate(
+    requested: Requested,
+    store: Store,
+    kernel: KernelArtifact,
+    image: ImageArtifact,
+    *,
+    notify: Callable[[str], None] = lambda _message: None,
+) -> Choice:
+    """As :func:`choose`, for a kernel that may boot nowhere: its guest will say so of the run."""
+    try:
+        return choose(requested, store, kernel, image, notify=notify)
+    except GuestError as error:
+        return Choice("tcg", f"emulation, because no guest boots: {error.message}")
+
+
 def _unmeasured() -> float:
     """A deadline for booting a guest on a host on which no boot has been measured."""
     return max(BOOT_SECONDS, _PATIENCE * REFERENCE_BOOT_SECONDS * load_factor())

@@ -15,6 +15,7 @@ import pytest
 from helpers.fault_injection import FaultInjection, processes_of, until
 
 from driver import api
+from driver.errors import GuestSplat
 
 pytest.importorskip("distributed")
 
@@ -96,6 +97,19 @@ def test_a_qemu_of_a_host_is_killed(bench: FaultInjection) -> None:
     assert bench.finished() == sorted(CALM)
     assert all(bench.verdicts(trial)[-1] == "ok" for trial in CALM)
     assert lost(bench) == 1
+
+
+def test_a_kernel_that_never_boots_leaves_a_run(bench: FaultInjection) -> None:
+    """As on one machine: each trial has a verdict, and the run the console of the boot."""
+    dead = [*words(bench, "tcg"), "--kernel-arg", "rdinit=/absent", *CLUSTER]
+    status, errors = bench.run(*dead)
+    assert status == GuestSplat.exit_status, errors
+    assert {tuple(bench.verdicts(trial)) for trial in CALM} == {("splat",)}
+    (boot,) = {attempt["boot"] for trial in CALM for attempt in bench.record(trial)["attempts"]}
+    assert "Kernel panic - not syncing" in (bench.latest / "console" / boot).read_text()
+    status, errors = bench.run("run", "--resume", "latest", *CLUSTER)
+    assert status == GuestSplat.exit_status, errors
+    assert {tuple(bench.verdicts(trial)) for trial in CALM} == {("splat", "splat")}
 
 
 def text_of(path: str) -> str:

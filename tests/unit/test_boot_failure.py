@@ -9,7 +9,7 @@ import pytest
 from helpers.synthetic_runs import FakeGuestRun, guest_record
 
 from driver.errors import EmulatorLost, GuestError, GuestSplat, GuestTimeout
-from driver.experiment.boot_failure import NeverReady, NoGuest, record_boot_failure
+from driver.experiment.boot_failure import NeverReady, record_boot_failure
 from driver.experiment.conclusion import Conclusion
 from driver.experiment.plan import guests
 from driver.experiment.run_manifest import check_same_guests, planned_run
@@ -34,13 +34,13 @@ def fail(bench: FakeGuestRun, run: RunDirectory, error: GuestError, tmp_path: Pa
     record = guest_record(dead, bench.validity, kernel_digest=dead.kernel.series)
     lost = record.qemu.model_copy(update={"template": None, "template_digests": None})
     record = record.model_copy(update={"qemu": lost})
-    prepared = {first: bench.work.guests[first], dead: Prepared(NoGuest(error), record)}
+    prepared = {first: bench.work.guests[first], dead: Prepared(None, record)}
     work = Work(bench.definition, bench.plan, prepared)
     manifest = bench.manifest.model_copy(
         update={"guests": [item.record for item in prepared.values()]}
     )
     with run.lock():
-        return record_boot_failure(run, manifest, work, NeverReady(dead, record, error))
+        return record_boot_failure(run, manifest, work, NeverReady.of(dead, record, error))
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,3 @@ def test_it_can_be_resumed_and_keeps_what_happened(bench: FakeGuestRun, tmp_path
     assert complaint is not None, "one of its kernels did not boot once"
     assert complaint.exit_status == GuestTimeout.exit_status
     assert conclusion.allowing(["timeout"]).complaint() is None
-
-
-def test_nothing_is_forked_from_a_guest_that_never_was(tmp_path: Path) -> None:
-    with pytest.raises(GuestTimeout):
-        NoGuest(GuestTimeout("booting")).fork(tmp_path)
