@@ -41,10 +41,22 @@ class KernelArtifact:
 
 
 @dataclass(frozen=True)
+class SystemDisk:
+    """A file with a file system that guests only read, ``mib`` MiB large."""
+
+    path: Path
+    mib: int
+
+
+@dataclass(frozen=True)
 class ImageArtifact:
-    """A built guest image: one uncompressed or compressed cpio archive for ``-initrd``."""
+    """A built guest image: one uncompressed or compressed cpio archive for ``-initrd``.
+
+    With a ``system`` the programs of the initramfs run in that Debian system.
+    """
 
     digest: str
     name: str
     initramfs: Path
     provenance: dict[str, object]
+    system: SystemDisk | None = None

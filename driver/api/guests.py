@@ -151,7 +151,9 @@ def guest_command(kernel: KernelArtifact, image: ImageArtifact, machine: Machine
     Its console is the terminal. It has no SSH server: that needs keys, which belong to one guest.
     """
     alone = dataclasses.replace(machine, ssh=False)
-    files = Files(kernel_file(alone, kernel), image.initramfs, Path("console.log"))
+    files = Files(
+        kernel_file(alone, kernel), image.initramfs, Path("console.log"), system=image.system
+    )
     return standalone_command(alone, files)
 
 

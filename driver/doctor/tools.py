@@ -101,6 +101,14 @@ TOOLS: tuple[Tool, ...] = (
     Tool("apt", "apt", "apt", "Debian's kernel sources and packages", program="apt-get"),
     Tool("mmdebstrap", "mmdebstrap", "mmdebstrap", _IMAGE, program="mmdebstrap"),
     Tool(
+        "erofs-utils", "erofs-utils", "erofs-utils", f"{_IMAGE} that are whole Debian systems",
+        program="mkfs.erofs", needed=False,
+    ),
+    Tool(
+        "uidmap", "shadow-utils", "shadow", f"{_IMAGE} that are whole Debian systems, without root",
+        program="newuidmap", needed=False,
+    ),
+    Tool(
         "debian-archive-keyring", "debian-keyring", "debian-archive-keyring",
         f"{_IMAGE}: Debian's signatures", file="/usr/share/keyrings/debian-archive-keyring.gpg",
     ),

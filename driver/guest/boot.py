@@ -52,6 +52,7 @@ def boot(
             kernel=kernel_file(machine, kernel),
             initramfs=with_keys(image.initramfs, keys, directory),
             console_log=directory / "console.log",
+            system=image.system,
         ),
         login=Login(keys.login, keys.host_key) if keys else None,
         console=console,

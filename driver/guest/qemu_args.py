@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from driver.artifacts import SystemDisk
 from driver.guest import processor
 from driver.guest.machine import LABEL_MIB, Machine
 
@@ -44,7 +45,8 @@ class Files:
 
     ``ram`` and ``nvdimm`` back its memory (None: anonymous memory). With ``shared`` what the
     guest writes goes into these files, which is how a template is made; without, each guest
-    has a private copy-on-write view and the files stay as they are.
+    has a private copy-on-write view and the files stay as they are. ``system`` is a file system
+    that all guests read and none writes.
     """
 
     kernel: Path
@@ -53,6 +55,7 @@ class Files:
     ram: Path | None = None
     nvdimm: Path | None = None
     shared: bool = False
+    system: SystemDisk | None = None
 
 
 # QEMU's end of a channel: a descriptor that it inherits, or the path of a Unix socket on which it
@@ -160,27 +163,42 @@ def _accelerator(machine: Machine) -> list[str]:
 
 
 def _memory(machine: Machine, files: Files) -> list[str]:
-    ram = _backend("ram", machine.memory_mib, files.ram, files)
-    if not machine.nvdimm_mib:
-        return ["-m", f"{machine.memory_mib}M", "-object", ram]
-    size = machine.nvdimm_mib + LABEL_MIB
-    most = machine.memory_mib + size + _ADDRESS_SLACK_MIB
-    return [
-        # An NVDIMM occupies a hotplug slot and lives above RAM.
-        "-m", f"{machine.memory_mib}M,slots=1,maxmem={most}M",
-        "-object", ram,
+    ram = ["-object", _backend("ram", machine.memory_mib, files.ram, files)]
+    sizes, devices = [], []
+    if machine.nvdimm_mib:
         # Larger by the label area, so that what remains is a multiple of 16 MiB.
-        "-object", _backend("pmem", size, files.nvdimm, files),
-        # Labels, or ndctl cannot make a namespace in fsdax mode.
-        "-device", f"nvdimm,id=nvdimm0,memdev=pmem,label-size={LABEL_MIB}M",
-    ]  # fmt: skip
+        sizes.append(machine.nvdimm_mib + LABEL_MIB)
+        devices += [
+            "-object", _backend("pmem", sizes[-1], files.nvdimm, files),
+            # Labels, or ndctl cannot make a namespace in fsdax mode.
+            "-device", f"nvdimm,id=nvdimm0,memdev=pmem,label-size={LABEL_MIB}M",
+        ]  # fmt: skip
+    if files.system is not None:
+        sizes.append(files.system.mib)
+        devices += [
+            # Not a disk, which another thread of QEMU serves: what the guest reads of an NVDIMM it
+            # copies itself, so that it repeats. Shared by all guests, and no part of their state.
+            "-object", f"{_file_backend('system', files.system.mib, files.system.path)},"
+            "share=on,readonly=on",
+            # What QEMU calls a module that cannot store.
+            "-device", "nvdimm,id=nvdimm1,memdev=system,unarmed=on",
+        ]  # fmt: skip
+    if not sizes:
+        return ["-m", f"{machine.memory_mib}M", *ram]
+    most = machine.memory_mib + sum(sizes) + len(sizes) * _ADDRESS_SLACK_MIB
+    # An NVDIMM occupies a hotplug slot and lives above RAM.
+    memory = f"{machine.memory_mib}M,slots={len(sizes)},maxmem={most}M"
+    return ["-m", memory, *ram, *devices]
 
 
 def _backend(name: str, mib: int, path: Path | None, files: Files) -> str:
     if path is None:
         return f"memory-backend-ram,id={name},size={mib}M"
-    share = _on(files.shared)
-    return f"memory-backend-file,id={name},size={mib}M,mem-path={escape(path)},share={share}"
+    return f"{_file_backend(name, mib, path)},share={_on(files.shared)}"
+
+
+def _file_backend(name: str, mib: int, path: Path) -> str:
+    return f"memory-backend-file,id={name},size={mib}M,mem-path={escape(path)}"
 
 
 def _kernel(machine: Machine, files: Files) -> list[str]:
@@ -194,6 +212,8 @@ def _kernel(machine: Machine, files: Files) -> list[str]:
         "no_timer_check",
         "tsc=reliable",
         *(["driver.ssh"] if machine.ssh else []),
+        # The number is that of the region, which NVDIMMs have in their order.
+        *([f"driver.system=/dev/pmem{int(machine.nvdimm_mib > 0)}"] if files.system else []),
         # A stack or a mapping that crosses 2 MiB needs one page table more, and fork some 800
         # instructions. Where they are follows from when each interrupt of the boot came, and that
         # differs with the tables that each QEMU describes its board with.

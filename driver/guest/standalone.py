@@ -25,6 +25,7 @@ def standalone_command(machine: Machine, files: Files) -> str:
         initramfs=files.initramfs.absolute(),
         console_log=Path("console.log"),
         nvdimm=files.nvdimm.absolute() if files.nvdimm else None,
+        system=files.system and replace(files.system, path=files.system.path.absolute()),
     )
     ports = Ports(monitor=Path("qmp"), agent=Path("agent"), console="stdio")
     prepare = ""

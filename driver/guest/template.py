@@ -32,7 +32,6 @@ from driver.guest.deterministic import DeterministicFork
 from driver.guest.diagnosis import demand_quiet
 from driver.guest.job import Job
 from driver.guest.machine import Machine
-from driver.guest.qemu_args import Files
 from driver.guest.session import BOOT_SECONDS, Guest, console_kept
 from driver.guest.ssh_keys import Login
 from driver.guest.standalone import standalone_command
@@ -210,7 +209,7 @@ class Template:
         # The template's memory and NVDIMM hold what was provisioned: a cold boot needs new ones.
         config.files.console_log.unlink(missing_ok=True)
         files = files_of(self.recipe, self.path, config.files.console_log, shared=False)
-        fresh = Files(files.kernel, files.initramfs, files.console_log)
+        fresh = replace(files, ram=None, nvdimm=None)
         cold = replace(config, files=fresh, boot_log=None)
         deadline = Deadline.after(self.boot_seconds, "booting the guest")
         return ready(

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,16 @@ class TemplateRecipe:
         QEMU refuses, or worse, accepts a state saved under another command line, so all of it
         counts, with the files in it replaced by the digests of what they hold.
         """
-        files = Files(Path("KERNEL"), Path("IMAGE"), Path("LOG"), Path("RAM"), Path("NVDIMM"), True)
+        system = self.image.system
+        files = Files(
+            Path("KERNEL"),
+            Path("IMAGE"),
+            Path("LOG"),
+            Path("RAM"),
+            Path("NVDIMM"),
+            shared=True,
+            system=system and replace(system, path=Path("SYSTEM")),
+        )
         ports = Ports(monitor=0, agent=0)
         if self.machine.deterministic:
             ports = Ports(monitor=0, output=0, job=0, start_trigger=0)
@@ -150,7 +159,9 @@ def files_of(recipe: TemplateRecipe, folder: Path, log: Path, *, shared: bool) -
     initramfs = folder / "initramfs" if recipe.machine.ssh else recipe.image.initramfs
     nvdimm = folder / "nvdimm" if recipe.machine.nvdimm_mib else None
     kernel = kernel_file(recipe.machine, recipe.kernel)
-    return Files(kernel, initramfs, log, folder / "ram", nvdimm, shared)
+    return Files(
+        kernel, initramfs, log, folder / "ram", nvdimm, shared=shared, system=recipe.image.system
+    )
 
 
 def provision(guest: Guest, job: Job | None, slow: float) -> None:

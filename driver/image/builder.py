@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build a guest image: packages pruned to a few files, our programs, an overlay; packed as cpio.
 
-Two artifacts, so that editing a C file does not fetch packages again: ``packages`` (the kept files
-and the libraries they need) and ``image`` (the initramfs). The same inputs give the same bytes.
+Separate artifacts, so that editing a C file does not fetch packages again: ``packages`` (the kept
+files and the libraries they need), ``image`` (the initramfs) and, where a recipe wants one,
+``system`` (:mod:`driver.image.system`). The same inputs give the same initramfs.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from driver import apt
 from driver.artifacts import ImageArtifact
 from driver.errors import HostError, UserError
-from driver.image import cpio, libraries, packages, programs, recipe
+from driver.image import cpio, libraries, packages, programs, recipe, system
 from driver.image.recipe import Recipe
+from driver.image.tree import tree
 from driver.kernel.sources import archive
 from driver.progress import Reporter, SilentReporter
 from driver.project import Project
@@ -42,11 +45,12 @@ def build_image(
     wanted = check_image(project, name)
     folders = _folders(project, wanted)
     kept = _kept_files(store, wanted, reporter)
+    installed = _system(store, project, name, wanted, reporter)
     overlays = recipe.overlays(project, name)
     inputs = {
         "format": _FORMAT,
         "name": name,
-        "recipe": wanted.model_dump(exclude={"extends"}),
+        "recipe": wanted.model_dump(exclude={"extends", "system"}),
         "packages": kept.facts["versions"],
         "files": tree_digest(kept.path / "root"),
         "overlay": digest_of([tree_digest(overlay) for overlay in overlays]),
@@ -77,11 +81,21 @@ def build_image(
         return {"programs": sorted(compiled), "bytes": (work / _INITRAMFS).stat().st_size}
 
     built = store.get("image", inputs, make)
+    provenance = {"name": name, **inputs, **built.facts, "folders": {}, "system": None}
+    if installed is None:
+        return ImageArtifact(built.digest, name, built.path / _INITRAMFS, provenance)
+    provenance["system"] = {
+        "packages": sorted(wanted.system),
+        "versions": installed.facts["versions"],
+        "overlay": installed.inputs["overlay"],
+        "digest": installed.digest,
+    }
     return ImageArtifact(
-        digest=built.digest,
-        name=name,
-        initramfs=built.path / _INITRAMFS,
-        provenance={"name": name, **inputs, **built.facts, "folders": {}},
+        digest_of([built.digest, installed.digest]),
+        name,
+        built.path / _INITRAMFS,
+        provenance,
+        system.disk(installed),
     )
 
 
@@ -101,48 +115,53 @@ def _folders(project: Project, wanted: Recipe) -> list[Path]:
 
 
 def _kept_files(store: Store, wanted: Recipe, reporter: Reporter) -> Artifact:
-    inputs = {
-        "suite": wanted.suite,
-        "packages": wanted.packages,
-        "versions": _versions(store, wanted, reporter),
-    }
+    versions = _versions(store, wanted.suite, wanted.packages, reporter)
+    inputs = {"suite": wanted.suite, "packages": wanted.packages, "versions": versions}
 
     def make(work: Path) -> dict[str, object]:
-        reporter.step("Fetch packages of the image")
-        unpacked = work / "unpacked"
-        log = store.scratch("logs") / "packages.log"  # outlives a failure, unlike `work`
-        versions = packages.unpack(wanted.suite, wanted.packages, unpacked, log)
-        files = [file for kept in wanted.packages.values() for file in kept]
-        for path in libraries.closure(unpacked, files):
-            source = libraries.locate(unpacked, path)
-            assert source is not None
-            target = work / "root" / merged(path).lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, target)
-        shutil.rmtree(unpacked)
-        return {"versions": versions}
+        with packages.unpacked(store, wanted.suite, versions, reporter) as fetched:
+            files = [file for kept in wanted.packages.values() for file in kept]
+            for path in libraries.closure(fetched.root, files):
+                source = libraries.locate(fetched.root, path)
+                assert source is not None
+                target = work / "root" / merged(path).lstrip("/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target)
+            return {"versions": fetched.versions}
 
     return store.get("packages", inputs, make)
 
 
-def _versions(store: Store, wanted: Recipe, reporter: Reporter) -> dict[str, str]:
-    """What the suite of the recipe has, of which the host need not be installed.
+def _system(
+    store: Store, project: Project, name: str, wanted: Recipe, reporter: Reporter
+) -> Artifact | None:
+    if not wanted.system:
+        return None
+    versions = _versions(store, wanted.suite, wanted.system, reporter)
+    overlays = recipe.overlays(project, name, system=True)
+    return system.build_system(store, wanted, versions, overlays, reporter)
+
+
+def _versions(
+    store: Store, suite: str, packages_: Iterable[str], reporter: Reporter
+) -> dict[str, str]:
+    """What a suite has, of which the host need not be installed.
 
     A new version there is a new image. A host that knows nothing of the suite asks the driver's own
     package lists, which are read once a day.
     """
-    names = sorted(wanted.packages)
+    names = sorted(packages_)
     known = store.get(
         "candidates",
-        {"packages": names, "suite": wanted.suite, "apt": packages.state_digest()},
-        lambda _work: {"versions": apt.versions_in(wanted.suite, names)},
+        {"packages": names, "suite": suite, "apt": packages.state_digest()},
+        lambda _work: {"versions": apt.versions_in(suite, names)},
     )
     versions: dict[str, str] = known.facts["versions"]
     if not any(versions.values()):
         try:
-            versions = archive.versions(store, wanted.suite, names, reporter)
+            versions = archive.versions(store, suite, names, reporter)
         except HostError as error:  # mmdebstrap may know a mirror, or the packages are here already
-            reporter.note(f"the newest packages of {wanted.suite} are not known: {error.message}")
+            reporter.note(f"the newest packages of {suite} are not known: {error.message}")
     return versions
 
 
@@ -150,19 +169,6 @@ def merged(path: str) -> str:
     """Where a file lies once /bin, /sbin, /lib and /lib64 are links into /usr."""
     first, _, rest = path.lstrip("/").partition("/")
     return f"/usr/{first}/{rest}" if first in _MERGED else path
-
-
-def tree(root: Path) -> dict[str, cpio.Entry]:
-    """The files and links below a directory of the host, by guest path."""
-    entries: dict[str, cpio.Entry] = {}
-    for path in sorted(root.rglob("*")):
-        name = f"/{path.relative_to(root)}"
-        if path.is_symlink():
-            entries[name] = cpio.Link(str(path.readlink()))
-        elif path.is_file():
-            # Only the executable bit: the others depend on the umask of the checkout.
-            entries[name] = cpio.File(path, 0o755 if path.stat().st_mode & 0o100 else 0o644)
-    return entries
 
 
 def _add_links(entries: dict[str, cpio.Entry], wanted: Recipe) -> None:

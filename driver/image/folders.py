@@ -11,7 +11,7 @@ from driver.artifacts import ImageArtifact
 from driver.digest import tree_digest
 from driver.errors import UserError
 from driver.image import cpio
-from driver.image.builder import tree
+from driver.image.tree import tree
 from driver.progress import Reporter
 from driver.store import Store
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from driver import process
@@ -19,26 +19,46 @@ _INTERPRETER = re.compile(r"\[Requesting program interpreter: (?P<path>[^\]]+)\]
 _ELF = b"\x7fELF"
 
 
-def closure(root: Path, files: Iterable[str]) -> list[str]:
-    """``files`` (guest paths below ``root``) and every library and loader they need, sorted.
+def closure(root: Path, wanted: Iterable[str]) -> list[str]:
+    """What is ``wanted`` below ``root``, and every library and loader that needs, sorted.
 
-    A file that is absent, or needs a library that is absent, raises :class:`UserError`. A file
-    that is no ELF object needs nothing.
+    Guest paths of files, of folders with all that is below them, or patterns of either
+    (:meth:`pathlib.Path.glob`). A file that is no ELF object needs nothing. A library is looked for
+    where the loader does, and then, by its name, among the files that are wanted: a program may
+    tell the loader where those are.
+
+    What is absent, or needs a library that is absent, raises :class:`UserError`.
     """
+    kept = [file for path in wanted for file in _files(root, path)]
+    by_name = {PurePosixPath(file).name: file for file in reversed(kept)}
     found: set[str] = set()
-    pending = list(files)
+    pending = list(kept)
     while pending:
         path = pending.pop()
-        if path in found:
-            continue
-        if locate(root, path) is None:
-            raise UserError(
-                f"no package of the image contains {path}",
-                hint="Correct the path in recipe.toml (`dpkg -L PACKAGE` lists its files).",
-            )
-        found.add(path)
-        pending += _needs(root, path)
+        if path not in found:
+            found.add(path)
+            pending += _needs(root, path, by_name)
     return sorted(found)
+
+
+def _files(root: Path, path: str) -> list[str]:
+    """The files behind a path or a pattern; links among them that lead nowhere are left out."""
+    if locate(root, path) is not None:
+        return [path]
+    places = sorted(root.glob(path.strip("/")))
+    inside = [file for place in places if place.is_dir() for file in sorted(place.rglob("*"))]
+    found = [f"/{file.relative_to(root)}" for file in dict.fromkeys([*places, *inside])]
+    found = [file for file in found if locate(root, file) is not None]
+    if not found:
+        name = PurePosixPath(path).name
+        elsewhere = sorted(f"/{each.relative_to(root)}" for each in root.rglob(name))
+        raise UserError(
+            f"no package of the image contains {path}",
+            hint=f"They have {', '.join(elsewhere[:3])}."
+            if elsewhere
+            else "Correct the path in recipe.toml (`dpkg -L PACKAGE` lists its files).",
+        )
+    return found
 
 
 def locate(root: Path, path: str) -> Path | None:
@@ -53,7 +73,7 @@ def locate(root: Path, path: str) -> Path | None:
     return host if host.is_file() and not host.is_symlink() else None
 
 
-def _needs(root: Path, path: str) -> list[str]:
+def _needs(root: Path, path: str, kept: Mapping[str, str]) -> list[str]:
     file = locate(root, path)
     assert file is not None
     with file.open("rb") as opened:
@@ -69,7 +89,7 @@ def _needs(root: Path, path: str) -> list[str]:
     for match in _NEEDED.finditer(described):
         name = match["name"]
         candidates = [f"{directory}/{name}" for directory in (*extra, *SEARCH)]
-        library = next((one for one in candidates if locate(root, one) is not None), None)
+        library = next((one for one in candidates if locate(root, one) is not None), kept.get(name))
         if library is None:
             raise UserError(
                 f"{path} needs {name}, which no package of the image contains",

@@ -9,14 +9,20 @@ fakechroot, so the same command serves a person and a container.
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from driver import process
+from driver.atomic_write import write_atomically
 from driver.errors import HostError
-from driver.store import digest_of
+from driver.progress import Reporter
+from driver.store import Store, digest_of
 
 # Third-party archives of the host are left out.
 _TARGETS = (
@@ -49,6 +55,40 @@ def sources(suite: str) -> list[str]:
     listed = process.run(["apt-get", "indextargets", *_TARGETS], check=False).stdout
     lines = {line for line in listed.splitlines() if line.split()[2].partition("-")[0] == suite}
     return sorted(lines)
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """A directory with the files of packages, and the version of each that came."""
+
+    root: Path
+    versions: dict[str, str]
+
+
+@contextmanager
+def unpacked(
+    store: Store, suite: str, versions: Mapping[str, str], reporter: Reporter
+) -> Iterator[Unpacked]:
+    """Packages of these versions and all they depend on, unpacked.
+
+    They go when the block ends, but stay for the next attempt when it raises: fetching takes
+    minutes, and the usual mistake is a path that the packages do not have.
+    """
+    key = digest_of({"suite": suite, "versions": versions})[:24]
+    with store.lock("unpacked", waiting_for="another driver unpacking packages"):
+        for left in store.scratch("unpacked").iterdir():
+            if left.name != key:
+                shutil.rmtree(left)
+        folder = store.scratch("unpacked", key)
+        root, record = folder / "root", folder / "versions.json"
+        if not record.is_file():
+            reporter.step("Fetch packages of the image")
+            shutil.rmtree(root, ignore_errors=True)
+            log = store.scratch("logs") / "packages.log"
+            came = unpack(suite, versions, root, log)
+            write_atomically(record, json.dumps(came))
+        yield Unpacked(root, json.loads(record.read_text(encoding="utf-8")))
+        shutil.rmtree(folder)
 
 
 def unpack(suite: str, packages: Iterable[str], into: Path, log: Path) -> dict[str, str]:

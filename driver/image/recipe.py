@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -18,14 +19,20 @@ RECIPE = "recipe.toml"
 class Recipe(BaseModel):
     """A guest image.
 
-    ``packages`` maps a Debian package of ``suite`` to the files kept of it; shared libraries that
-    kept programs need follow by themselves. ``programs`` are folders, relative to the project, of
+    ``packages`` maps a Debian package of ``suite`` to what is kept of it: files, folders with all
+    in them, or patterns with ``*`` and ``**``; shared libraries that kept programs need follow by
+    themselves. ``programs`` are folders, relative to the project, of
     C sources that become static programs in ``/usr/bin`` (see :mod:`driver.image.programs`).
     ``links`` maps a program to further names for it, in the directory it lies in. The folder
     ``overlay/`` next to the recipe is copied over the result.
 
     ``extends`` names another image: what its recipe and overlay say holds here, too, and this
     recipe adds to it. Only the suite cannot differ.
+
+    ``system`` are packages that are installed whole, with all they depend on and their scripts: a
+    Debian system, which guests have on a device of its own (:mod:`driver.image.system`). The rest
+    of the image boots it, and shows in it where the system has no file of that name. The overlay
+    next to such a recipe is copied over the system.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,6 +42,7 @@ class Recipe(BaseModel):
     suite: str = Field(pattern=r"^[a-z][a-z0-9-]*$", default="")
     packages: dict[str, list[str]] = {}
     programs: list[str] = []
+    system: list[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]] = []
     links: dict[str, list[str]] = {}
 
     @field_validator("packages")
@@ -44,6 +52,8 @@ class Recipe(BaseModel):
             for file in files:
                 if not file.startswith("/"):
                     raise ValueError(f"{package}: {file!r} is not an absolute path")
+                if ".." in file.split("/") or not file.strip("/"):
+                    raise ValueError(f"{package}: {file!r} is not a path inside the package")
         return packages
 
     @field_validator("links")
@@ -97,6 +107,7 @@ def _extended(base: Recipe, own: Recipe) -> Recipe:
             "suite": base.suite or own.suite,
             "packages": _joined(base.packages, own.packages),
             "programs": list(dict.fromkeys([*base.programs, *own.programs])),
+            "system": list(dict.fromkeys([*base.system, *own.system])),
             "links": _joined(base.links, own.links),
         }
     )
@@ -126,7 +137,14 @@ def names(project: Project) -> list[str]:
     return sorted(path.parent.name for path in project.images.glob(f"*/{RECIPE}"))
 
 
-def overlays(project: Project, name: str) -> list[Path]:
-    """The folders copied over the image, a later one's files replacing an earlier one's."""
-    folders = [project.images / each / "overlay" for each in _chain(project, name)]
+def overlays(project: Project, name: str, *, system: bool = False) -> list[Path]:
+    """The folders copied over the initramfs, or the system, of an image.
+
+    A later one's files replace an earlier one's.
+    """
+    folders = [
+        project.images / each / "overlay"
+        for each, recipe in _chain(project, name).items()
+        if bool(recipe.system) == system
+    ]
     return [folder for folder in folders if folder.is_dir()]

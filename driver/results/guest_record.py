@@ -136,13 +136,26 @@ class RecipeRecord(Record):
     links: dict[str, list[str]]
 
 
+class SystemRecord(Record):
+    """The Debian system of an image.
+
+    ``packages`` are those that the recipe names, ``versions`` those of all that came in;
+    ``overlay`` is the digest of what was copied over it, ``digest`` that of all that went in.
+    """
+
+    packages: list[str]
+    versions: dict[str, str]
+    overlay: str
+    digest: str
+
+
 class ImageProvenance(Record):
     """What an image was built from.
 
     ``packages`` are versions of Debian packages by name; ``files`` and ``overlay`` digests of what
     was taken from them and from the image's folder; ``programs`` the names of those compiled;
     ``bytes`` the size of the archive. ``folders`` are digests of what an experiment had copied into
-    it, by path in the guest.
+    it, by path in the guest. ``system`` is None for an image that is an initramfs alone.
     """
 
     name: str
@@ -154,6 +167,7 @@ class ImageProvenance(Record):
     programs: list[str]
     bytes: int
     folders: dict[str, str] = {}
+    system: SystemRecord | None = None
 
 
 class ImageRecord(Record):

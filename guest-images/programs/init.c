@@ -8,7 +8,8 @@
  * agent for any reason, ends in a line on the console and a panic; never in a silent guest.
  *
  * Words on the kernel command line:
- *   driver.ssh    also run /usr/bin/start-ssh (network and SSH server)
+ *   driver.ssh             also run /usr/bin/start-ssh (network and SSH server)
+ *   driver.system=DEVICE   run everything in the Debian system on that device
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -98,21 +99,66 @@ static void redirect_output(void)
 		close(fd);
 }
 
-static bool on_command_line(const char *wanted)
+/* What follows `wanted` on the kernel command line, up to a blank; NULL if it is not there. */
+static const char *on_command_line(const char *wanted)
 {
-	char line[4096];
+	static char line[4096];
 	int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
 	ssize_t length = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+	const size_t prefix = strlen(wanted);
 	char *rest = line;
 
 	if (length < 0)
 		give_up("/proc/cmdline");
 	close(fd);
 	line[length] = '\0';
-	for (char *word; (word = strsep(&rest, " \n")) != NULL;)
-		if (!strcmp(word, wanted))
-			return true;
-	return false;
+	for (char *word; (word = strsep(&rest, " \n")) != NULL;) {
+		if (!strncmp(word, wanted, prefix) && (!word[prefix] || wanted[prefix - 1] == '='))
+			return word + prefix;
+	}
+	return NULL;
+}
+
+static void mount_at(const char *source, const char *where, const char *type, unsigned long flags,
+		     const char *options)
+{
+	if (mkdir(where, 0755) && errno != EEXIST)
+		give_up(where);
+	if (mount(source, where, type, flags, options))
+		give_up(where);
+}
+
+/*
+ * Make the root directory that of a Debian system on a device that is only read. What is written
+ * stays in memory. Programs and files of the initramfs show wherever the system has none of that
+ * name: the agent, the workloads, and folders that the driver adds.
+ *
+ * The root directory of the kernel cannot be unmounted, nor exchanged by pivot_root(2): the new one
+ * is moved over it, as switch_root(8) does.
+ */
+static void enter_system(const char *device)
+{
+	static const char disk[] = "/.system", layer[] = "/.layer", root[] = "/.root";
+
+	mount_at(device, disk, "erofs", MS_RDONLY, "");
+	mount_at("layer", layer, "tmpfs", 0, "mode=0755");
+	if (mkdir("/.layer/upper", 0755) || mkdir("/.layer/work", 0755))
+		give_up(layer);
+	mount_at("system", root, "overlay", 0,
+		 "lowerdir=/.system:/,upperdir=/.layer/upper,workdir=/.layer/work");
+	for (size_t i = 0; i < sizeof(mount_points) / sizeof(mount_points[0]); i++) {
+		const char *where = mount_points[i].where;
+		char place[64];
+
+		/* Those below others move with them. */
+		if (strrchr(where, '/') != where)
+			continue;
+		snprintf(place, sizeof(place), "%s%s", root, where);
+		if (mount(where, place, NULL, MS_MOVE, NULL))
+			give_up(place);
+	}
+	if (chdir(root) || mount(".", "/", NULL, MS_MOVE, NULL) || chroot("."))
+		give_up(root);
 }
 
 static pid_t start(char *const argv[])
@@ -145,9 +191,13 @@ int main(void)
 	char *const ssh[] = { "/usr/bin/start-ssh", NULL };
 	const struct rlimit files = { OPEN_FILES, OPEN_FILES };
 	pid_t agent_pid, ssh_pid = 0;
+	const char *system;
 
 	mount_all();
 	redirect_output();
+	system = on_command_line("driver.system=");
+	if (system)
+		enter_system(system);
 	environ = (char **)environment;
 	sethostname("guest", strlen("guest"));
 	if (setrlimit(RLIMIT_NOFILE, &files))

@@ -275,6 +275,9 @@ def test_a_recipe_that_asks_for_what_is_not_there(
         ),
         (RECIPE + "\ncolour = 'red'", "colour"),
         (RECIPE.replace('["/bin/tool"]', '["bin/tool"]'), "not an absolute path"),
+        (RECIPE.replace('["/bin/tool"]', '["/bin/../tool"]'), "not a path inside the package"),
+        (RECIPE.replace('["/bin/tool"]', '["/"]'), "not a path inside the package"),
+        ('system = ["a b"]\n' + RECIPE, "system"),
         (RECIPE.replace('["other"]', '["a/b"]'), "not a plain name"),
         (RECIPE.replace("bookworm", "Bookworm!"), "suite"),
     ],
@@ -399,6 +402,56 @@ def test_libraries_follow_by_themselves(fakes: Path, tmp_path: Path) -> None:
         library.unlink()
     with pytest.raises(UserError, match=r"needs libc\.so\.6"):
         libraries.closure(root, ["/bin/tool"])
+
+
+def test_a_mistyped_path_does_not_fetch_the_packages_again(
+    fakes: Path, project: Project, store: Store
+) -> None:
+    path = project.images / "mini/recipe.toml"
+    path.write_text(RECIPE.replace('["/bin/tool"]', '["/usr/share/tool"]'))
+    with pytest.raises(UserError, match="contains /usr/share/tool") as caught:
+        build_image(store, project, "mini")
+    assert caught.value.hint == "They have /bin/tool."
+    called = fakes.read_text()
+    path.write_text(RECIPE)
+    build_image(store, project, "mini")
+    assert fakes.read_text() == called
+    assert not any(store.scratch("unpacked").iterdir()), "they are kept for nothing"
+
+
+def test_folders_and_patterns_are_kept_whole(tmp_path: Path) -> None:
+    for name in ("lib/py/a.py", "lib/py/deep/b.py", "lib/py/c.so", "bin/[", "bin/x1", "bin/x2"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "lib/py/link.py").symlink_to("/lib/py/a.py")
+    (tmp_path / "lib/py/lost.py").symlink_to("/etc/passwd")
+    folder = ["/lib/py/a.py", "/lib/py/c.so", "/lib/py/deep/b.py", "/lib/py/link.py"]
+    assert libraries.closure(tmp_path, ["/lib/py"]) == folder
+    assert libraries.closure(tmp_path, ["/lib/py/"]) == folder
+    assert libraries.closure(tmp_path, ["/lib/**/*.py"]) == [folder[0], *folder[2:]]
+    assert libraries.closure(tmp_path, ["/bin/x*", "/bin/["]) == ["/bin/[", "/bin/x1", "/bin/x2"]
+    with pytest.raises(UserError, match=r"contains /bin/y\*"):
+        libraries.closure(tmp_path, ["/bin/y*"])
+
+
+@needs_gcc
+def test_a_library_may_lie_among_what_is_kept(tmp_path: Path) -> None:
+    """In a folder that the loader does not look into by itself."""
+    home = tmp_path / "opt/home"
+    home.mkdir(parents=True)
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    source = home / "own.c"
+    source.write_text("int own(void) { return 0; }\n")
+    library, program = home / "libown.so.1", tmp_path / "usr/bin/program"
+    shared = ["gcc", "-nostdlib", "-shared", "-Wl,-soname,libown.so.1", "-o"]
+    subprocess.run([*shared, library, source], check=True)
+    source.write_text("int own(void);\nvoid _start(void) { own(); }\n")
+    linked = ["gcc", "-nostdlib", "-Wl,--dynamic-linker=/opt/home/ld", "-o"]
+    subprocess.run([*linked, program, source, library], check=True)
+    source.rename(home / "ld")
+    assert "/opt/home/libown.so.1" in libraries.closure(tmp_path, ["/usr/bin/program", "/opt/home"])
+    with pytest.raises(UserError, match=r"needs libown\.so\.1"):
+        libraries.closure(tmp_path, ["/usr/bin/program", "/opt/home/ld"])
 
 
 def test_links_are_followed_inside_the_root_only(tmp_path: Path) -> None:

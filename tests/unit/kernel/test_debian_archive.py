@@ -20,7 +20,6 @@ from helpers.command_line import status_of
 from driver import apt
 from driver.errors import HostError, UserError
 from driver.image import builder
-from driver.image.recipe import Recipe
 from driver.kernel import kconfig_fragment
 from driver.kernel.sources import archive, mirror, package
 from driver.kernel.sources.source import KernelSource
@@ -435,9 +434,8 @@ class TestPolicy:
     ) -> None:
         """On a host that has no package list of the image's suite."""
         monkeypatch.setattr("driver.image.packages.state_digest", lambda: "0")
-        wanted = {"linux-source-6.12": ["/usr/bin/x"]}
-        recipe = Recipe(description="x", suite="trixie", packages=wanted)
-        assert builder._versions(store, recipe, recorder) == {"linux-source-6.12": "6.12.117-1"}
+        found = builder._versions(store, "trixie", ["linux-source-6.12"], recorder)
+        assert found == {"linux-source-6.12": "6.12.117-1"}
 
     @pytest.mark.usefixtures("debian")
     def test_versions_and_their_suites(self, store: Store, recorder: Recorder) -> None:
