@@ -40,6 +40,7 @@ def numbers(
 ) -> TrialNumbers:
     """Parse everything sampled, keep the metrics that match, refuse what cannot be valid.
 
+    Of a phase that was announced several times the last announcement counts.
     ``keep`` maps a source's name to patterns of metric names; sources not in it are dropped, and
     values of the workload are always kept. Raises :class:`UnreadableSource` for a text that is
     not what its source promises.
@@ -70,7 +71,10 @@ def _unsettled(result: JobResult) -> list[str]:
 
 def _all(result: JobResult) -> Iterator[Number]:
     sources = by_path()
+    latest = {sample.phase: sample.time_ns for sample in result.samples}
     for sample in result.samples:
+        if sample.time_ns != latest[sample.phase]:
+            continue
         source = sources.get(sample.source)
         if source is None:
             raise UnreadableSource(f"no counter module reads {sample.source!r}")

@@ -115,6 +115,22 @@ def test_counts_of_a_kernel_that_had_not_settled_are_kept_and_said() -> None:
     assert found.refused == ["gone: page tables were still being freed, and are counted"]
 
 
+def test_the_last_announcement_of_a_phase_counts() -> None:
+    """All of it: the processes may be others than before."""
+    samples = [
+        Sample("peak", "/proc/meminfo", None, 1, "PageTables:  4 kB\n"),
+        Sample("peak", "stat", 0, 1, "1 (x) S 1 1 1 0 -1 0 5 0 0 0 0 0 0 0 20 0 1 0\n"),
+        Sample("other", "/proc/meminfo", None, 2, "PageTables:  6 kB\n"),
+        Sample("peak", "/proc/meminfo", None, 3, "PageTables:  8 kB\n"),
+    ]
+    keep = {"meminfo": ["PageTables"], "stat": ["minflt"]}
+    found = numbers(JobResult(0, samples), keep, TCG).kept
+    assert [(n.phase, n.metric, n.value) for n in found] == [
+        ("other", "PageTables", 6 << 10),
+        ("peak", "PageTables", 8 << 10),
+    ]
+
+
 def test_a_counter_is_refused_where_it_says_it_means_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -6,6 +6,7 @@ What they measure is tested in a guest: here there is no DAX, so their own check
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -132,6 +133,45 @@ def test_a_worker_that_dies_is_noticed_at_once(programs: Path, step: int, reason
     assert (done.returncode, done.stderr.strip()) == (1, reason)
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--at", "always", "--phase", "look"], {"start", "look", "end"}),
+        # It sleeps, works, and sleeps again.
+        (["--at", "waiting"], {"start", "sample", "end"}),
+        (["--at", "peak", "--counter", "MemTotal"], {"start", "sample", "end"}),
+    ],
+)
+def test_a_program_that_announces_nothing_is_sampled(
+    programs: Path, words: list[str], expected: set[str]
+) -> None:
+    if "peak" in words and not os.access("/proc/sys/vm/stat_refresh", os.W_OK):
+        pytest.skip("only root may fold the kernel's counters")
+    script = "(sleep 0.3 & wait); exit 3"
+    done = run(programs / "sample", *words, "--every", 20, "--", "sh", "-c", script)
+    assert (done.returncode, done.stderr) == (3, "")
+    said = [line.split() for line in done.stdout.splitlines()]
+    phases = [words[1] for words in said if words[0] == "phase"]
+    assert set(phases) == expected
+    assert phases[0] == "start"
+    assert phases[-1] == "end"
+    values = {words[1]: float(words[2]) for words in said if words[0] == "value"}
+    assert values["elapsed"] > 0.3e9
+    assert values["faults"] > 100
+    if "peak" in words:
+        assert phases.count("sample") == 1, "all that is there does not grow"
+
+
+def test_a_program_that_never_ends_is_ended(programs: Path) -> None:
+    done = run(programs / "sample", "--every", 100, "--seconds", 1, "--", "sleep", "1000")
+    assert done.returncode == 0
+    assert done.stdout.split().count("sample") == 10
+    for words, reason in ((["--"], "no program"), (["--", "/nosuch"], "/nosuch: No such file")):
+        done = run(programs / "sample", *words)
+        assert done.returncode
+        assert reason in done.stderr
+
+
 @pytest.mark.parametrize("count", [1, 2, 7, 512])
 def test_a_cost_is_the_median_and_its_ends(programs: Path, count: int) -> None:
     numbers = [(i * 7919 + 13) % 1009 for i in range(count)]
@@ -205,7 +245,7 @@ def test_every_workload_has_help(programs: Path, source: Path) -> None:
     done = run(programs / source.stem, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"usage: {source.stem} ")
-    assert re.search(r"^  \S.*\(.*required\)$", done.stdout, re.MULTILINE)
+    assert re.search(r"^  \S.*\(.*(required|default: \S+)\)$", done.stdout, re.MULTILINE)
     assert all(len(line) <= 100 for line in done.stdout.splitlines())
 
 
