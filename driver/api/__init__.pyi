@@ -11,6 +11,8 @@ from .decoding import with_note as with_note
 from .experiments import guest_commands as guest_commands
 from .experiments import run_experiment as run_experiment
 from .experiments import run_plan as run_plan
+from .export import run_as_json as run_as_json
+from .export import run_as_junit as run_as_junit
 from .guests import CommandResult as CommandResult
 from .guests import Guest as Guest
 from .guests import Machine as Machine

@@ -45,6 +45,7 @@ def resume(
     cluster: options.Cluster = None,
     keys: options.Keys = None,
     insecure: options.Insecure = False,
+    junit: options.Junit = None,
 ) -> None:
     """Run an experiment, or continue an interrupted run."""
     with_resume = {
@@ -52,6 +53,7 @@ def resume(
         "--allow-splat": allow_splat,
         "--timeout-factor": timeout_factor,
         "--cluster": cluster,
+        "--junit": junit,
     }
     misplaced = [name for name, value in with_resume.items() if value]
     if misplaced and run is None:
@@ -83,7 +85,7 @@ def resume(
             cluster=options.cluster_of(cluster, keys, insecure=insecure),
             workspace=place,
         )
-    runs.finish(conclusion, place)
+    runs.finish(conclusion, place, junit=junit)
 
 
 @group.command("experiment")
@@ -147,6 +149,7 @@ def experiment(
     cluster: options.Cluster = None,
     keys: options.Keys = None,
     insecure: options.Insecure = False,
+    junit: options.Junit = None,
 ) -> None:
     """Run all trials of an experiment and check the results.
 
@@ -189,7 +192,7 @@ def experiment(
         for kind, line in lines.items():
             typer.echo(f"# {kind}\n{line}")
     else:
-        runs.finish(conclusion, place)
+        runs.finish(conclusion, place, junit=junit)
 
 
 def register(app: typer.Typer) -> None:

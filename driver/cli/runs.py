@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driver import api
+from driver.atomic_write import write_atomically
 from driver.cli import context, options, views
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ def show(
         bool,
         typer.Option("--rebuild", help="Make the CSV files again from the records of the trials."),
     ] = False,
+    as_json: options.AsJson = False,
+    junit: options.Junit = None,
 ) -> None:
     """Show the results of a run.
 
@@ -63,12 +67,20 @@ def show(
     run = api.find_run(name, workspace=place)
     if rebuild:
         api.rebuild_run(run)
-    finish(api.read_run(run).allowing(allow_splat or ()), place)
+    conclusion = api.read_run(run).allowing(allow_splat or ())
+    finish(conclusion, place, as_json=as_json, junit=junit)
 
 
-def finish(conclusion: Conclusion, place: Workspace) -> None:
+def finish(
+    conclusion: Conclusion, place: Workspace, *, as_json: bool = False, junit: Path | None = None
+) -> None:
     """Print the summary of a run; raise what its exit status is made of, if it did not go well."""
-    views.console().print(views.summary(conclusion))
+    if junit is not None:
+        write_atomically(junit, api.run_as_junit(conclusion))
+    if as_json:
+        typer.echo(api.run_as_json(conclusion), nl=False)
+    else:
+        views.console().print(views.summary(conclusion))
     complaint = api.complaint(conclusion, workspace=place)
     if complaint is not None:
         raise complaint

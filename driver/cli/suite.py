@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 group = typer.Typer(help="Run a test suite on several kernels; compare the cases.")
 
-Junit = Annotated[
-    Path | None,
-    typer.Option("--junit", metavar="FILE", help="Also write the results as JUnit's XML."),
-]
 Ktap = Annotated[
     Path | None, typer.Option("--ktap", metavar="FILE", help="Also write the results as KTAP.")
 ]
@@ -56,7 +52,7 @@ def run(
     keys: options.Keys = None,
     insecure: options.Insecure = False,
     dry_run: options.DryRun = False,
-    junit: Junit = None,
+    junit: options.Junit = None,
     ktap: Ktap = None,
 ) -> None:
     """Run each program of a suite on each kernel.
@@ -94,7 +90,7 @@ def show(
         ),
     ],
     *,
-    junit: Junit = None,
+    junit: options.Junit = None,
     ktap: Ktap = None,
 ) -> None:
     """Show the results of a suite from the files of its runs."""

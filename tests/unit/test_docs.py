@@ -125,6 +125,12 @@ ELSEWHERE = {
         ),
         "tests/guest/test_system_image.py::test_packages_are_installed_by_their_scripts",
     ),
+    "driver show latest --json": (
+        "tests/unit/test_run_export.py::test_json_has_what_the_tables_have"
+    ),
+    "driver run experiment five-cases --quick --junit results.xml": (
+        "tests/unit/test_run_export.py::test_junit_has_each_trial_check_and_prediction"
+    ),
     "driver build kernel --variant debug": ("tests/unit/kernel/test_kernel_build.py::test_variant"),
     "driver build kernel --variant debug-info": (
         "tests/unit/kernel/test_kernel_build.py::test_debug_information_is_kept_beside_not_inside"
