@@ -47,7 +47,7 @@ def template(
     request: pytest.FixtureRequest, store: Store, plain: KernelArtifact, system: ImageArtifact
 ) -> Template:
     accel: Accel = request.param
-    machine = Machine(memory_mib=512, vcpus=2, nvdimm_mib=256, accel=accel)
+    machine = Machine(memory_mib=512, vcpus=2, nvdimm_mib=512, accel=accel)
     return Templates(store).get(machine, plain, system, PROVISION)
 
 
