@@ -7,6 +7,9 @@
  *
  * Phases: `start` before the program, then those that --at says, and `end` when it has ended. A
  * phase that is announced again replaces what was read at it before.
+ *
+ * Values: `elapsed`, the guest time that the program had, without that of the phases; and the minor
+ * faults of all its processes, as far as they have been waited for.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -187,17 +190,32 @@ static bool is_moment(pid_t program)
 	}
 }
 
+static long now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000L + now.tv_nsec;
+}
+
+/* Guest time that went by while phases were taken. */
+static long paused_ns;
+
 static void take_phase(pid_t program)
 {
+	const long began = now_ns();
+
 	/* One that waits stays as it is: to be stopped would count as having run. */
 	if (options.at == WAITING) {
 		trial_phase(options.phase, processes, process_count);
+		paused_ns += now_ns() - began;
 		return;
 	}
 	stop_all(program);
 	trial_phase(options.phase, processes, process_count);
 	for (size_t i = process_count; i-- > 0;)
 		kill(processes[i], SIGCONT);
+	paused_ns += now_ns() - began;
 }
 
 static pid_t start(char **argv)
@@ -258,7 +276,9 @@ int main(int argc, char **argv)
 		OPTION_NUMBER("seconds", &options.seconds, "0", 0, 86400,
 			      "end the program after so many seconds; 0: never"),
 	};
+	struct rusage usage;
 	int own = 1, status;
+	long began, elapsed;
 
 	while (own < argc && strcmp(argv[own], "--"))
 		own++;
@@ -268,7 +288,12 @@ int main(int argc, char **argv)
 		options_refuse("no program: sample [OPTION]... -- PROGRAM [ARGUMENT]...");
 	trial_prefault();
 	trial_phase("start", NULL, 0);
+	began = now_ns();
 	status = watch(start(argv + own + 1));
+	elapsed = now_ns() - began - paused_ns;
+	getrusage(RUSAGE_CHILDREN, &usage);
 	trial_phase("end", NULL, 0);
+	trial_value("elapsed", "ns", elapsed);
+	trial_value("faults", "faults", usage.ru_minflt);
 	return status;
 }
