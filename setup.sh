@@ -3,8 +3,8 @@
 # Install what this project needs on a Debian machine: the packages named in debian-packages.txt and
 # a Python environment with exactly the versions and hashes of requirements.lock.
 # Usage: setup.sh [VENV]. Safe to run again: what is installed is not installed twice.
-# Exit status: 0; 3 without sudo, with a package database that stays locked, or with an old Python;
-# else that of the program that failed.
+# Exit status: 0; 3 without sudo, with a package database that stays locked, without a Python that is
+# new enough, or without its packages; else that of the program that failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -61,11 +61,11 @@ install_packages() {
     mapfile -t missing < <(missing_packages)
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
-        say "these Debian packages are missing and there is no sudo; as root, run:"
+        say "cannot install Debian packages without root: there is no sudo. As root, run:"
         say "  apt-get update && apt-get install --no-install-recommends ${missing[*]}"
         return 3
     fi
-    say "installing ${#missing[@]} Debian packages: ${missing[*]}"
+    say "installing Debian packages: ${missing[*]}"
     apt_get update -q || return
     apt_get install -q -y --no-install-recommends "${missing[@]}"
 }
@@ -73,20 +73,31 @@ install_packages() {
 make_environment() {
     local venv=$1
     local -a pip=("$venv/bin/python" -m pip --disable-pip-version-check -q)
+    [ -x "$PYTHON" ] || {
+        say "there is no $PYTHON: install Python 3.11 or newer with its venv module"
+        return 3
+    }
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
         say "Python 3.11 or newer is needed (Debian 12 has 3.11); this is $("$PYTHON" --version)"
         return 3
     }
     say "making the Python environment in $venv"
-    "$PYTHON" -m venv --clear "$venv"
+    "$PYTHON" -m venv --clear "$venv" || {
+        say "$PYTHON cannot make the environment $venv; on Debian its module venv is in python3-venv"
+        return 3
+    }
     # The lock file has every version with its hashes; the project itself is then linked in place.
-    "${pip[@]}" install --require-hashes -r requirements.lock
+    "${pip[@]}" install --require-hashes -r requirements.lock || {
+        say "pip cannot install the packages of requirements.lock; check the network, then run this again"
+        return 3
+    }
     "${pip[@]}" install --no-deps --no-build-isolation -e .
 }
 
 main() {
     if ! command -v dpkg-query >/dev/null; then
-        say "this is not a Debian system: install the equivalents of debian-packages.txt yourself"
+        say "this is not a Debian system: installing no packages. Once this is done, see what is"
+        say "missing and how to install it: ${1:-.venv}/bin/driver doctor"
     else
         install_packages
     fi

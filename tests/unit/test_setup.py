@@ -125,3 +125,27 @@ def test_an_old_python_is_refused_by_name(tmp_path: Path) -> None:
         "==> Python 3.11 or newer is needed (Debian 12 has 3.11); this is Python 3.9.2\n"
     )
     assert not (tmp_path / "venv").exists()
+
+
+def test_a_python_that_is_not_there_is_not_called_an_old_one(tmp_path: Path) -> None:
+    done = call(f"PYTHON={tmp_path}/python3; make_environment {tmp_path}/venv")
+    assert done.returncode == 3
+    assert done.stderr == (
+        f"==> there is no {tmp_path}/python3: install Python 3.11 or newer with its venv module\n"
+    )
+
+
+def test_a_failure_of_pip_says_what_it_was_for(tmp_path: Path) -> None:
+    """Of the right age, it makes an environment whose pip cannot fetch anything."""
+    python = tmp_path / "python3"
+    python.write_text(
+        '#!/bin/sh\n[ "$2" = venv ] || exit 0\nmkdir -p "$4/bin"\n'
+        'printf "#!/bin/sh\\necho no network >&2; exit 1\\n" > "$4/bin/python"\n'
+        'chmod +x "$4/bin/python"\n'
+    )
+    python.chmod(0o755)
+    done = call(f"PYTHON={python}; make_environment {tmp_path}/venv")
+    assert done.returncode == 3
+    *_, cause, said = done.stderr.splitlines()
+    assert cause == "no network"
+    assert said.startswith("==> pip cannot install the packages of requirements.lock; check the")
