@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from driver.process import run
+from driver.process import explaining, run
 
 _POLICY = re.compile(r"(?P<name>[a-z0-9][a-z0-9.+-]*)(:\S+)?:")
 _CANDIDATE = re.compile(r"  Candidate: (?P<version>\S+)")
@@ -38,7 +38,8 @@ def policies(packages: Iterable[str], *, config: Path | None = None) -> dict[str
     """
     wanted = sorted(packages)
     more = ["-c", str(config)] if config else []
-    shown = run(["apt-cache", *more, "policy", *wanted], env={"LC_ALL": "C"}).stdout
+    with explaining("ask apt for versions of packages"):
+        shown = run(["apt-cache", *more, "policy", *wanted], env={"LC_ALL": "C"}).stdout
     found = dict.fromkeys(wanted, Policy())
     for block in re.split(r"^(?=\S)", shown, flags=re.MULTILINE):
         heading, *lines = block.splitlines() or [""]

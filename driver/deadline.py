@@ -8,6 +8,11 @@ from dataclasses import dataclass
 
 from driver.errors import GuestTimeout
 
+TOO_SHORT = (
+    "Look at the console log. If the guest was only slow, give it more time: `driver run "
+    "experiment` takes --timeout-factor 4."
+)
+
 
 @dataclass(frozen=True)
 class Deadline:
@@ -38,5 +43,5 @@ class Deadline:
         if self.expired:
             raise GuestTimeout(
                 f"{self.what} did not finish within {self.seconds:.0f} s",
-                hint="Look at the console log; raise the deadline if the guest was merely slow.",
+                hint=TOO_SHORT,
             )

@@ -72,6 +72,27 @@ class CommandFailed(HostError):
         )
         self.status = status
         self.output = output
+        self._explained = False
+
+    def explain(self, task: str) -> None:
+        """Begin the message with what the command was for, unless it does already."""
+        if not self._explained:
+            self.message = f"cannot {task}: {self.message}"
+            self.args = (self.message,)
+            self._explained = True
+
+
+@contextmanager
+def explaining(task: str) -> Iterator[None]:
+    """Say first what a command that fails was for: ``cannot TASK: `git ...` exited with ...``.
+
+    ``task`` begins with an infinitive. The innermost explanation is the one that counts.
+    """
+    try:
+        yield
+    except CommandFailed as failure:
+        failure.explain(task)
+        raise
 
 
 @dataclass(frozen=True)
@@ -137,7 +158,10 @@ def run(
     except FileNotFoundError as error:
         raise _missing(argv, cwd) from error
     except subprocess.TimeoutExpired as error:
-        raise HostError(f"`{command}` did not finish within {timeout:.0f} s") from error
+        raise HostError(
+            f"`{command}` did not finish within {timeout:g} s",
+            hint="Paste the command into a shell to see what it waits for.",
+        ) from error
     _end(argv, done.returncode, began)
     if check and done.returncode != 0:
         raise CommandFailed(
@@ -247,7 +271,7 @@ def _environment(changes: Mapping[str, str | None] | None) -> dict[str, str]:
 
 def _missing(argv: Sequence[str | Path], cwd: Path | None) -> HostError:
     if cwd is not None and not cwd.is_dir():
-        return HostError(f"the directory {cwd} does not exist")
+        return HostError(f"cannot run {argv[0]} in {cwd}: there is no such directory")
     return missing_program(str(argv[0]))
 
 

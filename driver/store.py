@@ -141,7 +141,7 @@ class Store:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._notify(f"waiting for what is left running of {waiting_for}")
+                self._notify(f"waiting for programs that are left running by {waiting_for}")
                 fcntl.flock(held, fcntl.LOCK_EX)
             with hand_down(held.fileno()):
                 yield

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 
@@ -99,6 +100,52 @@ def counted(number: int, noun: str) -> str:
     """``1 trial``, ``2 trials``, ``3 patches``."""
     ending = "" if number == 1 else "es" if noun.endswith(("ch", "s", "x")) else "s"
     return f"{number:,} {noun}{ending}"
+
+
+def share(part: int, whole: int, noun: str) -> str:
+    """``1 of 1 trial``, ``0 of 12 checks``."""
+    return f"{part:,} of {counted(whole, noun)}"
+
+
+def verb(number: int, one: str, several: str) -> str:
+    """The form of a word that goes with a number: ``does`` with 1, ``do`` with any other."""
+    return one if number == 1 else several
+
+
+def enumerated(words: Sequence[str], most: int) -> str:
+    """The first ``most`` words, and how many more there are: ``a, b and 3 more``."""
+    left_out = len(words) - most
+    return ", ".join(words[:most]) + (f" and {left_out:,} more" if left_out > 0 else "")
+
+
+def as_written(value: object) -> str:
+    """A value that a person wrote, in the notation of TOML and JSON: ``'1G'``, ``true``, ``[1]``.
+
+    Text has the quotes that all messages have.
+    """
+    return repr(value) if isinstance(value, str) else json.dumps(value, default=repr)
+
+
+def reason(error: BaseException, *, file: bool = False) -> str:
+    """Why something failed, to follow a colon: the words of an exception without Python's.
+
+    With ``file``, those of the operating system begin with the file that they are about.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if file and error.filename else error.strerror
+    if isinstance(error, KeyError):
+        return f"the key {error} is missing"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    if isinstance(error, TypeError):
+        return "its keys are not those it should have"
+    return str(error) or type(error).__name__
+
+
+def not_utf8(path: object, error: UnicodeDecodeError) -> str:
+    """The message for a file that is not the text it should be, with the line of the first byte."""
+    line = error.object.count(b"\n", 0, error.start) + 1
+    return f"{path}:{line}: the byte {error.object[error.start]:#04x} is not UTF-8 text"
 
 
 def last_lines(text: str, count: int) -> str:

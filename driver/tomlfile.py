@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,22 +11,13 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from driver.errors import UserError
+from driver.schema_errors import impossible, in_words, key_text
 from driver.suggestion import did_you_mean
+from driver.text import not_utf8
 from driver.toml_positions import KeyPath, key_lines, nearest
 
 SYNTAX = "Correct the line; https://toml.io describes the format."
 _KEYS = "docs/reference/files.md says what each key may hold."
-# What pydantic says, in the words of the reference; it knows no list, as models hold tuples.
-_WORDS = (
-    (r"^Value error, ", ""),
-    (r"^Input should be a valid (tuple|list)$", "it should be a list"),
-    (r"^Input should be a valid dictionary.*$", "it should be a table"),
-    (r"^Input should be a valid string$|^Input is not a valid path.*$", "it should be text"),
-    (r"^Input should be a valid boolean.*$", "it should be true or false"),
-    (r"^Input should be a valid integer.*$", "it should be an integer"),
-    (r"^Input should be a (valid|finite) number.*$", "it should be a number"),
-    (r"^Input should be ", "it should be "),
-)
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -40,7 +30,7 @@ def read(path: Path, model: type[_Model]) -> _Model:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: {error}", hint=SYNTAX) from error
+        raise UserError(not_utf8(path, error), hint=SYNTAX) from error
     return validated(path, text, model, _KEYS)
 
 
@@ -63,8 +53,7 @@ def mistake(path: Path, text: str, key: KeyPath, message: str, *, hint: str) -> 
     """What is wrong with a key: ``FILE:LINE: KEY: MESSAGE``."""
     line = nearest(key_lines(text), key)
     place = f"{path}:{line}" if line else f"{path}"
-    name = ".".join(str(word) for word in key)
-    return UserError(": ".join(filter(None, (place, name, message))), hint=hint)
+    return UserError(": ".join(filter(None, (place, key_text(key), message))), hint=hint)
 
 
 def _explained(
@@ -84,15 +73,8 @@ def _explained(
         allowed = [part.strip(" '") for part in expected.replace(" or ", ",").split(",")]
         given = str(item["input"])
         hint = did_you_mean(given, allowed, "Possible here")
-        return mistake(path, text, key, f"{item['input']!r} is not possible", hint=hint)
-    return mistake(path, text, key, _in_words(item["msg"]), hint=manual)
-
-
-def _in_words(message: str) -> str:
-    """What pydantic complains of, for a person who writes TOML."""
-    for pattern, words in _WORDS:
-        message = re.sub(pattern, words, message)
-    return message
+        return mistake(path, text, key, impossible(item["input"]), hint=hint)
+    return mistake(path, text, key, in_words(item["msg"]), hint=manual)
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

@@ -78,7 +78,7 @@ class Validity:
                 )
         elif _TIME_IN_WORDS.fullmatch(unit):
             raise InvalidMeasurement(
-                f"{unit!r} are no count: write a time in one of {', '.join(sorted(TIME_UNITS))}"
+                f"{unit!r} is not a count: write a time in one of {', '.join(sorted(TIME_UNITS))}"
             )
         elif _BEATS.fullmatch(unit) and self.accelerator is Accelerator.TCG:
             raise InvalidMeasurement(

@@ -74,13 +74,14 @@ def _choose_bases(
     implied = [base for base in (spec.base_of_spec(each) for each in sources.given) if base]
     if sources.given and len(asked) > 1:
         raise UserError(
-            "a source is one kernel, and --base names several",
+            f"a source is one kernel, and --base names {len(asked)}: {', '.join(asked)}",
             hint="Leave --source out, or name one base.",
         )
-    if implied and set(asked) - set(implied):
+    wrong = next((base for base in asked if base not in implied), None)
+    if implied and wrong:
         raise UserError(
-            f"the source is Linux {implied[0]}, and --base says {asked[0]}",
-            hint="Leave --base out: a source says itself what it is.",
+            f"the source is Linux {implied[0]}, and --base says {wrong}",
+            hint="Leave --base out: the source determines the version.",
         )
     chosen = list(dict.fromkeys(asked or implied[:1]))
     if chosen:
@@ -97,7 +98,7 @@ def _choose_bases(
             break
     if not common:
         raise UserError(
-            f"there is no base that all of {', '.join(named)} exist for",
+            f"no version of Linux has all of the series {', '.join(named)}",
             hint="Give `base` to each `kernel` of the experiment.",
         )
     return [max(common, key=numeric)]

@@ -55,16 +55,18 @@ def on_cluster(
     """
     if any(request.instruments for request in planned.guests):
         raise UserError(
-            "instruments watch guests on this host alone",
+            "instruments watch guests of this machine only, and --cluster names other hosts",
             hint="Leave --cluster or --instrument out.",
         )
     if planned.options.keep_guest:
         raise UserError(
-            "--keep-guest attends to a guest on this machine", hint="Leave --cluster out with it."
+            "--keep-guest keeps guests of this machine only, and --cluster names other hosts",
+            hint="Leave --cluster or --keep-guest out.",
         )
     if planned.options.jobs != 1:
         raise UserError(
-            "--jobs is for this machine", hint="Hosts say it themselves: driver worker --guests N."
+            f"--jobs {planned.options.jobs} is for this machine, and --cluster names other hosts",
+            hint="Leave --jobs out; each host has its own number: driver worker ADDRESS --guests N",
         )
     preparation = Preparation(place, accel=planned.accel, options=planned.options)
     orders, shipments = _orders(preparation, planned, place.store)
@@ -123,5 +125,8 @@ def _orders(
 def _shipment(store: Store, kind: str, name: str) -> Shipment:
     artifact = store.recall(kind, name)
     if artifact is None:
-        raise HostError(f"the {kind} {name[:12]} has just gone from the cache", hint="Try again.")
+        raise HostError(
+            f"the {kind} {name[:12]} was removed from the cache {store.root} meanwhile",
+            hint="Run the same command again: it is made again.",
+        )
     return Shipment.of(artifact)

@@ -35,6 +35,7 @@ from driver.guest.template_recipe import qemu_version
 from driver.progress import Reporter
 from driver.results.directory import RunDirectory, check_writable
 from driver.results.manifest import Options
+from driver.text import as_written, counted
 
 
 def run_experiment(
@@ -80,10 +81,15 @@ def run_experiment(
     """
     for factor, levels in (only or {}).items():
         if isinstance(levels, str) or not isinstance(levels, Sequence):
-            raise UserError(f"only: {factor!r} needs a list of levels, not {levels!r}")
+            raise UserError(
+                f"only: the factor {factor!r} needs a list of levels, not {as_written(levels)}",
+                hint=f"Write only={{{factor!r}: [...]}}.",
+            )
     for number, named in ((repeat, "repeat"), (jobs, "jobs")):
         if number is not None and type(number) is not int:
-            raise UserError(f"{named} is a whole number, not {number!r}")
+            raise UserError(
+                f"{named} is a whole number, not {as_written(number)}", hint=f"Write {named}=1."
+            )
     options = Options(
         quick=quick,
         only={
@@ -206,7 +212,8 @@ def _check(planned: ExperimentPlan, place: Workspace) -> None:
     check_possible(planned.accel)
     if planned.options.keep_guest and planned.options.jobs > 1:
         raise UserError(
-            "--keep-guest attends to one guest at a time", hint="Leave --jobs out with it."
+            f"--keep-guest keeps one guest at a time, and --jobs asks for {planned.options.jobs}",
+            hint="Leave --jobs or --keep-guest out.",
         )
     check(place.store, place.project, planned.guests, KernelSources.of_run(planned.options))
     check_writable(place.project.results)
@@ -229,7 +236,7 @@ def _title(request: GuestRequest, template: Template) -> str:
 @contextmanager
 def resumable(run: RunDirectory, work: Work, reporter: Reporter) -> Iterator[None]:
     """Say how to continue a run that is stopped; its lock is held by the caller."""
-    reporter.step(f"Running {len(work.plan)} trials of {work.definition.name}")
+    reporter.step(f"Running {counted(len(work.plan), 'trial')} of {work.definition.name}")
     try:
         yield
     except BaseException:

@@ -23,6 +23,8 @@ from driver.guest.machine import Machine
 from driver.guest.qemu_args import Files
 from driver.guest.session import Guest, console_kept
 from driver.guest.standalone import standalone_command
+from driver.process import describe_status
+from driver.text import last_lines
 
 __all__ = [
     "CommandResult",
@@ -35,6 +37,8 @@ __all__ = [
     "start_guest",
 ]
 
+# What is shown of the output of a preparation that failed.
+_EXCERPT_LINES = 20
 # Seconds; a namespace, a file system and 1 GiB of written extents take some 10 s under TCG.
 _PROVISION_SECONDS = 180.0
 
@@ -188,4 +192,9 @@ def _source_lines(kernel: KernelArtifact) -> Iterator[None]:
 def _provision(guest: Guest, job: Job) -> None:
     prepared = guest.run(job, Deadline.after(job.timeout, "preparing the NVDIMM"))
     if prepared.status != 0:
-        raise WorkloadFailed("cannot prepare the NVDIMM", excerpt=prepared.output)
+        raise WorkloadFailed(
+            f"cannot prepare the NVDIMM: `{shlex.join(job.argv)}` "
+            f"{describe_status(prepared.status)}",
+            hint="See what it printed: the kernel may lack DAX, or the NVDIMM space.",
+            excerpt=last_lines(prepared.output, _EXCERPT_LINES),
+        )

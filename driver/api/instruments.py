@@ -80,7 +80,7 @@ def check_instruments(accel: Requested) -> None:
     """Find out whether guests under an accelerator can be watched, before anything is built."""
     if accel == "kvm":
         raise UserError(
-            "instruments watch instructions, and under KVM the processor executes them itself",
+            "instruments see only the instructions that QEMU emulates, and KVM emulates none",
             hint="Run with --accel icount or --accel tcg.",
         )
     plugin_interface()

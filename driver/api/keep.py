@@ -22,6 +22,7 @@ from driver.guest.deterministic import DeterministicFork
 from driver.guest.job import Job, JobResult
 from driver.guest.session import Guest
 from driver.guest.template import Template
+from driver.process import describe_status
 from driver.results.observations import Observations
 
 
@@ -124,7 +125,7 @@ class _Kept:
             self._show(error.message, error)
             raise
         if result.status != 0:
-            self._show(f"`{job.argv[0]}` ended with status {result.status}", None)
+            self._show(f"`{job.argv[0]}` {describe_status(result.status)}", None)
         return result
 
     def _show(self, reason: str, error: GuestError | None) -> None:

@@ -21,6 +21,7 @@ from driver.guest.accel import Requested
 from driver.results.faults import check_kinds
 from driver.results.manifest import Options
 from driver.suggestion import did_you_mean
+from driver.text import counted
 
 __all__ = [
     "ExperimentPlan",
@@ -89,12 +90,17 @@ def plan_definition(
     accel = _accelerator(accel or definition.experiment.accelerator)
     if accel == "kvm":
         refuse_jobs_under_kvm(options)
-    if options.jobs < 1 or (options.repeat is not None and options.repeat < 1):
-        raise UserError("jobs and repeat are at least 1")
+    for named, number in (("jobs", options.jobs), ("repeat", options.repeat)):
+        if number is not None and number < 1:
+            raise UserError(
+                f"{named} must be at least 1, not {number}",
+                hint=f"Leave {named} out, or give more.",
+            )
     if options.jobs > MOST_JOBS:
         raise UserError(
             f"{options.jobs:,} guests at a time are more than any host can run",
-            hint=f"--jobs takes 1 to {MOST_JOBS}; this host has {os.cpu_count()} processors.",
+            hint=f"--jobs takes 1 to {MOST_JOBS}; this host has "
+            f"{counted(os.cpu_count() or 1, 'processor')}.",
         )
     check_kinds(options.allow_splat)
     chosen = Selection(
@@ -127,7 +133,10 @@ def check_plan(planned: ExperimentPlan, *, workspace: Workspace | None = None) -
 def words(name: str, given: Iterable[object]) -> list[str]:
     """A list of words; a string alone would be taken apart into letters."""
     if isinstance(given, str):
-        raise UserError(f"{name} is a list of words, not the text {given!r}")
+        raise UserError(
+            f"{name} is a list of words, not the text {given!r}",
+            hint=f"Write {name}=[{given!r}].",
+        )
     return [str(word) for word in given]
 
 
@@ -145,6 +154,7 @@ def _accelerator(name: str) -> Requested:
 def refuse_jobs_under_kvm(options: Options) -> None:
     if options.jobs > 1 and not options.force:
         raise UserError(
-            "under KVM the results hold times, and guests that run side by side disturb each other",
-            hint="Leave --jobs out, count with --accel tcg, or give up times with --force.",
+            f"under KVM the results contain times, and {options.jobs} guests at a time disturb "
+            "each other",
+            hint="Leave --jobs out, count with --accel tcg, or mark times as invalid with --force.",
         )

@@ -111,7 +111,8 @@ def _note_edit(place: Workspace, definition: Definition) -> None:
     if now.digest != definition.digest:
         place.reporter.note(
             f"{now.path} has been edited since the run began; the run continues with the text that "
-            "it began with, which is in its manifest. A new run takes the edit."
+            "it began with, which is in its manifest. For the edit, start a new run: "
+            f"driver run experiment {definition.name}"
         )
 
 

@@ -14,6 +14,7 @@ from driver.kernel.export import Exported
 from driver.kernel.importing import Imported
 from driver.kernel.review import Report
 from driver.kernel.sources.source import is_directory_spec
+from driver.paths import expanded
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def checkout_series(
     chosen, source = clone.choose(
         place.store, place.project, series=name, base=base, reporter=place.reporter
     )
-    target = (folder or Path(clone.default_folder(chosen))).expanduser().resolve()
+    target = expanded(folder or clone.default_folder(chosen)).resolve()
     made = clone.make(
         place.store,
         place.project,

@@ -158,7 +158,12 @@ def read_suite_result(
     manifests = [read_manifest(run) for run in found]
     if len({manifest.experiment.digest for manifest in manifests}) > 1:
         raise UserError(
-            "these runs are of different suites", hint="Name a run, and those that repeated it."
+            "these runs are of different suites: "
+            + ", ".join(
+                f"{run.name} of {manifest.experiment.name}"
+                for run, manifest in zip(found, manifests, strict=True)
+            ),
+            hint="Name a run and those that repeated some of it.",
         )
     reports: list[ProgramReport] = []
     rounds = 0

@@ -10,7 +10,7 @@ import typer
 from driver import prune
 from driver.cli import views
 from driver.store import Store
-from driver.text import binary
+from driver.text import binary, counted
 
 group = typer.Typer(help="Show the contents of the cache, or shrink it.", no_args_is_help=True)
 
@@ -23,7 +23,7 @@ def show() -> None:
     views.print_artifacts(found)
     total = sum(entry.size for entry in found)
     typer.echo(
-        f"{len(found)} artifacts, {binary(total)} of at most "
+        f"{counted(len(found), 'artifact')}, {binary(total)} of at most "
         f"{binary(prune.limit())} ({prune.LIMIT_VARIABLE}), in {root}"
     )
     typer.echo("kernel sources (sources/) and build directories (scratch/) are not included")

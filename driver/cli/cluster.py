@@ -92,7 +92,7 @@ def worker(
 
     connection.configure()
     if name is not None and not name.strip():
-        raise UserError("--name is empty")
+        raise UserError("--name is empty", hint="Leave it out: the machine's name is the default.")
     with context.reporting() as reporter:
         security = connection.security(
             address, role="worker", keys=keys, insecure=insecure, notify=reporter.note

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 from driver import api
 from driver.cli import complete, context, options, views
 from driver.errors import CheckFailed
+from driver.text import share, verb
 
 if TYPE_CHECKING:
     from driver.api import Condition, ConditionMet
@@ -86,7 +88,9 @@ def compare(
     if functions or per is not None:
         if as_json or fail_on or not functions:
             raise typer.BadParameter(
-                "--functions prints a table or, with --csv, lines; --per belongs to it"
+                "--functions takes neither --json nor --fail-on"
+                if functions
+                else "--per goes with --functions"
             )
         _compare_functions(first, second, per, as_csv=as_csv, everything=everything)
         return
@@ -115,11 +119,13 @@ def compare(
         raise CheckFailed(
             _met(met, conditions),
             excerpt=views.conditions_met(met),
+            hint=f"See every value: driver compare {shlex.join((first, second))} --all",
         )
 
 
 def _met(met: Sequence[ConditionMet], conditions: Sequence[Condition]) -> str:
-    return f"{len(met)} of {len(conditions)} conditions of --fail-on are met"
+    found = share(len(met), len(conditions), "condition")
+    return f"{found} of --fail-on {verb(len(met), 'is', 'are')} met"
 
 
 def _compare_functions(

@@ -17,6 +17,7 @@ import typer
 from driver import api
 from driver.api.workspace import Workspace
 from driver.errors import UserError
+from driver.paths import expanded
 from driver.progress import Reporter, SilentReporter, open_reporter
 from driver.project import Project
 from driver.store import Store
@@ -41,7 +42,7 @@ _project: list[Path] = []
 
 def set_project(path: str | None) -> None:
     """Remember what the configuration file says for the rest of the process."""
-    _project[:] = [Path(path).expanduser()] if path else []
+    _project[:] = [expanded(path)] if path else []
 
 
 def set_verbosity(*, verbose: int, quiet: bool) -> None:

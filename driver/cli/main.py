@@ -54,6 +54,8 @@ app = typer.Typer(
 
 # What click makes of KeyboardInterrupt: it returns this status instead of letting it through.
 _CLICK_INTERRUPTED = 130
+# So much of a file name that is too long is shown.
+_MOST_OF_A_NAME = 60
 
 
 def _print_version(wanted: bool) -> None:
@@ -136,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except DriverError as error:
             _fail(error)
         except OSError as error:
-            _fail(_as_host_error(error))
+            _fail(_explained(error))
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -148,9 +150,18 @@ def _refuse_usage(error: typer.TyperException, arguments: Sequence[str]) -> NoRe
         print(asked.get_help(), file=sys.stderr)
         sys.exit(UserError.exit_status)
     where = asked.command_path if asked is not None else _path_in(arguments)
-    message = error.format_message().replace(": Value error, ", ": ")
-    _print_error(message, hint=f"Run `{where} --help`.", excerpt=None, log=None)
+    _print_error(_usage(error), hint=f"Run `{where} --help`.", excerpt=None, log=None)
     sys.exit(UserError.exit_status)
+
+
+def _usage(error: typer.TyperException) -> str:
+    """What is wrong with a command line, without the terms of click and pydantic."""
+    from driver.schema_errors import in_words  # noqa: PLC0415  (loaded as it is used)
+
+    # Options that do not go together: no value is to blame.
+    message = error.format_message().removeprefix("Invalid value: ")
+    name, colon, reason = message.partition(": ")
+    return f"{name}{colon}{in_words(reason)}" if name.startswith("Invalid value for") else message
 
 
 def _path_in(arguments: Sequence[str]) -> str:
@@ -167,7 +178,8 @@ def _path_in(arguments: Sequence[str]) -> str:
     return " ".join(path)
 
 
-def _as_host_error(error: OSError) -> HostError:
+def _explained(error: OSError) -> DriverError:
+    """What the operating system refused, as far as its error says whose fault that is."""
     where = f"{error.filename}: " if error.filename else ""
     reason = f"{where}{error.strerror or error}"
     if error.errno == errno.ENOSPC:
@@ -175,6 +187,12 @@ def _as_host_error(error: OSError) -> HostError:
         return HostError(
             f"the disk is full{writing}",
             hint="Free some space and run the same command again: finished work is kept.",
+        )
+    if error.errno == errno.ENAMETOOLONG:
+        return UserError(
+            "a file name is too long for the file system: "
+            + f"{os.fsdecode(error.filename or '')[:_MOST_OF_A_NAME]}...",
+            hint="Give a shorter name; a text may stand where a path belongs.",
         )
     if error.filename and _leads_to(Path(os.fsdecode(error.filename)), Store().root):
         return HostError(

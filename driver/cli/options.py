@@ -254,7 +254,10 @@ def cluster_of(spec: str | None, keys: Path | None, *, insecure: bool) -> api.Cl
     """The cluster that the options name, if any."""
     if spec is None:
         if keys is not None or insecure:
-            raise UserError("--keys and --insecure go with --cluster")
+            raise UserError(
+                f"{'--insecure' if keys is None else '--keys'} goes with --cluster",
+                hint="Name the cluster, as in --cluster tls://HOST:8786, or leave it out.",
+            )
         return None
     return api.ClusterOptions(spec, keys, insecure)
 

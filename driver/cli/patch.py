@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import textwrap
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,8 @@ import typer
 from driver import api
 from driver.cli import context, options
 from driver.errors import CheckFailed, UserError
-from driver.text import counted
+from driver.paths import expanded
+from driver.text import counted, enumerated
 
 if TYPE_CHECKING:
     from driver.kernel.checkout import Checkout
@@ -49,9 +51,9 @@ def checkout(
         done = api.checkout_series(
             folder, name=series, base=base, workspace=context.workspace(reporter)
         )
-    tree = done.checkout.tree
+    tree = shlex.quote(str(done.checkout.tree))
     patches = counted(done.patches, "patch")
-    typer.echo(f"{tree}: {done.source} with {patches} on the tag `base`")
+    typer.echo(f"{done.checkout.tree}: {done.source} with {patches} on the tag `base`")
     typer.echo("  edit, then         git commit -as")
     typer.echo(f"  build it           driver build --source {tree}")
     typer.echo(f"  measure it         driver run experiment NAME --source {tree}")
@@ -92,7 +94,7 @@ def export(
     typer.echo(f"unchanged  {counted(len(done.unchanged), 'patch')} of {done.folder}")
     if done.untracked:
         with context.reporting() as reporter:
-            names = ", ".join(done.untracked[:6])
+            names = enumerated(done.untracked, 6)
             reporter.note(f"not exported, because git does not track them: {names}")
 
 
@@ -119,7 +121,7 @@ def import_(
     """
     with context.reporting(silent=as_json) as reporter:
         done = api.import_series(
-            mails.expanduser(), name=series, base=base, workspace=context.workspace(reporter)
+            expanded(mails), name=series, base=base, workspace=context.workspace(reporter)
         )
     if as_json:
         typer.echo(json.dumps({**asdict(done), "folder": str(done.folder)}, indent=2))
@@ -176,7 +178,8 @@ def check(
         _print(report)
     if report.complaints:
         raise CheckFailed(
-            f"{counted(len(report.complaints), 'complaint')} about series {report.series}"
+            f"{counted(len(report.complaints), 'complaint')} about series {report.series}",
+            hint=f"Fix them in a tree of it: driver patch checkout --series {report.series} DIR",
         )
 
 
@@ -189,10 +192,11 @@ def _print(report: Report) -> None:
 
 
 def _checkout(folder: Path) -> Checkout:
-    found = api.enclosing_checkout(folder.expanduser())
+    folder = expanded(folder)
+    found = api.enclosing_checkout(folder)
     if found is None:
         raise UserError(
-            f"{folder.expanduser().resolve()} is not in a tree that `driver patch checkout` made",
+            f"{folder.resolve()} is not in a tree that `driver patch checkout` made",
             hint="Name such a tree, or create one: driver patch checkout DIR",
         )
     return found

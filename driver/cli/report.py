@@ -13,7 +13,9 @@ import typer
 from driver import api
 from driver.atomic_write import write_atomically
 from driver.cli import context, options
+from driver.cli.output_files import check_output_file
 from driver.errors import UserError
+from driver.text import reason
 
 _NAME = "report.html"
 
@@ -44,19 +46,14 @@ def report(
         typer.echo(html, nl=False)
         return
     path = output or run.path / _NAME
-    if path.is_dir():
-        raise UserError(
-            f"{path} is a directory", hint=f"Name a file: -o {shlex.quote(str(path / _NAME))}"
-        )
-    if not path.parent.is_dir():
-        raise UserError(f"there is no directory {path.parent}", hint="Create it first.")
+    check_output_file(path, _NAME)
     try:
         write_atomically(path, html.encode())
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         raise UserError(
-            f"cannot write to {path.parent}: {error.strerror}",
+            f"cannot write {path}: {reason(error)}",
             hint=f"Write it elsewhere: driver report {shlex.quote(name)} -o {_NAME}",
         ) from error
     typer.echo(path)

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
 from driver import api
 from driver.cli import complete, context, options, runs, views
+from driver.cli.output_files import check_output_file
 from driver.errors import UserError
 
 group = typer.Typer(help="Run an experiment, or continue an interrupted run.")
@@ -54,23 +57,27 @@ def resume(
         "--timeout-factor": timeout_factor,
         "--cluster": cluster,
         "--junit": junit,
+        "--keys": keys,
+        "--insecure": insecure,
     }
-    misplaced = [name for name, value in with_resume.items() if value]
+    names = (name.removeprefix("--").replace("-", "_") for name in with_resume)
+    misplaced = context.given(ctx, *names)
     if misplaced and run is None:
         raise UserError(
             f"{misplaced[0]} before the experiment needs --resume",
-            hint=f"Put it last: driver run experiment NAME {misplaced[0]}",
+            hint=f"Put it last: driver run experiment NAME {_typed(misplaced[0], with_resume)}",
         )
     if ctx.invoked_subcommand is not None:
         if run is not None:
             raise UserError(
                 "--resume continues the plan that a run began with; it takes no experiment",
-                hint=f"Type only: driver run --resume {run}",
+                hint=f"Type only: driver run --resume {shlex.quote(run)}",
             )
         return
     if run is None:
         typer.echo(ctx.get_help(), err=True)
         raise typer.Exit(UserError.exit_status)
+    check_output_file(junit, "junit.xml")
     keep_guest = keep_guest or api.run_options(run, workspace=context.workspace()).keep_guest
     if keep_guest:
         views.check_terminal()
@@ -155,6 +162,7 @@ def experiment(
 
     They are compared with what the experiment expects.
     """
+    check_output_file(junit, "junit.xml")
     chosen = api.Options(
         quick=quick,
         only=options.levels_of(only or []),
@@ -193,6 +201,14 @@ def experiment(
             typer.echo(f"# {kind}\n{line}")
     else:
         runs.finish(conclusion, place, junit=junit)
+
+
+def _typed(option: str, values: Mapping[str, object]) -> str:
+    """An option as it is typed, with its value; the first one if it is repeatable."""
+    value = values[option]
+    if isinstance(value, list):
+        value = value[0]
+    return option if value is True else f"{option} {shlex.quote(str(value))}"
 
 
 def register(app: typer.Typer) -> None:

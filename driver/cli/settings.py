@@ -27,6 +27,8 @@ from typing import Any
 from platformdirs import user_config_path
 
 from driver.errors import UserError
+from driver.paths import expanded
+from driver.text import reason
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ def location() -> Path | None:
     """Where the file is, or would be; None if there is to be none."""
     named = os.environ.get(VARIABLE)
     if named is not None:
-        return Path(named).expanduser() if named else None
+        return expanded(named) if named else None
     return user_config_path("dax-pagetable-driver") / "config.toml"
 
 
@@ -64,15 +66,14 @@ def load(command: Any) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{path} cannot be read: {reason}", hint=MANUAL) from error
+        raise UserError(f"{path} cannot be read: {reason(error)}", hint=MANUAL) from error
     # Few have the file, and checking it takes pydantic, which takes longer than everything else.
     from driver.cli import settings_schema  # noqa: PLC0415
 
     values = settings_schema.check(path, text, command, keys=(*ENVIRONMENT, PROJECT), manual=MANUAL)
     for key, variable in ENVIRONMENT.items():
         if key in values:
-            os.environ.setdefault(variable, str(Path(values[key]).expanduser()))
+            os.environ.setdefault(variable, str(expanded(values[key])))
     return _by_parameter(command, values)
 
 

@@ -11,7 +11,9 @@ import typer
 from driver import api
 from driver.atomic_write import write_atomically
 from driver.cli import complete, context, options, views
+from driver.cli.output_files import check_output_file
 from driver.errors import INTERRUPTED, CheckFailed, DriverError
+from driver.text import counted, verb
 
 if TYPE_CHECKING:
     from driver.api import SuiteResult
@@ -60,6 +62,7 @@ def run(
     Each has a guest of its own: one that hangs or crashes its guest is a row of the table and stops
     nothing. Exits with 1 if a test does worse than on the first kernel.
     """
+    _check_files(junit, ktap)
     chosen = api.Options(
         only=options.levels_of(only or []),
         source=source,
@@ -94,6 +97,7 @@ def show(
     ktap: Ktap = None,
 ) -> None:
     """Show the results of a suite from the files of its runs."""
+    _check_files(junit, ktap)
     _finish(api.read_suite_result(names, workspace=context.workspace_of(*names)), junit, ktap)
 
 
@@ -104,6 +108,12 @@ def list_suites() -> None:
         typer.echo(f"{name}\n    {description}")
 
 
+def _check_files(junit: Path | None, ktap: Path | None) -> None:
+    """Find out before hours of tests that their results cannot be written."""
+    check_output_file(junit, "junit.xml")
+    check_output_file(ktap, "results.ktap")
+
+
 def _finish(result: SuiteResult, junit: Path | None, ktap: Path | None) -> None:
     if junit is not None:
         write_atomically(junit, result.as_junit())
@@ -112,12 +122,14 @@ def _finish(result: SuiteResult, junit: Path | None, ktap: Path | None) -> None:
     views.console().print(views.suite_table(result))
     if result.worse:
         raise CheckFailed(
-            f"{len(result.worse)} tests do worse than on {result.kernels[0]}",
+            f"{counted(len(result.worse), 'test')} {verb(len(result.worse), 'does', 'do')} worse "
+            f"than on {result.kernels[0]}",
             hint=f"Their output: driver logs {result.runs[0].name} TRIAL --output",
         )
     if result.unfinished:
         raise Unfinished(
-            f"{result.unfinished} trials have not been run",
+            f"{counted(result.unfinished, 'trial')} {verb(result.unfinished, 'has', 'have')} not "
+            "been run",
             hint=f"Continue with: driver run --resume {result.runs[-1].name}",
         )
 

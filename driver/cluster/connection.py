@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import shlex
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 
 from driver.cluster.keys import certificate_of
 from driver.errors import HostError, UserError
+from driver.text import reason
 
 if TYPE_CHECKING:
     from distributed.security import Security
@@ -75,7 +77,7 @@ def security(
     if scheme == "tls":
         if keys is None:
             raise UserError(
-                f"{address} needs keys",
+                f"{address} needs keys, and none were named",
                 hint="Name the folder that `driver cluster keys DIR` made: --keys DIR.",
             )
         return _tls(keys, role)
@@ -88,10 +90,10 @@ def security(
         if not insecure:
             raise UserError(
                 f"anybody who reaches {address} could run programs on every host of the cluster",
-                hint="Use tls:// with --keys DIR (make them: driver cluster keys DIR), or, on a "
-                "network that you trust whole, --insecure.",
+                hint="Use tls:// and --keys DIR, which `driver cluster keys DIR` makes, or, on a "
+                "network that you trust, --insecure.",
             )
-        notify(f"{address} is not protected: who reaches it can run programs on every host")
+        notify(f"{address} is not protected: anybody who reaches it can run programs on every host")
     return None
 
 
@@ -104,7 +106,7 @@ def parse(address: str) -> tuple[str, str, int]:
         parts, port = urlsplit(""), 0
     if parts.scheme not in ("tcp", "tls") or not parts.hostname or parts.path not in ("", "/"):
         raise UserError(
-            f"{address!r} is no address of a scheduler",
+            f"{address!r} is not the address of a scheduler",
             hint=f"Write it as tls://HOST:{PORT}, or tcp://127.0.0.1:{PORT} on one machine.",
         )
     return parts.scheme, parts.hostname, port
@@ -117,7 +119,10 @@ def is_loopback(host: str) -> bool:
     try:
         found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
     except socket.gaierror as error:
-        raise HostError(f"no host is called {host}: {error.strerror}") from error
+        raise HostError(
+            f"there is no host called {host}: {reason(error)}",
+            hint=f"Check the name: getent hosts {shlex.quote(host)}",
+        ) from error
     return all(ipaddress.ip_address(str(each).partition("%")[0]).is_loopback for each in found)
 
 

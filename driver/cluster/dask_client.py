@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from driver.errors import HostError
+from driver.text import reason
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -137,25 +138,25 @@ class DaskClient:
         try:
             # Not by `result(timeout=...)`: a task that ends as that passes makes it fail.
             while not done.wait(1):
-                self._check_waiting(address, end)
+                self._check_waiting(address, end, seconds)
             found = future.result(timeout=_FETCH)
         except (Gone, HostError):
             raise
         except CancelledError as error:
             raise Cancelled("the connection to the scheduler was lost") from error
         except Exception as error:
-            raise HostError(f"its task failed: {type(error).__name__}: {error}") from error
+            raise HostError(f"its task failed: {type(error).__name__}: {reason(error)}") from error
         finally:
             future.release()
         if not isinstance(found, bytes):
             raise HostError(f"it answered with {type(found).__name__} instead of bytes")
         return found
 
-    def _check_waiting(self, address: str, end: float) -> None:
+    def _check_waiting(self, address: str, end: float, seconds: float) -> None:
         if self._present and address not in self._present:
             raise Gone("it has left the cluster")
         if time.monotonic() > end:
-            raise HostError("no answer for too long")
+            raise HostError(f"no answer within {seconds:.0f} s")
 
     def scatter(self, content: bytes, address: str) -> Future[bytes]:
         """Put bytes into the memory of a host."""
@@ -175,6 +176,6 @@ class DaskClient:
         closed = self._client.status in ("closed", "closing")
         if closed or silent > _SCHEDULER_PATIENCE:
             raise HostError(
-                f"the scheduler at {self.address} is gone: {error or type(error).__name__}",
-                hint="Start it again, with its hosts, and resume the run.",
+                f"the scheduler at {self.address} does not answer any more: {reason(error)}",
+                hint="Start it and its hosts again, and resume the run.",
             ) from error

@@ -18,6 +18,7 @@ from driver.cluster.dask_client import RESOURCE, DaskClient
 from driver.cluster.serve import HostOptions
 from driver.errors import HostError, UserError
 from driver.store import Store
+from driver.text import reason
 from driver.tomlfile import validated
 
 if TYPE_CHECKING:
@@ -111,8 +112,9 @@ def _client(address: str, security: Security | None) -> Iterator[DaskClient]:
         )
     except (OSError, TimeoutError, ValueError, RuntimeError) as error:
         raise HostError(
-            f"no scheduler answers at {address}: {error}",
-            hint="Start one: driver cluster scheduler; and see that the keys are its own.",
+            f"no scheduler answers at {address}: {reason(error)}",
+            hint="Check that the keys are those of its cluster, or start one: "
+            "driver cluster scheduler",
         ) from error
     try:
         yield DaskClient(client, address)
@@ -130,8 +132,8 @@ def _local(options: ClusterOptions, store: Store) -> Iterator[tuple[str, None]]:
     text = options.spec.removeprefix(_LOCAL)
     if not text.isdecimal() or not 1 <= int(text) <= 64:
         raise UserError(
-            f"--cluster {options.spec}: {text!r} is no number of workers",
-            hint="Write it as local:3; from 1 to 64.",
+            f"--cluster {options.spec}: {text!r} is not a number of workers from 1 to 64",
+            hint="Write it as in --cluster local:3.",
         )
     workers: dict[str, Any] = {}
     for number in range(1, int(text) + 1):
@@ -162,9 +164,9 @@ def _ssh(
 
     path = Path(options.spec.removeprefix(_SSH))
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}", hint=_MANUAL) from error
+        raise UserError(f"{path} cannot be read: {reason(error)}", hint=_MANUAL) from error
     listed = validated(path, text, SshHosts, _MANUAL)
     tls = options.keys is not None or listed.keys is not None
     for host in listed.hosts:
@@ -193,8 +195,9 @@ def _ssh(
             )
         except Exception as error:  # asyncssh's errors are of many kinds
             raise HostError(
-                f"the hosts of {path} cannot be started by SSH: {error}",
-                hint=f"Can you log in without a password: {listed.login(listed.hosts[0])}?",
+                f"cannot start the hosts of {path} by SSH: {reason(error)}",
+                hint="Check that this works without a password: "
+                f"{listed.login(listed.hosts[0])} true",
             ) from error
     with cluster:
         yield cluster.scheduler_address, security

@@ -48,6 +48,7 @@ from driver.experiment.outcome import Traces, TrialOutcome
 from driver.experiment.plan import GuestRequest, Trial
 from driver.experiment.work import Work
 from driver.results.directory import RunDirectory
+from driver.text import counted
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ class ClusterExecutor:
         hosts = self._fleet.ready()
         running = sum(host.busy for host in hosts)
         rate = self._finished / max(0.1, time.monotonic() - self._began)
-        return f"{len(hosts)} hosts, {running} guests, {rate:.1f} trials/s"
+        return f"{counted(len(hosts), 'host')}, {counted(running, 'guest')}, {rate:.1f} trials/s"
 
     def close(self) -> None:
         """Let no task of ours run on any host, nor any guest of theirs."""

@@ -30,6 +30,7 @@ from driver.errors import HostError
 from driver.experiment.run_manifest import differences
 from driver.progress import Reporter
 from driver.results.guest_record import GuestRecord
+from driver.text import counted, reason
 
 _log = logging.getLogger(__name__)
 
@@ -145,8 +146,8 @@ class Fleet:
         ]
         return HostError(
             "no host of the cluster can run trials",
-            excerpt="\n".join(sorted(set(reasons))) or "no host has joined",
-            hint=f"Start hosts: driver worker {self.client.address}",
+            excerpt="\n".join(sorted(set(reasons))) or f"no host joined within {PATIENCE:.0f} s",
+            hint=f"Start a host: driver worker {self.client.address}",
         )
 
     def poll(self) -> None:
@@ -187,12 +188,12 @@ class Fleet:
         """A copy: other threads ask while hosts come and go."""
         return list(self.hosts.values())
 
-    def strike(self, host: Remote, reason: str) -> None:
+    def strike(self, host: Remote, why: str) -> None:
         """The infrastructure failed on a host; twice in a row, and it is set aside."""
         self._strikes[host.name] = self._strikes.get(host.name, 0) + 1
-        self._reporter.note(f"host {host.name} failed: {reason}")
+        self._reporter.note(f"host {host.name} failed: {why}")
         if self._strikes[host.name] >= STRIKES:
-            self.set_aside(host, f"{STRIKES} failures in a row; the last: {reason}")
+            self.set_aside(host, f"{STRIKES} failures in a row; the last: {why}")
 
     def success(self, host: Remote) -> None:
         """A host did what it was asked to."""
@@ -234,10 +235,10 @@ class Fleet:
         try:
             problem = self._admit(host)
         except (HostError, Gone) as error:
-            problem = str(error)
+            problem = reason(error)
         except Exception as error:  # a bug of ours must not leave the host joining for ever
             _log.exception("host %s cannot join", host.name)
-            problem = f"{type(error).__name__}: {error}"
+            problem = f"{type(error).__name__}: {reason(error)}"
         if problem and not self._stopped.is_set() and host.state is State.JOINING:
             self._refuse(host, problem)
 
@@ -248,7 +249,7 @@ class Fleet:
         found = Inspection.read(self.client.call(host.address, tasks.inspect, asked), host.name)
         host.software = found.software
         if found.problem or found.software is None:
-            return found.problem or "it does not say what it is"
+            return found.problem or "it does not say which software it runs"
         problem = software.software_problem(
             (__version__, software.driver_files()), found.software
         ) or self._qemu_problem(found.software)
@@ -266,7 +267,9 @@ class Fleet:
         problem = prepared.problem or self._guests_problem(host, prepared)
         if not problem:
             host.state = State.READY
-            self._reporter.note(f"host {host.name} joins with {host.slots} guests at a time")
+            self._reporter.note(
+                f"host {host.name} joins with {counted(host.slots, 'guest')} at a time"
+            )
             self.on_admitted(host)
         return problem
 
@@ -277,14 +280,17 @@ class Fleet:
 
     def _guests_problem(self, host: Remote, prepared: Prepared) -> str:
         if prepared.accel == "kvm" and host.slots > 1 and not self._demand.crowded:
-            return "under KVM guests side by side disturb each other: --guests 1, or run --force"
+            return (
+                f"under KVM {host.slots} guests at a time disturb each other: start it with "
+                "`driver worker --guests 1`, or the run with --force"
+            )
         if len(prepared.guests) != len(self._demand.guests):
             return "it has not prepared all guests"
         reference = self._demand.reference
         if reference is not None:
             for before, now in zip(reference, prepared.guests, strict=False):
                 for part in differences(before, now):
-                    return f"the {part} of its guests is another than when the run began"
+                    return f"the {part} of its guests is not that of the guests the run began with"
         with self._lock:
             if self._first is None:
                 self._first, self._first_software = prepared, host.software

@@ -48,6 +48,7 @@ from driver.guest.template import Templates
 from driver.guest.template_recipe import TemplateRecipe
 from driver.results.guest_record import GuestRecord
 from driver.store import Store
+from driver.text import reason
 from driver.validity import Accelerator
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def inspect(wanted: bytes) -> bytes:
         lacks = [each.digest for each in listed if parcels.lacking(store, each)]
         return Inspection(software=own_software(), lacks=lacks).text().encode()
     except (DriverError, OSError) as error:
-        return Inspection(problem=str(error)).text().encode()
+        return Inspection(problem=reason(error, file=True)).text().encode()
 
 
 def read_piece(kind: str, digest: str, name: str, offset: int) -> bytes:
@@ -125,10 +126,10 @@ def write_piece(transfer: str, name: str, offset: int, packed: bytes) -> bytes:
     """Put a piece where the pieces of a transfer are collected."""
     try:
         if not packed:
-            raise HostError("the host it was to come from has it no longer")
+            raise HostError("the host that should send it no longer has it")
         parcels.write_piece(parcels.incoming(_store(), transfer), name, offset, packed)
     except (DriverError, OSError) as error:
-        return Written(problem=str(error)).text().encode()
+        return Written(problem=reason(error, file=True)).text().encode()
     return Written(size=len(packed)).text().encode()
 
 
@@ -139,7 +140,7 @@ def publish(transfer: str, wanted: bytes, sizes: bytes) -> bytes:
         order = FileDigests.model_validate_json(wanted)
         parcels.publish(store, order, json.loads(sizes), parcels.incoming(store, transfer))
     except (DriverError, OSError) as error:
-        return str(error).encode()
+        return reason(error, file=True).encode()
     return b""
 
 
@@ -338,4 +339,4 @@ def _wanted(worker: Worker, key: Any) -> bool:
 
 def _sentence(error: Exception) -> str:
     hint = getattr(error, "hint", None)
-    return f"{error} ({hint})" if hint else str(error)
+    return f"{error} ({hint})" if hint else reason(error, file=True)

@@ -33,8 +33,8 @@ def make_keys(folder: Path) -> list[Path]:
 
     if any((folder / name).exists() for name in (AUTHORITY, AUTHORITY_KEY)):
         raise UserError(
-            f"{folder} holds keys already",
-            hint="Name another folder, or remove them: no host can then use its copy any more.",
+            f"{folder} already holds keys",
+            hint="Name another folder, or remove these keys: hosts can then not use their copies.",
         )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     start = datetime.datetime.now(datetime.UTC) - _CLOCK_SKEW
@@ -92,7 +92,7 @@ def certificate_of(folder: Path, role: str) -> tuple[Path, Path]:
     for path in found:
         if not os.access(path, os.R_OK):
             raise UserError(
-                f"{path} is missing, or may not be read",
+                f"{path} is missing or not readable",
                 hint="Copy the keys of the cluster, or make some: driver cluster keys DIR",
             )
     return found

@@ -23,6 +23,7 @@ from driver.cluster.messages import Software
 from driver.errors import UserError
 from driver.results.directory import RunDirectory
 from driver.results.provenance import now
+from driver.schema_errors import problems
 
 JOURNAL = "cluster.jsonl"
 
@@ -193,6 +194,6 @@ def _lines(path: Path) -> Iterator[AnyLine]:
             yield _LINE.validate_json(line)
         except ValidationError as error:
             raise UserError(
-                f"{path}:{number} is damaged: {error.errors()[0]['msg']}",
+                f"{path}:{number} is damaged: {problems(error)}",
                 hint="Remove that line; the records of the trials do not depend on it.",
             ) from error

@@ -27,6 +27,8 @@ from driver.results.guest_record import GuestRecord
 from driver.results.manifest import Host
 from driver.results.record import Attempt, canonical, unpack
 from driver.results.tidy import numbers
+from driver.schema_errors import problems
+from driver.text import binary, reason
 from driver.validity import Accelerator, Validity
 
 # A console or the samples of a trial that claim to be larger than this are refused, in bytes.
@@ -48,11 +50,7 @@ class Message(BaseModel):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise HostError(
-                f"{sender} sent no valid {cls.__name__}: {where}: {first['msg']}"
-            ) from None
+            raise HostError(f"{sender} sent no valid {cls.__name__}: {problems(error)}") from None
 
 
 class FileDigests(Message):
@@ -257,7 +255,9 @@ class Outcome(Message):
         try:
             traces.result = unpack(_unpacked(self.result, sender))
         except (ValueError, KeyError, TypeError) as error:
-            raise HostError(f"{sender} sent a result that is none: {error}") from error
+            raise HostError(
+                f"{sender} sent a result that cannot be read: {reason(error)}"
+            ) from error
         traces.evidence = self.evidence
         try:
             traces.numbers = numbers(traces.result, measuring.keep, measuring.validity)
@@ -340,7 +340,9 @@ def _unpacked(text: str, sender: str) -> bytes:
         expander = zlib.decompressobj()
         content = expander.decompress(base64.b64decode(text, validate=True), _MOST_BYTES)
     except (ValueError, zlib.error) as error:
-        raise HostError(f"{sender} sent something that cannot be unpacked: {error}") from error
+        raise HostError(f"{sender} sent an outcome that cannot be unpacked: {error}") from error
     if not expander.eof:
-        raise HostError(f"{sender} sent more than {_MOST_BYTES >> 20} MiB for one trial, or half")
+        raise HostError(
+            f"{sender} sent more than {binary(_MOST_BYTES)} for one trial, or a part of it"
+        )
     return content

@@ -90,7 +90,7 @@ def publish(store: Store, wanted: FileDigests, sizes: Mapping[str, int], folder:
     Raises :class:`HostError` naming the file that is not, and leaves the store as it was.
     """
     if digest_of(wanted.inputs) != wanted.digest:
-        raise HostError(f"the {wanted.kind} {wanted.digest[:12]} is named by another digest")
+        raise HostError(f"the {wanted.kind} {wanted.digest[:12]} has inputs of another digest")
 
     def make(work: Path) -> Mapping[str, Any]:
         for name, digest in wanted.files.items():
@@ -113,12 +113,12 @@ def publish(store: Store, wanted: FileDigests, sizes: Mapping[str, int], folder:
 def incoming(store: Store, transfer: str) -> Path:
     """Where the pieces of a transfer are put together; its name is a word."""
     if not transfer.isalnum():
-        raise HostError(f"{transfer!r} is no name of a transfer")
+        raise HostError(f"{transfer!r} cannot be the name of a transfer")
     return store.scratch("cluster", "incoming") / transfer
 
 
 def _below(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()) or path.name == MANIFEST:
-        raise HostError(f"{name!r} is no file of an artifact")
+        raise HostError(f"{name!r} cannot be a file of an artifact")
     return path

@@ -75,5 +75,5 @@ def _inside(text: Any) -> PurePosixPath:
     """A path of a file in an artifact, and of nothing else on a host."""
     path = PurePosixPath(str(text))
     if path.is_absolute() or ".." in path.parts or len(path.parts) < 3:
-        raise HostError(f"{text!r} is no file of an artifact")
+        raise HostError(f"{text!r} cannot be a file of an artifact")
     return path

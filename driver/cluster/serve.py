@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from driver.cluster.dask_client import RESOURCE
 from driver.errors import HostError
+from driver.text import counted, reason
 
 if TYPE_CHECKING:
     from distributed.security import Security
@@ -97,7 +98,10 @@ async def _serve_host(
         try:
             await _reachable(address, security)
             async with Nanny(address, **options.nanny(security)) as nanny:
-                notify(f"{options.name} has joined {address}: {options.guests} guests at a time")
+                notify(
+                    f"{options.name} has joined {address}: "
+                    f"{counted(options.guests, 'guest')} at a time"
+                )
                 await _first_of(stop.wait(), nanny.finished())
             last_seen = time.monotonic()
             if not stop.is_set():
@@ -106,8 +110,8 @@ async def _serve_host(
             _log.info("joining %s: %s", address, error)
             if time.monotonic() - last_seen > patience:
                 raise HostError(
-                    f"no scheduler answers at {address}: {error}",
-                    hint="Is it running, and are the keys those of its cluster?",
+                    f"no scheduler answers at {address}: {reason(error)}",
+                    hint="Check that it runs, and that the keys are those of its cluster.",
                 ) from error
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _PAUSE)
@@ -142,9 +146,15 @@ async def _serve_scheduler(
             notify(f"the scheduler listens at {where}; hosts join with: driver worker {where}")
             await _first_of(stop.wait(), scheduler.finished())
     except OSError as error:
-        raise HostError(f"no scheduler can listen at {host}:{port}: {error}") from error
+        raise HostError(
+            f"the scheduler cannot listen at {host}:{port}: {reason(error)}",
+            hint="Choose another port: driver cluster scheduler --port N",
+        ) from error
     if not stop.is_set():
-        raise HostError("the scheduler has ended by itself")
+        raise HostError(
+            "the scheduler ended, and nobody asked it to",
+            hint="Start it again; `driver -v` shows its log.",
+        )
 
 
 def _on_signals() -> asyncio.Event:

@@ -49,7 +49,8 @@ def matched(first: Conclusion, second: Conclusion) -> tuple[RunNumbers, RunNumbe
             levels = {level_text(planned.factors[name]) for planned in mine.run.manifest.plan}
             if len(levels) > 1:
                 raise UserError(
-                    f"only {mine.run.name} has the factor {name}, with {len(levels)} levels",
+                    f"only {mine.run.name} has the factor {name}, with "
+                    f"{counted(len(levels), 'level')}",
                     hint=f"Run it with one level: driver run experiment {names[0]} "
                     f"--only {name}=LEVEL",
                 )

@@ -96,7 +96,8 @@ class Comparison:
         if self.unlike:
             return CheckFailed(
                 f"the runs have not finished the same trials: {'; '.join(self.unlike)}",
-                hint="Finish both with `driver run --resume RUN`, or give both the same --only.",
+                hint=f"Finish both: driver run --resume {self.first.run.name}; "
+                f"driver run --resume {self.second.run.name}",
             )
         return None
 
@@ -117,7 +118,7 @@ def compare_runs(
     """
     if not LEAST_CONFIDENCE <= confidence <= MOST_CONFIDENCE:
         raise UserError(
-            f"a confidence of {confidence} is not possible",
+            f"a confidence level of {confidence} is not possible",
             hint=f"Choose one from {LEAST_CONFIDENCE} to {MOST_CONFIDENCE}.",
         )
     a, b, unmatched = matched(first, second)

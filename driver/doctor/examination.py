@@ -15,9 +15,9 @@ from driver.store import Store
 
 def examine(store: Store, reporter: Reporter) -> list[Finding]:
     """Check this machine; never raises for what it finds."""
-    reporter.step("Check the tools")
+    reporter.step("Checking the tools")
     findings = examine_tools()
-    reporter.step("Check disk, memory, cache and KVM")
+    reporter.step("Checking disk, memory, cache and KVM")
     return [*findings, *examine_host(store, reporter)]
 
 

@@ -28,8 +28,9 @@ def across(experiment: Experiment, bases: Sequence[str]) -> Experiment:
         return experiment
     if FACTOR in experiment.factors or FACTOR in experiment.metrics:
         raise UserError(
-            f"this experiment has something called `{FACTOR}`, which several bases would be",
-            hint="Rename it, or run one base after the other.",
+            f"several versions in --base become a factor `{FACTOR}`, and the experiment already "
+            "has a factor or a metric of that name",
+            hint="Rename it, or run one version after the other.",
         )
     return experiment.model_copy(
         update={

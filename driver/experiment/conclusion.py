@@ -26,7 +26,7 @@ from driver.results.reader import Run, fault_rows, read_checks, read_run
 from driver.results.record import Attempt, TrialRecord, read_record
 from driver.results.schema import PENDING
 from driver.results.writer import write_checks
-from driver.text import counted
+from driver.text import counted, share, verb
 
 
 @dataclass(frozen=True)
@@ -86,19 +86,21 @@ class Conclusion:
         bad = self.verdicts.failures
         if bad:
             return CheckFailed(
-                f"{len(bad)} of {len(self.verdicts.asserted)} checks do not hold",
-                hint=f"Every check is in {self.directory.checks_csv}.",
+                f"{share(len(bad), len(self.verdicts.asserted), 'check')} "
+                f"{verb(len(bad), 'does', 'do')} not hold",
+                hint=f"See every check: {self.directory.checks_csv}",
             )
         pending = int((self.run.trials["verdict"] == PENDING).sum())
         if pending:
             return Unfinished(
-                f"{pending} of {len(self.run.trials)} trials have not been run",
+                f"{share(pending, len(self.run.trials), 'trial')} {verb(pending, 'has', 'have')} "
+                "not been run",
                 hint=f"Resume it: driver run --resume {self.directory.name}",
             )
         return None
 
     def _failed_of_all(self) -> str:
-        return f"{len(self.failed)} of {len(self.run.trials)} trials failed"
+        return f"{share(len(self.failed), len(self.run.trials), 'trial')} failed"
 
     def _at_fault(self, faults: Faults) -> TrialsFailed:
         """The error of a run in which an attempt failed, or a kernel complained."""
@@ -118,6 +120,9 @@ class Conclusion:
         kinds = " ".join(f"--allow-splat {kind}" for kind in sorted({o.kind for o in faults.found}))
         name = self.directory.name
         last = record is not None and first.attempt == len(record.attempts)
+        advice = [f"Accept what was at fault, which stays recorded: driver show {name} {kinds}"]
+        if self.failed:
+            advice.insert(0, f"Run the failed trials again: driver run --resume {name}")
         return TrialsFailed(
             f"{'; '.join(said)}; at fault: {faults.kinds()}; the first: {where}: {words}",
             trial=first.trial,
@@ -128,8 +133,7 @@ class Conclusion:
             ),
             excerpt=(attempt.excerpt if attempt else "") or None,
             log=self._log(first, attempt, last=last),
-            hint=f"Run failed trials again: driver run --resume {name}; what was at fault stays in "
-            f"the run.\n      To accept it: driver show {name} {kinds}",
+            hint="\n      ".join(advice),
         )
 
     def _log(self, fault: TrialFault, attempt: Attempt | None, *, last: bool) -> Path:

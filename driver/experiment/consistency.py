@@ -18,6 +18,7 @@ from driver.experiment.expression import Call
 from driver.instruments import instruments
 from driver.results.schema import RESERVED
 from driver.results.tidy import WORKLOAD_SOURCE
+from driver.text import as_written
 from driver.toml_positions import KeyPath
 
 
@@ -233,7 +234,9 @@ def _elsewhere(experiment: Experiment, call: Call, where: KeyPath) -> Iterator[P
             yield Problem(where, f"unknown factor {name!r}", name, allowed)
         elif level is not None and level not in experiment.factors[name].levels:
             known = tuple(str(one) for one in experiment.factors[name].levels)
-            yield Problem(where, f"the factor {name} has no level {level!r}", str(level), known)
+            yield Problem(
+                where, f"the factor {name} has no level {as_written(level)}", str(level), known
+            )
 
 
 def _unknown(used: Collection[str], known: Collection[str], where: KeyPath) -> Iterator[Problem]:

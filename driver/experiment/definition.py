@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from driver.experiment import expression
+from driver.text import as_written
 from driver.validity import UNITS
 
 SERIES_NONE = "none"
@@ -32,7 +33,7 @@ def level_text(level: Level) -> str:
 
 def _level(value: Any) -> Level:
     if not isinstance(value, (bool, int, float, str)) or not _LEVEL.fullmatch(str(value)):
-        raise ValueError(f"{value!r} cannot be a level: letters, digits and . + - only")
+        raise ValueError(f"{as_written(value)} cannot be a level: letters, digits and . + - only")
     return value
 
 
@@ -42,11 +43,17 @@ def _name(value: str) -> str:
     return value
 
 
+def _base(value: str) -> str:
+    if not re.fullmatch(r"\d+\.\d+", value):
+        raise ValueError(f"{value!r} is not a version of Linux such as 6.12")
+    return value
+
+
 def _expression(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, (int, float, str)):
-        raise ValueError(f"{value!r} is neither a number nor an expression")  # noqa: TRY004
+        raise ValueError(f"{as_written(value)} is neither a number nor an expression")  # noqa: TRY004
     text = str(value)
     expression.parse(text)
     return text
@@ -59,7 +66,9 @@ def _template(value: str) -> str:
 
 def _unit(value: str) -> str:
     if value not in UNITS and not value.endswith("s"):
-        raise ValueError(f"{value!r} is not a unit: {', '.join(sorted(UNITS))} or a plural noun")
+        raise ValueError(
+            f"{value!r} is not a unit: write {', '.join(sorted(UNITS))} or a plural noun"
+        )
     return value
 
 
@@ -94,7 +103,7 @@ class Kernel(Table):
 
     series: str
     variant: str | None = None
-    base: Annotated[str, Field(pattern=r"^\d+\.\d+$")] | None = None
+    base: Annotated[str, AfterValidator(_base)] | None = None
 
 
 class GuestWrite(Table):

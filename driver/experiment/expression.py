@@ -21,11 +21,14 @@ from jinja2 import (
     Template,
     TemplateError,
     TemplateSyntaxError,
+    Undefined,
     UndefinedError,
     nodes,
 )
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import SandboxedEnvironment
+
+from driver.text import as_written
 
 # Names any expression may use. Powers of 1024, and the two functions jinja has only as filters.
 CONSTANTS: Mapping[str, Any] = {
@@ -117,18 +120,21 @@ def evaluate(expression: str, names: Mapping[str, Any]) -> Any:
     anything else that goes wrong.
     """
     try:
-        return _compile(expression)(**CONSTANTS, **names)
+        value = _compile(expression)(**CONSTANTS, **names)
     except NoData:
         raise
     except (UndefinedError, TypeError, ArithmeticError, ValueError, TemplateError) as error:
         raise ExpressionError(f"`{expression}`: {error}") from error
+    if isinstance(value, Undefined):
+        raise ExpressionError(f"`{expression}` is undefined")
+    return value
 
 
 def number(expression: str, names: Mapping[str, Any]) -> int | float:
     """The value of an expression that must be a number (and not a truth value)."""
     value = evaluate(expression, names)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ExpressionError(f"`{expression}` is {value!r}, not a number")
+        raise ExpressionError(f"`{expression}` is {as_written(value)}, not a number")
     return value
 
 
@@ -136,7 +142,7 @@ def truth(expression: str, names: Mapping[str, Any]) -> bool:
     """The value of an expression that must be true or false."""
     value = evaluate(expression, names)
     if not isinstance(value, bool):
-        raise ExpressionError(f"`{expression}` is {value!r}, neither true nor false")
+        raise ExpressionError(f"`{expression}` is {as_written(value)}, neither true nor false")
     return value
 
 

@@ -11,6 +11,7 @@ from driver.errors import UserError
 from driver.experiment.consistency import problems
 from driver.experiment.definition import Experiment
 from driver.suggestion import did_you_mean
+from driver.text import not_utf8
 from driver.tomlfile import SYNTAX, mistake, validated
 
 FILE_NAME = "experiment.toml"
@@ -49,7 +50,7 @@ def load(experiments: Path, name: str) -> Definition:
             hint=did_you_mean(name, known, "Possible here"),
         ) from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: {error}", hint=SYNTAX) from error
+        raise UserError(not_utf8(path, error), hint=SYNTAX) from error
     return parse(name, path, text)
 
 

@@ -23,6 +23,7 @@ from driver.guest.job import Job, Write
 from driver.guest.machine import Accel, Machine
 from driver.instruments import instruments
 from driver.suggestion import did_you_mean
+from driver.text import counted
 
 Factors = Mapping[str, Level]
 
@@ -160,14 +161,16 @@ def _levels(experiment: Experiment, selection: Selection) -> dict[str, list[Leve
     if selection.quick:
         if experiment.quick is None:
             raise UserError(
-                "this experiment has no quick plan", hint="Add a [quick.levels] table to it."
+                "the experiment has no quick plan",
+                hint="Leave --quick out, or add a table [quick.levels] to experiment.toml.",
             )
         for name, wanted in experiment.quick.levels.items():
             chosen[name] = _pick(name, chosen[name], [str(level) for level in wanted])
     for name, texts in selection.only.items():
         if name not in experiment.factors:
             raise UserError(
-                f"no factor called {name!r}", hint=did_you_mean(name, experiment.factors)
+                f"the experiment has no factor called {name!r}",
+                hint=did_you_mean(name, experiment.factors),
             )
         # A level outside the quick subset may still be asked for by name.
         chosen[name] = _pick(name, list(experiment.factors[name].levels), texts)
@@ -233,7 +236,10 @@ def _trial(
             ),
         )
     except ExpressionError as error:
-        raise UserError(f"trial {trial_id(factors, repeat)}: {error}") from error
+        raise UserError(
+            f"trial {trial_id(factors, repeat)}: {error}",
+            hint="Correct the expression; docs/reference/experiment.md says what it may use.",
+        ) from error
 
 
 def _check_conditions(experiment: Experiment, factors: Factors) -> None:
@@ -251,7 +257,8 @@ def _guest(
     kernels = [(name, arm.kernel) for name, arm in arms if arm.kernel is not None]
     if len(kernels) != 1 or kernels[0][1] is None:
         raise UserError(
-            f"the combination {dict(factors)} names {len(kernels)} kernels instead of one",
+            f"the combination {_together({name: [level] for name, level in factors.items()})} "
+            f"names {counted(len(kernels), 'kernel')} instead of one",
             hint="Give `kernel` to every arm of exactly one factor.",
         )
     machine, kernel = experiment.machine, kernels[0][1]

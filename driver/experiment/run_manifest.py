@@ -96,8 +96,9 @@ def planned_run(run: RunDirectory) -> tuple[Manifest, Definition, list[Trial]]:
     )
     if [trial.id for trial in plan] != [planned.id for planned in manifest.plan]:
         raise UserError(
-            f"the run {run.name} was planned by another version of the driver",
-            hint="Start a new run, or use the driver named by `project.commit` in its manifest.",
+            f"the run {run.name} cannot be continued: this version of the driver would plan other "
+            "trials",
+            hint=f"Start a new run, or use the driver named by `project.commit` in {run.manifest}.",
         )
     return manifest, definition, plan
 
@@ -110,7 +111,7 @@ def check_same_guests(manifest: Manifest, guests: Mapping[GuestRequest, Prepared
     for before, prepared in zip(manifest.guests, guests.values(), strict=False):
         for part in differences(before, prepared.record):
             raise UserError(
-                f"the {part} of this run has changed since it began",
+                f"the {part} of the run {manifest.run} has changed since the run began",
                 hint="Start a new run: trials of both would not be comparable.",
             )
 

@@ -151,11 +151,11 @@ class Runner:
         elif record.faults:
             self._report_faults(record)
         for refusal in record.refused:
-            self.reporter.note(f"{record.id}: left out: {refusal}")
+            self.reporter.note(f"{record.id}: a number is left out: {refusal}")
 
     def _report_faults(self, record: TrialRecord) -> None:
         kinds = ", ".join(dict.fromkeys(fault.kind for fault in record.faults))
-        self.reporter.note(f"{record.id}: {kinds} in one of its attempts, which stays recorded")
+        self.reporter.note(f"{record.id}: an attempt had a fault, which stays recorded: {kinds}")
 
     def _keep(self, tried: _Tried, outcome: TrialOutcome) -> TrialRecord:
         """Put an attempt on disk, and before it those that the infrastructure made fail."""

@@ -243,7 +243,7 @@ def prove(kernel: KernelArtifact, image: ImageArtifact, directory: Path) -> Proo
         sentence = f"guests do not work under KVM on this host: {_first_line(error)}"
         return Proof(False, sentence, tcg_seconds, None)
     if answer != expected:
-        sentence = f"a guest under KVM computed {answer!r} instead of {expected!r}"
+        sentence = f"a guest under KVM computed {answer.strip()!r} instead of {expected.strip()!r}"
         return Proof(False, sentence, tcg_seconds, kvm_seconds)
     timing = f"{kvm_seconds:.1f} s under KVM, {tcg_seconds:.1f} s under emulation"
     if kvm_seconds > tcg_seconds:

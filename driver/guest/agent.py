@@ -14,6 +14,7 @@ from driver.deadline import Deadline
 from driver.errors import GuestLost, UserError, WorkloadFailed
 from driver.guest.agent_protocol import Frame, FrameParser, decode, garbled
 from driver.guest.job import PROTOCOL, Job, JobResult, Sample, Value, encode
+from driver.text import counted, reason
 
 _log = logging.getLogger(__name__)
 
@@ -171,8 +172,9 @@ class _Collector:
 def _check_ready(frame: Frame) -> None:
     if frame.number("protocol") != PROTOCOL:
         raise UserError(
-            f"the image's agent speaks protocol {frame.keys['protocol']}, this driver {PROTOCOL}",
-            hint="Rebuild the image: driver build image.",
+            f"the guest agent of the image speaks protocol {frame.keys['protocol']}, this "
+            f"driver {PROTOCOL}",
+            hint="Rebuild the image: driver build image",
         )
 
 
@@ -205,9 +207,9 @@ def _status(frame: Frame) -> int:
 
 
 def _gone(error: OSError | None, pending: int = 0) -> GuestLost:
-    cut = f", {pending} bytes into a frame" if pending else ""
-    why = f": {error}" if error else ""
+    cut = f", {counted(pending, 'byte')} into a frame" if pending else ""
+    why = f": {reason(error)}" if error else ""
     return GuestLost(
-        f"the guest agent's channel was closed without a verdict{cut}{why}",
+        f"the guest agent's channel was closed before the job ended{cut}{why}",
         hint="Look at the console log and at QEMU's own messages.",
     )

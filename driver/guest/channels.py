@@ -52,7 +52,7 @@ class Channels:
         if gdb is not None and len(os.fsencode(gdb)) > _LONGEST_ADDRESS:
             raise UserError(
                 f"the path of the debugger's socket is longer than {_LONGEST_ADDRESS} bytes: {gdb}",
-                hint="Put the socket into a directory with a shorter name, such as one below /tmp.",
+                hint="Put the socket into a directory with a shorter path, such as one below /tmp.",
             )
         self._undo = contextlib.ExitStack()
         self._theirs = contextlib.ExitStack()

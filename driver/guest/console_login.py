@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from driver.deadline import Deadline
+from driver.deadline import TOO_SHORT, Deadline
 from driver.errors import GuestTimeout, UserError
 from driver.guest.console import Console, Seen
 from driver.guest.diagnosis import Diagnosis
@@ -120,7 +120,7 @@ class ConsoleSession:
         if host_key is None:
             raise UserError(
                 "the guest's SSH server has no Ed25519 host key",
-                hint=f"Install openssh-server in the image: it makes {HOST_KEY}.",
+                hint=f"Install openssh-server in the image; it creates {HOST_KEY}.",
                 excerpt=done.output or None,
             )
         user = re.search(r"^user=(\S+)$", done.output, re.M)
@@ -149,7 +149,9 @@ class ConsoleSession:
             elif seen.match.re is _REFUSED:
                 if answered:
                     raise UserError(
-                        f"the guest refused the password of {user}", excerpt=seen.before[-500:]
+                        f"the guest refused the password of {user}",
+                        hint="Give the password that the image has for that user.",
+                        excerpt=seen.before[-500:],
                     )
             elif not named:  # something typed earlier was taken for a name
                 self._console.send_line("")
@@ -204,7 +206,7 @@ class ConsoleSession:
         if deadline.expired:
             raise GuestTimeout(
                 f"{deadline.what} did not finish within {deadline.seconds:.0f} s",
-                hint="Look at the console log; raise the deadline if the guest was merely slow.",
+                hint=TOO_SHORT,
                 excerpt=self._console.unmatched() or None,
             )
 

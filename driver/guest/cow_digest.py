@@ -17,6 +17,7 @@ from pathlib import Path
 
 from driver.digest import CHUNK, chunks_digest, data_offsets
 from driver.errors import HostError
+from driver.text import reason
 
 _PAGE = mmap.PAGESIZE
 # Documentation/admin-guide/mm/pagemap.rst: present, swapped out, backed by a file.
@@ -34,8 +35,8 @@ def image_digest(pid: int, path: Path, size: int) -> str:
         memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise HostError(
-            f"the memory of QEMU cannot be read: {error}",
-            hint="See /proc/sys/kernel/yama/ptrace_scope: 0 and 1 allow it.",
+            f"cannot read the memory of QEMU: {reason(error)}",
+            hint="Allow it: sudo sysctl kernel.yama.ptrace_scope=1",
         ) from error
     try:
         with path.open("rb", buffering=0) as file:

@@ -162,7 +162,8 @@ class Diagnosis:
             # blame, and another try would fail too.
             raise HostError(
                 f"QEMU was killed by SIGBUS {when}: the host could not back the guest's memory",
-                hint="Is the disk of the cache full? `driver cache list` shows what it holds.",
+                hint="Check whether the disk of the cache is full; list what it holds: "
+                "driver cache list",
             ) from error
         if status is None:
             raise GuestLost(
@@ -177,7 +178,7 @@ class Diagnosis:
         if status or _ASKED_TO_END in words:
             raise EmulatorLost(
                 f"QEMU {describe_status(status)} {when}",
-                hint="Who or what ended it? `dmesg` of the host shows whether memory ran out.",
+                hint="Find out what ended it; whether memory ran out: sudo dmesg | grep -i oom",
                 excerpt=words or self._console.tail() or None,
                 log=self._console.path,
             ) from error
@@ -195,4 +196,4 @@ def _ending(last_lines: str) -> tuple[str, str]:
     for words, meaning in _LAST_WORDS.items():
         if words in last_lines:
             return meaning, "The console log has what came before."
-    return "the guest reset without a word from its kernel, as after a triple fault,", _SEE_RESETS
+    return "the guest reset without a message of its kernel, as after a triple fault,", _SEE_RESETS

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote_from_bytes
 
 from driver.errors import UserError
+from driver.text import binary
 
 PROTOCOL = 1
 
@@ -111,8 +112,8 @@ def encode(job: Job) -> bytes:
     text = "".join(f"{line}\n" for line in lines)
     if len(text) > _MAX_JOB:
         raise UserError(
-            f"a job of {len(text)} bytes is longer than the agent accepts ({_MAX_JOB})",
-            hint="Pass large inputs in a file.",
+            f"the job is {binary(len(text))} long; the agent accepts at most {binary(_MAX_JOB)}",
+            hint="Pass large inputs in a file of the guest.",
         )
     return text.encode("ascii")
 
@@ -122,6 +123,6 @@ def escape(word: str) -> str:
     a NUL, which no path and no argument can hold.
     """
     if "\0" in word:
-        raise UserError(f"{word!r} holds a NUL character", hint="Take it out.")
+        raise UserError(f"{word!r} contains a NUL character", hint="Remove it.")
     plain = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
     return quote_from_bytes(word.encode("utf-8", "surrogateescape"), safe=plain)

@@ -87,17 +87,25 @@ class Machine:
                 "the instruction at which they do would differ from run to run.",
             )
         if not 0 <= self.icount_shift <= 10:  # the range of QEMU's -icount shift=
-            raise UserError(f"icount shift {self.icount_shift} is outside 0 to 10")
+            raise UserError(
+                f"an icount shift of {self.icount_shift} is not possible", hint="Choose 0 to 10."
+            )
         self._check_words()
         self._check_qemu_args()
 
     def _check_words(self) -> None:
         for name, words in (("kernel_args", self.kernel_args), ("qemu_args", self.qemu_args)):
             if isinstance(words, str):
-                raise UserError(f"{name} is a list of words, not the text {words!r}")
+                raise UserError(
+                    f"{name} is a list of words, not the text {words!r}",
+                    hint=f"Write {name}=({words!r},).",
+                )
             for word in words:
                 if not word.strip() or "\0" in word:
-                    raise UserError(f"{name}: {word!r} is no word of a command line")
+                    raise UserError(
+                        f"{name}: {word!r} cannot be a word of a command line",
+                        hint="Give words that are not empty and contain no NUL.",
+                    )
 
     def _check_qemu_args(self) -> None:
         takes_value = False

@@ -33,7 +33,8 @@ def save(monitor: Monitor, path: Path, deadline: Deadline) -> None:
             _log.info("saved the state of the guest to %s", path)
             return
         if answer.get("status") == "failed":
-            raise HostError(f"QEMU could not save its state: {answer.get('error-desc')}")
+            why = answer.get("error-desc") or "it does not say why"
+            raise HostError(f"QEMU cannot save the state of the guest: {why}")
         deadline.check()
         time.sleep(_LOOK_EVERY)
 
@@ -61,7 +62,7 @@ def save_nvdimm(monitor: Monitor, path: Path, deadline: Deadline) -> None:
             area = {"val": device["data"]["addr"], "size": device["data"]["size"]}
             monitor.execute("pmemsave", {**area, "filename": str(path)}, deadline=deadline)
             return
-    raise UserError("the guest has no NVDIMM to copy")
+    raise UserError("the guest has no NVDIMM to copy", hint="Start it with nvdimm_mib=1152.")
 
 
 def _ignore_shared_memory(monitor: Monitor, deadline: Deadline) -> None:

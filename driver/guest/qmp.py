@@ -50,7 +50,9 @@ class Monitor:
         except ExecuteError as error:
             raise HostError(f"QEMU refused `{command}`: {error}") from error
         except TimeoutError as error:
-            raise GuestTimeout(f"QEMU did not answer `{command}` in time") from error
+            raise GuestTimeout(
+                f"QEMU did not answer `{command}` within {deadline.seconds:.0f} s"
+            ) from error
         except (QMPError, OSError, EOFError, AssertionError) as error:
             # AssertionError: qemu.qmp 0.0.6 asserts that QEMU has survived the negotiation.
             raise GuestLost(f"QEMU ended before it answered `{command}`") from error

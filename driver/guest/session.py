@@ -50,9 +50,6 @@ BOOT_SECONDS = 120.0
 
 # More of the last message of a kernel is of no use on a progress line.
 _PHASE_WIDTH = 60
-_TOO_SHORT = (
-    "Look at the console log. If the guest was merely slow, give it more time: --timeout-factor 4."
-)
 
 # So many consoles of guests that failed outside of a run are kept, of each kind.
 _KEPT_LOGS = 20
@@ -152,7 +149,7 @@ class Guest:
         """
         path = self._config.files.nvdimm
         if path is None:
-            raise UserError("the guest has no NVDIMM")
+            raise UserError("the guest has no NVDIMM", hint="Start it with nvdimm_mib=1152.")
         return image_digest(self.pid, path, self.machine.nvdimm_mib << 20)
 
     def wait_ready(self, deadline: Deadline) -> str:
@@ -183,7 +180,6 @@ class Guest:
             except GuestTimeout as error:
                 where = boot.whereabouts()
                 error.message += f"; {where}" if where else ""
-                error.hint = _TOO_SHORT
                 raise
         self._demand_log()
         _log.info("the guest runs Linux %s; its agent is ready", self.release)
@@ -328,7 +324,10 @@ class Guest:
 
     def _start_job(self, job: Job, deadline: Deadline) -> None:
         if job != self._config.job:
-            raise UserError("a deterministic fork does the job it was started with")
+            raise UserError(
+                "a deterministic fork does only the job that it was started with",
+                hint="Fork the template again for another job.",
+            )
         self._channels.trigger_start(deadline)
         self.resume()
 

@@ -20,9 +20,10 @@ from typing import BinaryIO
 import paramiko
 
 from driver.deadline import Deadline
-from driver.errors import GuestLost, GuestTimeout, HostError
+from driver.errors import GuestLost, GuestTimeout, WorkloadFailed
 from driver.guest import terminal
 from driver.guest.ssh_keys import Login
+from driver.text import reason
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class Ssh:
                 if deadline.expired:
                     raise GuestTimeout(
                         f"the guest's SSH server did not answer within {deadline.seconds:.0f} s"
-                        f" ({error})",
+                        f" ({reason(error)})",
                         hint="The console log shows whether it started.",
                     ) from error
                 _log.debug("port %d does not answer yet: %s", port, error)
@@ -129,7 +130,7 @@ class Ssh:
         line = f"cat > {shlex.quote(remote)} && chmod {mode:o} {shlex.quote(remote)}"
         done = self.run(line, deadline, stdin=local.read_bytes())
         if done.status:
-            raise HostError(f"could not write {remote} in the guest: {done.stderr.strip()}")
+            raise WorkloadFailed(f"cannot write {remote} in the guest: {done.stderr.strip()}")
 
     def download(self, remote: str, local: Path, deadline: Deadline) -> None:
         """Copy a file out of the guest; the local one appears only when it is complete."""
@@ -140,7 +141,7 @@ class Ssh:
                 status = self._exchange(f"cat {shlex.quote(remote)}", deadline, b"", collected)
             if status:
                 words = bytes(collected.stderr).decode("utf-8", "replace").strip()
-                raise HostError(f"could not read {remote} in the guest: {words}")
+                raise WorkloadFailed(f"cannot read {remote} in the guest: {words}")
             partial.replace(local)
         finally:
             partial.unlink(missing_ok=True)
@@ -153,7 +154,7 @@ class Ssh:
                 _pump(channel, memoryview(stdin), collected, deadline)
                 status = channel.recv_exit_status()
         except (OSError, EOFError, paramiko.SSHException) as error:
-            raise GuestLost(f"the SSH connection broke during `{line}`: {error}") from error
+            raise GuestLost(f"the SSH connection broke during `{line}`: {reason(error)}") from error
         if status < 0:
             raise GuestLost(f"the SSH connection ended before `{line}` did")
         return status

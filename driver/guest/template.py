@@ -188,7 +188,7 @@ class Template:
         if wrong := processor.deviations(found):
             raise HostError(
                 f"the guest's processor is not the one that was asked for: {', '.join(wrong)}",
-                hint="Counts on it would not be those of other hosts. See what this QEMU can "
+                hint="Counts on it would not be those of other hosts. List what this QEMU can "
                 "emulate: qemu-system-x86_64 -cpu help",
             )
         return list(found)

@@ -179,14 +179,15 @@ def _demand_success(job: Job, result: JobResult) -> None:
         raise WorkloadFailed(
             f"provisioning failed: `{' '.join(job.argv)}` {process.describe_status(result.status)}",
             excerpt=last_lines(result.output, _EXCERPT_LINES) or None,
-            hint="No template was saved; correct the command and run again.",
+            hint="Correct the command and run again; no template was saved.",
         )
 
 
 @functools.cache
 def qemu_version() -> str:
     """The first line of ``qemu-system-x86_64 --version``; :class:`HostError` if there is none."""
-    return process.run([PROGRAM, "--version"]).stdout.split("\n", 1)[0]
+    with process.explaining("ask QEMU for its version"):
+        return process.run([PROGRAM, "--version"]).stdout.split("\n", 1)[0]
 
 
 def processor() -> str:

@@ -58,7 +58,7 @@ def build_image(
     }
 
     def make(work: Path) -> dict[str, object]:
-        reporter.step(f"Build image {name}")
+        reporter.step(f"Building image {name}")
         total = sum(len(programs.discover(folder)) for folder in folders)
         compiled: list[str] = []
 

@@ -41,7 +41,7 @@ def with_folders(
     digests = {guest: tree_digest(host) for guest, host in folders.items()}
 
     def make(work: Path) -> dict[str, object]:
-        reporter.step(f"Add {', '.join(map(str, folders.values()))} to image {image.name}")
+        reporter.step(f"Adding {', '.join(map(str, folders.values()))} to image {image.name}")
         entries = {
             guest.rstrip("/") + name: entry
             for guest, host in folders.items()

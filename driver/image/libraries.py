@@ -79,7 +79,8 @@ def _needs(root: Path, path: str, kept: Mapping[str, str]) -> list[str]:
     with file.open("rb") as opened:
         if opened.read(4) != _ELF:
             return []
-    described = process.run(["readelf", "-W", "-d", "-l", file], env={"LC_ALL": "C"}).stdout
+    with process.explaining(f"find the libraries that {path} needs"):
+        described = process.run(["readelf", "-W", "-d", "-l", file], env={"LC_ALL": "C"}).stdout
     extra = [
         directory.replace("$ORIGIN", str(PurePosixPath(path).parent))
         for match in _RUNPATH.finditer(described)

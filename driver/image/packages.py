@@ -82,7 +82,7 @@ def unpacked(
         folder = store.scratch("unpacked", key)
         root, record = folder / "root", folder / "versions.json"
         if not record.is_file():
-            reporter.step("Fetch packages of the image")
+            reporter.step("Fetching packages of the image")
             shutil.rmtree(root, ignore_errors=True)
             log = store.scratch("logs") / "packages.log"
             came = unpack(suite, versions, root, log)
@@ -97,7 +97,7 @@ def unpack(suite: str, packages: Iterable[str], into: Path, log: Path) -> dict[s
     Returns the version of every package that came. Raises :class:`HostError` with mmdebstrap's
     words when a package cannot be fetched; its whole output is in ``log``.
     """
-    lines = sources(suite)
+    wanted, lines = sorted(packages), sources(suite)
     with TemporaryDirectory(prefix="packages-") as folder:
         mirrors = Path(folder, "mirrors.list")
         mirrors.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -112,7 +112,7 @@ def unpack(suite: str, packages: Iterable[str], into: Path, log: Path) -> dict[s
                     # The variant `extract` runs none.
                     "--skip=check/chrootless",
                     "--format=directory",
-                    f"--include={','.join(sorted(packages))}",
+                    f"--include={','.join(wanted)}",
                     f"--extract-hook={_LIST_VERSIONS} > {shlex.quote(str(versions))}",
                     suite,
                     into,
@@ -123,7 +123,7 @@ def unpack(suite: str, packages: Iterable[str], into: Path, log: Path) -> dict[s
             )
         except process.CommandFailed as error:
             raise HostError(
-                f"cannot fetch the image's packages: {', '.join(sorted(packages))}",
+                f"mmdebstrap cannot fetch or unpack the image's packages: {', '.join(wanted)}",
                 hint="Check the network, /etc/apt/sources.list* and the names in recipe.toml.",
                 excerpt=error.excerpt,
                 log=log,

@@ -126,9 +126,11 @@ def compile_programs(
             library = _compile_library(folder, Path(work))
             for program in programs:
                 sources = [source.relative_to(folder) for source in program.sources]
-                process.run(
-                    [COMPILER, *FLAGS, "-o", into / program.name, *sources, *library], cwd=folder
-                )
+                with process.explaining(f"compile {folder / program.name}"):
+                    process.run(
+                        [COMPILER, *FLAGS, "-o", into / program.name, *sources, *library],
+                        cwd=folder,
+                    )
                 on_done(program.name)
     return names
 
@@ -142,9 +144,10 @@ def _compile_library(folder: Path, work: Path) -> list[Path]:
     objects = []
     for source in sorted((folder / LIBRARY).glob("*.c")):
         objects.append(work / f"{source.stem}.o")
-        process.run(
-            [COMPILER, *FLAGS, "-c", "-o", objects[-1], source.relative_to(folder)], cwd=folder
-        )
+        with process.explaining(f"compile {source}"):
+            process.run(
+                [COMPILER, *FLAGS, "-c", "-o", objects[-1], source.relative_to(folder)], cwd=folder
+            )
     if not objects:
         return []
     archive = work / f"{LIBRARY}.a"
@@ -160,7 +163,7 @@ def build_programs(store: Store, folder: Path, reporter: Reporter | None = None)
     reporter = reporter or SilentReporter()
 
     def make(work: Path) -> dict[str, object]:
-        reporter.step(f"Compile {folder.name}")
+        reporter.step(f"Compiling {folder.name}")
         names = compile_programs([folder], work)
         cpio.write(
             work / "programs.cpio",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from driver import tomlfile
 from driver.errors import UserError
 from driver.project import Project
+from driver.suggestion import did_you_mean
 
 RECIPE = "recipe.toml"
 
@@ -77,7 +78,7 @@ def load(project: Project, name: str) -> Recipe:
     path = project.images / name / RECIPE
     if not made.suite or not made.packages:
         raise UserError(
-            f"{path} says neither the suite and packages of its image nor what it extends",
+            f"{path} names neither the suite and packages of its image nor an image to extend",
             hint='Add suite = "bookworm" and a table [packages], or extends = "dax".',
         )
     return made.model_copy(update={"extends": None})
@@ -90,7 +91,10 @@ def _chain(project: Project, name: str) -> dict[str, Recipe]:
     while wanted is not None:
         if wanted in found:
             circle = " -> ".join([*found, wanted])
-            raise UserError(f"image recipes extend each other: {circle}", hint="Break the circle.")
+            raise UserError(
+                f"image recipes extend each other: {circle}",
+                hint="Remove `extends` from one of them.",
+            )
         found[wanted] = _read(project, wanted)
         wanted = found[wanted].extends
     return dict(reversed(found.items()))
@@ -126,9 +130,9 @@ def _read(project: Project, name: str) -> Recipe:
     try:
         return tomlfile.read(path, Recipe)
     except (FileNotFoundError, NotADirectoryError):
-        known = ", ".join(names(project)) or "none"
         raise UserError(
-            f"there is no image {name!r}", hint=f"Name one of guest-images/: {known}."
+            f"there is no image {name!r} in {project.images}",
+            hint=did_you_mean(name, names(project), "Known"),
         ) from None
 
 

@@ -69,7 +69,7 @@ def build_system(
 
     def make(work: Path) -> dict[str, object]:
         _check_host()
-        reporter.step(f"Install Debian {wanted.suite} with {', '.join(sorted(wanted.system))}")
+        reporter.step(f"Installing Debian {wanted.suite} with {', '.join(sorted(wanted.system))}")
         overlay = work / "overlay.tar"
         _archive(overlays, overlay)
         log = store.scratch("logs") / "system.log"  # outlives a failure, unlike `work`

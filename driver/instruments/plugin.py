@@ -57,9 +57,9 @@ def compiled(store: Store, instrument: Instrument) -> Artifact:
             run([_COMPILER, *_FLAGS, define, "-o", work / "plugin.so", source.name], cwd=_FOLDER)
         except CommandFailed as error:
             raise HostError(
-                f"the plugin of the instrument {instrument.name} does not compile",
+                f"cannot compile the plugin of the instrument {instrument.name}: {error.message}",
                 excerpt=error.excerpt,
-                hint=f"{error.hint} Runs without --instrument {instrument.name} do not need it.",
+                hint=f"Runs without --instrument {instrument.name} do not need it.",
             ) from error
 
     return store.get(_KIND, inputs, make)

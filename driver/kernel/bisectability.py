@@ -32,7 +32,7 @@ from driver.kernel.kbuild import TARGETS, VMLINUX, compile_kernel, first_error
 from driver.kernel.kconfig import configure
 from driver.kernel.make import Make
 from driver.kernel.sources.source import KernelSource
-from driver.process import CommandFailed
+from driver.process import CommandFailed, explaining
 from driver.progress import Reporter
 from driver.store import Store
 
@@ -114,11 +114,12 @@ def stepping(
         make = Make(copy.srctree, copy.objtree, jobs or processors(), request.localversion)
         try:
             with built.held(store, request.title):
-                reporter.step(f"copying the build of {request.title}")
+                reporter.step(f"Copying the build of {request.title}")
                 _copy(source, last, built, copy)
-            configure(make, request.fragments, request.compiler)
+            with explaining(f"configure {request.title}"):
+                configure(make, request.fragments, request.compiler)
             if not (copy.objtree / VMLINUX).exists():  # the cache has the kernel, not what made it
-                compile_kernel(make, f"compiling {request.title}", reporter)
+                compile_kernel(make, f"Compiling {request.title}", reporter)
             steps = Steps(
                 make=make,
                 source=source,
@@ -152,7 +153,7 @@ def _built_anew(steps: Steps, last: str) -> Steps:
     build = steps.make.build
     for name in steps.objects:
         (build / name).unlink(missing_ok=True)
-    steps.reporter.step("compiling the objects of the series")
+    steps.reporter.step("Compiling the objects of the series")
     text = steps.build(last, TARGETS)
     present = tuple(name for name in steps.objects if (build / name).is_file())
     return replace(steps, objects=present, last=text)

@@ -23,7 +23,7 @@ from driver.kernel.make import Make
 from driver.kernel.sources import cache, directory
 from driver.kernel.sources.source import KernelSource
 from driver.kernel.worktree import WorkTree
-from driver.process import run
+from driver.process import explaining, run
 from driver.progress import Reporter
 from driver.project import Project
 from driver.store import Store
@@ -102,9 +102,10 @@ def _build(
             localversion=request.localversion,
         )
         make.fresh_log()
-        reporter.step(f"configuring {request.title}")
-        configure(make, request.fragments, request.compiler, cache.trees(store))
-        outcome = compile_kernel(make, f"compiling {request.title}", reporter)
+        reporter.step(f"Configuring {request.title}")
+        with explaining(f"configure {request.title}"):
+            configure(make, request.fragments, request.compiler, cache.trees(store))
+        outcome = compile_kernel(make, f"Compiling {request.title}", reporter)
         _check_unchanged(request.source)
         debug_info = _collect(make, work)
         release = (make.build / "include/config/kernel.release").read_text().strip()
@@ -134,8 +135,9 @@ def _tree(
         tree = worktree.prepare(store, source, series, commit, reporter, like=like)
         if found is None:
             return tree, None
-        reporter.step(f"beginning with what was compiled for {found.objtree.name}")
-        build_reuse.copy_objects(found, place)
+        reporter.step(f"Copying what was compiled for {found.objtree.name}")
+        with explaining(f"copy the build in {found.objtree}"):
+            build_reuse.copy_objects(found, place)
         return tree, found.objtree.name
 
 
@@ -163,8 +165,9 @@ def _collect(make: Make, work: Path) -> bool:
     shutil.copyfile(make.build / "System.map", work / "System.map")
     shutil.copyfile(make.log, work / "build.log")
     whole = make.build / VMLINUX
-    run(["objcopy", "--strip-debug", whole, work / "vmlinux"])
-    debug_info = " .debug_info " in run(["readelf", "--sections", "--wide", whole]).stdout
+    with explaining(f"strip {whole}"):
+        run(["objcopy", "--strip-debug", whole, work / "vmlinux"])
+        debug_info = " .debug_info " in run(["readelf", "--sections", "--wide", whole]).stdout
     if debug_info:
         shutil.copyfile(whole, work / "vmlinux.debug")
     return debug_info

@@ -114,7 +114,7 @@ def make_request(
     if base not in (None, base_of(found.version)):
         raise UserError(
             f"{found.label} is not Linux {base}, which --base asks for",
-            hint="Leave --base out: a source says itself what it is.",
+            hint="Leave --base out: the source determines the version.",
         )
     chosen = fitting(project, named, found)
     chosen.check_base(found)
@@ -155,8 +155,8 @@ def check_names(
     wanted = debian_base(source)
     if base is not None and wanted not in (None, base):
         raise UserError(
-            f"--source {source} is not Linux {base}, which --base asks for",
-            hint="Leave one of the two out.",
+            f"--source {source} and --base {base} contradict each other",
+            hint="Leave --base out: the source determines the version.",
         )
     name = default_series(source) if series is None else series
     return load(project, name, wanted or (base if source is None else None))

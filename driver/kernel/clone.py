@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from driver.kernel.sources.cache import BASE
 from driver.kernel.sources.source import KernelSource, debian_base, is_directory_spec
 from driver.kernel.sources.spec import obtain
 from driver.kernel.worktree import apply
+from driver.process import explaining
 from driver.progress import Reporter
 from driver.project import Project
 from driver.store import Store
@@ -51,25 +53,29 @@ def make(
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(
-            f"{folder} exists and is not empty",
+            f"{folder} cannot be created: it exists and is not an empty directory",
             hint="Name another directory, or remove it: commits that were not exported are lost.",
         )
     if not folder.parent.is_dir():
-        raise UserError(f"the directory {folder.parent} does not exist")
+        raise UserError(
+            f"{folder} cannot be created: the directory {folder.parent} does not exist",
+            hint=f"Create it first: mkdir -p {shlex.quote(str(folder.parent))}",
+        )
     series.check_base(source)
     commit = apply(store, source, series, reporter)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
-    reporter.step(f"checking out {source.label} with series {series.name} in {folder}")
+    reporter.step(f"Checking out {source.label} with series {series.name} in {folder}")
     try:
-        git(source.tree, "clone", "--quiet", "--local", "--no-checkout", source.tree, partial)
-        _furnish(partial, Checkout(folder, series.name, source.tree.parent.name, project.root))
-        branch = series.title or "work"
-        git(partial, "checkout", "--quiet", "--no-track", "-B", branch, commit)
-        if branch != BASE:
-            git(partial, "branch", "--quiet", "-D", BASE)
-        commits = git(partial, "rev-list", "--reverse", f"{BASE}..{commit}").stdout.split()
-        for one, patch in zip(commits, series.patches, strict=True):
-            add_note(partial, one, patch.content)
+        with explaining(f"make the checkout {folder}"):
+            git(source.tree, "clone", "--quiet", "--local", "--no-checkout", source.tree, partial)
+            _furnish(partial, Checkout(folder, series.name, source.tree.parent.name, project.root))
+            branch = series.title or "work"
+            git(partial, "checkout", "--quiet", "--no-track", "-B", branch, commit)
+            if branch != BASE:
+                git(partial, "branch", "--quiet", "-D", BASE)
+            commits = git(partial, "rev-list", "--reverse", f"{BASE}..{commit}").stdout.split()
+            for one, patch in zip(commits, series.patches, strict=True):
+                add_note(partial, one, patch.content)
         if folder.is_dir():
             folder.rmdir()
         partial.rename(folder)

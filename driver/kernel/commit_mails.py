@@ -12,6 +12,7 @@ readers of the mail.
 from __future__ import annotations
 
 import re
+import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -92,11 +93,14 @@ def borrowed(tree: Path, base: str = BASE, head: str = "HEAD") -> Iterator[Borro
         yield Borrowed(tree, repository, *ids)
 
 
-def exact(found: Borrowed) -> dict[str, bytes]:
+def exact(found: Borrowed, *, reword: str | None = None) -> dict[str, bytes]:
     """The commits since the base as mails, by file name.
 
-    Raises :class:`UserError` for a commit of which its mail would make another one.
+    Raises :class:`UserError` for a commit of which its mail would make another one; ``reword`` says
+    how to change its message, by default in the tree that it is from.
     """
+    where = shlex.quote(str(found.tree))
+    reword = reword or f"Reword it: git -C {where} rebase -i {BASE}"
     mails = _formatted(found)
     with git_am.bare_tree(found.repository, found.base) as tree:
         for commit, (name, mail) in zip(found.commits(), mails.items(), strict=True):
@@ -104,10 +108,10 @@ def exact(found: Borrowed) -> dict[str, bytes]:
             before = _content(found.repository, commit)
             if done.status != 0:
                 rejection = git_am.explain_rejection("", done.stdout + done.stderr)
-                raise _refusal(commit, before, None, rejection.summary)
+                raise _refusal(commit, before, None, rejection.summary, reword)
             after = _content(found.repository, git(tree, "rev-parse", "HEAD").stdout.strip())
             if after != before or note_of(mail).rstrip() != _note(found, commit).rstrip():
-                raise _refusal(commit, before, after, "its note")
+                raise _refusal(commit, before, after, "its note", reword)
     return mails
 
 
@@ -170,23 +174,24 @@ def _content(repository: Path, commit: str) -> _Content:
     return _Content(fields[b"tree"], fields[b"author"], message)
 
 
-def _refusal(commit: str, before: _Content, after: _Content | None, other: str) -> UserError:
+def _refusal(
+    commit: str, before: _Content, after: _Content | None, other: str, reword: str
+) -> UserError:
     """Why a commit cannot be a patch, with the line of its message that is to blame if one is."""
     subject = before.message.split(b"\n", 1)[0].decode(errors="replace")
     named = f"commit {commit[:12]} (`{subject}`)"
-    reword = f"Reword it: git rebase -i {BASE}"
     body = before.message.partition(b"\n")[2]
     if end := git_am.MESSAGE_END.search(body):
         number = body.count(b"\n", 0, end.start()) + 2
         return UserError(
             f"{named} cannot be a patch: line {number} of its message, "
             f"`{end[0].decode(errors='replace')}`, would end the message",
-            hint=f"{reword}, and indent the line; or keep what follows it in a note, which is "
-            f"exported: git notes add {commit[:12]}",
+            hint="Indent the line, or keep what follows it in a note (git notes), which is "
+            f"exported. {reword}",
         )
     if after is None:
         return UserError(
-            f"{named} cannot be a patch: git cannot apply it again ({other})", hint=reword
+            f"{named} cannot be a patch: git cannot apply what it exported ({other})", hint=reword
         )
     if after.message != before.message:
         lines = zip_longest(before.message.split(b"\n"), after.message.split(b"\n"))
@@ -202,11 +207,12 @@ def _refusal(commit: str, before: _Content, after: _Content | None, other: str) 
         return UserError(
             f"{named} cannot be a patch: its author would change",
             excerpt=f"{_shown(before.author)}\nwould become\n{_shown(after.author)}",
-            hint=f"Take lines like `From: ...` out of its message: git rebase -i {BASE}",
+            hint=f"Remove lines like `From: ...` from its message. {reword}",
         )
     what = "its files" if after.tree != before.tree else other
     return UserError(
-        f"{named} cannot be a patch: {what} would change", hint="Undo it, or split it up."
+        f"{named} cannot be a patch: {what} would change",
+        hint=f"Undo it, or split the commit. {reword}",
     )
 
 

@@ -8,6 +8,7 @@ give the same commits again: see :mod:`driver.kernel.commit_mails`.
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ from driver.kernel.git import foreign_git
 from driver.kernel.series import DEFAULT, NONE, SERIES_FILE, SERIES_NAME, SeriesFile
 from driver.kernel.sources.cache import BASE
 from driver.kernel.sources.source import base_of, kernel_version
+from driver.process import explaining
 from driver.project import Project
+from driver.text import counted
 
 _LIST = re.compile(r"^patches\s*=\s*\[[^\]]*\]", re.M)
 
@@ -52,13 +55,13 @@ def export(project: Project, checkout: Checkout, name: str | None) -> Exported:
     name = _chosen(project, checkout, name, base)
     folder = project.patches / name / base
     untracked = _check_state(tree)
-    with commit_mails.borrowed(tree) as found:
+    with explaining(f"export the commits of {tree}"), commit_mails.borrowed(tree) as found:
         patches = commit_mails.exact(found)
         subjects = found.git("log", "--reverse", "--format=%s", f"{found.base}..{found.head}")
     if not patches:
         raise UserError(
             f"there is nothing to export: no commits since `{BASE}` in {tree}",
-            hint="Commit your change first: git commit -as",
+            hint=f"Commit your change first: {_git_in(tree)} commit -as",
         )
     written, removed = write(project, folder, patches, description=subjects.splitlines()[0])
     set_series(checkout, name)
@@ -99,20 +102,26 @@ def _chosen(project: Project, checkout: Checkout, name: str | None, base: str) -
     if chosen == NONE:
         raise UserError(
             f"{checkout.tree} has no series yet",
-            hint="Name the new one: driver patch export --series NAME",
+            hint="Name the new one: "
+            f"driver patch export {shlex.quote(str(checkout.tree))} --series NAME",
         )
     if not re.fullmatch(SERIES_NAME, chosen) or chosen == DEFAULT:
         raise UserError(
             f"`{chosen}` cannot be the name of a series",
-            hint="Use at most 32 lower-case letters, digits, dots and hyphens.",
+            hint=patch_series.NAME_HINT,
         )
     if chosen != checkout.series and base in patch_series.bases(project, chosen):
         raise UserError(
             f"there is a series {chosen} for Linux {base} already, and {checkout.tree} was not "
             "made from it",
-            hint=f"Make a tree of it: driver patch checkout --series {chosen} DIR",
+            hint=f"Make a tree of that series: driver patch checkout --series {chosen} DIR",
         )
     return chosen
+
+
+def _git_in(tree: Path) -> str:
+    """The words of a shell that begin a git command in a tree, wherever it is typed."""
+    return f"git -C {shlex.quote(str(tree))}"
 
 
 def _check_state(tree: Path) -> list[str]:
@@ -127,36 +136,36 @@ def _check_state(tree: Path) -> list[str]:
     if under_way:
         raise UserError(
             f"a rebase or merge is under way in {tree} ({under_way[0]})",
-            hint="Finish it with `git rebase --continue`, or give it up with --abort.",
+            hint=f"Finish it: {_git_in(tree)} status  # says how",
         )
     if changed:
         raise UserError(
-            f"{tree} has changes that are in no commit",
+            f"{tree} has changes that are in no commit: {counted(len(changed), 'file')}",
             excerpt="\n".join(changed[:12]),
-            hint="Commit them, or put them away with `git stash`, and export again.",
+            hint=f"Commit them, or stash them and export again: {_git_in(tree)} stash",
         )
     base = foreign_git(tree, "merge-base", "--is-ancestor", BASE, "HEAD", check=False)
     if base.status != 0:
         raise UserError(
             f"the tag `{BASE}` is not an ancestor of HEAD in {tree}",
-            hint=f"Rebase onto it (git rebase {BASE}), or move the tag to where the series begins.",
+            hint="Move the tag to where the series begins, or rebase onto it: "
+            f"{_git_in(tree)} rebase {BASE}",
         )
     merges = foreign_git(tree, "rev-list", "--min-parents=2", f"{BASE}..HEAD").stdout.split()
     if merges:
         raise UserError(
-            f"there are merges among the commits of {tree}, and a series is a line",
+            f"{tree} has {counted(len(merges), 'merge')} since `{BASE}`, and a series has none",
             excerpt="\n".join(merges),
-            hint=f"Straighten it: git rebase {BASE}",
+            hint=f"Rebase the commits into one line: {_git_in(tree)} rebase {BASE}",
         )
     return [line[3:] for line in status.splitlines() if line.startswith("??")]
 
 
 def _listed(folder: Path) -> list[str]:
     try:
-        series = tomllib.loads((folder / SERIES_FILE).read_text(encoding="utf-8"))
+        return list(tomlfile.read(folder / SERIES_FILE, SeriesFile).patches)
     except FileNotFoundError:
         return []
-    return list(series.get("patches", []))
 
 
 def _series_text(project: Project, folder: Path, patches: Sequence[str], description: str) -> str:
@@ -176,15 +185,21 @@ def _series_text(project: Project, folder: Path, patches: Sequence[str], descrip
             title = series
         quoted = description.replace("\\", "\\\\").replace('"', '\\"')
         return f'name = "{title}"\ndescription = "{quoted}"\n{listing}\n'
-    text = path.read_text(encoding="utf-8")
+    tomlfile.read(path, SeriesFile)  # says what is wrong with it, and where
+    text = path.read_text(encoding="utf-8-sig")
     new, found = _LIST.subn(lambda _match: listing, text, count=1)
     if found != 1 or _without_patches(new) != _without_patches(text):
         raise UserError(
-            f"the list of patches in {path} could not be replaced",
+            f"cannot replace the list of patches in {path}",
             hint='Write it as `patches = ["0001-....patch", ...]`, without "]" inside.',
         )
     return new
 
 
-def _without_patches(text: str) -> Mapping[str, object]:
-    return {key: value for key, value in tomllib.loads(text).items() if key != "patches"}
+def _without_patches(text: str) -> Mapping[str, object] | None:
+    """The other keys of a series.toml; None if the text is not one."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None
+    return {key: value for key, value in content.items() if key != "patches"}

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from driver.errors import UserError
 from driver.kernel.git import git
 from driver.process import Completed
+from driver.text import counted
 
 _FAILED = re.compile(r"^error: patch failed: (?P<file>.+):(?P<line>\d+)$", re.M)
 _OTHER = re.compile(r"^(?:error|fatal): (?P<text>.+)$", re.M)
@@ -85,7 +86,7 @@ def check_message(name: str, mail: bytes) -> None:
         raise UserError(
             f"{name}:{line}: `{end[0].decode(errors='replace')}` ends the message, and the "
             f"Signed-off-by in line {other} would be lost",
-            hint="Take the line away or indent it; `git am` would drop all that follows it.",
+            hint="Remove the line or indent it: `git am` drops all that follows it.",
         )
 
 
@@ -147,4 +148,4 @@ def _cut(lines: tuple[str, ...]) -> str:
     if len(lines) <= _EXCERPT_LINES:
         return "\n".join(lines)
     left_out = len(lines) - _EXCERPT_LINES
-    return "\n".join([*lines[:_EXCERPT_LINES], f"... and {left_out} more lines"])
+    return "\n".join([*lines[:_EXCERPT_LINES], f"... and {counted(left_out, 'more line')}"])

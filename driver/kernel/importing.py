@@ -18,6 +18,7 @@ from driver.kernel.export import write
 from driver.kernel.git import git
 from driver.kernel.sources.source import KernelSource, base_of, debian_base
 from driver.kernel.sources.spec import obtain
+from driver.process import explaining
 from driver.progress import Reporter
 from driver.project import Project
 from driver.store import Store
@@ -59,8 +60,9 @@ def import_mails(
     patch_series.check_new_name(project, chosen, version)
     if not source.pristine:
         raise UserError(
-            f"{source.label} is a tree of its own, to which the driver applies nothing",
-            hint="Use `git am` there, or name a version: --base 6.12.",
+            f"the patches cannot be applied to {source.label}: the driver writes to "
+            "no tree of yours",
+            hint="Apply them there yourself (git am), or name a version: --base 6.12",
         )
     patches = _applied(store, source, posting, reporter)
     cover = posting.cover
@@ -78,10 +80,11 @@ def _applied(
     """The patches as the driver writes them, by file name."""
     start = git(source.tree, "rev-parse", source.commit).stdout.strip()
     with (
+        explaining(f"apply `{posting.title}` to {source.label}"),
         worktree.locked(store, source),
         git_am.bare_tree(source.tree, start, near=source.tree.parent) as tree,
     ):
-        reporter.step(f"applying `{posting.title}` to {source.label}")
+        reporter.step(f"Applying `{posting.title}` to {source.label}")
         for number, mail in enumerate(posting.patches, start=1):
             git_am.check_message(mail.subject, mail.content)
             done = git_am.am(tree, f"{number:04}.mail", mail.content)
@@ -91,13 +94,13 @@ def _applied(
                     f"patch {number}, `{mail.subject}`, does not apply to {source.label}: "
                     f"{rejection.summary}",
                     excerpt=rejection.excerpt,
-                    hint="Name the version that it is for with --base, or apply it to a tree "
-                    "from `driver patch checkout --series none` and resolve the conflicts there.",
+                    hint="Name the version that it was made for with --base, or resolve the "
+                    "conflicts in a tree of your own: driver patch checkout DIR --series none",
                 )
             reporter.progress(number, len(posting.patches), mail.subject)
         head = git(tree, "rev-parse", "HEAD").stdout.strip()
         with commit_mails.borrowed(source.tree, start, head) as found:
-            return commit_mails.exact(found)
+            return commit_mails.exact(found, reword="Change the mail, and import it again.")
 
 
 def _slug(title: str) -> str:

@@ -101,9 +101,10 @@ def _explain(make: Make, failure: CommandFailed) -> HostError:
     text = make.log.read_text(encoding="utf-8", errors="replace")
     found = first_error(text, make.tree)
     if found is None:
+        failure.explain(f"build the kernel in {make.build}")
         return failure
     where, excerpt = found
-    hint = "The first error counts; the log has the rest."
+    hint = "Fix this error first; the log has the others."
     if "No space left on device" in excerpt:
         hint = "Free some space and run the same command again: compiled objects are kept."
     return HostError(

@@ -22,6 +22,7 @@ from driver.kernel.make import ENVIRONMENT, Make
 from driver.kernel.sources.source import base_of, kernel_version
 from driver.process import stream
 from driver.store import digest_of
+from driver.text import enumerated, verb
 
 _SET = re.compile(r"CONFIG_(\w+)=(.*)")
 _SHOWN = 12
@@ -129,14 +130,15 @@ def _refusal(
         lines.append(f"{request.place}: {request} became {got}: {why}")
     if len(dropped) > _SHOWN:
         lines.append(f"... and {len(dropped) - _SHOWN} more")
-    names = ", ".join(f"CONFIG_{request.symbol}" for request in dropped[:3])
-    more = f" and {len(dropped) - 3} more" if len(dropped) > 3 else ""
-    verb = "does" if len(dropped) == 1 else "do"
-    hint = "Ask for what the symbol depends on too, or do not ask for the symbol."
+    names = enumerated([f"CONFIG_{request.symbol}" for request in dropped], 3)
+    hint = "Also ask for what the symbol depends on, or remove the line."
+    if len(unknown) == len(dropped):
+        hint = "Correct the name, or remove the line."
     if bases := sorted({base_of(version) for found in elsewhere.values() for version in found}):
-        hint = f"Write `# known in {bases[0]}` behind a symbol that other kernels lack by right."
+        hint = f"If other kernels may lack the symbol, end the line with `# known in {bases[0]}`."
     return UserError(
-        f"{names}{more} {verb} not hold in the configuration the kernel made of the fragments",
+        f"{names} {verb(len(dropped), 'was', 'were')} requested, but the final .config has "
+        f"{verb(len(dropped), 'another value', 'other values')}",
         excerpt="\n".join(lines),
         hint=hint,
     )

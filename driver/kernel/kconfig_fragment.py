@@ -24,9 +24,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from driver.errors import UserError
+from driver.suggestion import did_you_mean
+from driver.text import not_utf8
 
 FOLDER = Path(__file__).parent / "fragments"
 MACHINE = "machine"
+
+_LINES = (
+    'Write CONFIG_SYMBOL=y, =n, a number, or a "string"; # begins a comment. '
+    "Only `# known in BASE` and `# overrides FRAGMENT` may follow a symbol."
+)
 
 _SET = re.compile(r'CONFIG_(\w+)=(y|m|n|-?\d+|0x[0-9a-fA-F]+|"(?:[^"\\]|\\.)*")')
 _UNSET = re.compile(r"# CONFIG_(\w+) is not set")
@@ -40,7 +47,8 @@ class SymbolRequest:
     """One symbol with the value asked for ("n" for off) and where that was written.
 
     ``known_in`` is the base ("6.12") whose kernels must have the symbol; empty if all must.
-    ``overrides`` are the names of the fragments that may ask for another value.
+    ``overrides`` are the names of the fragments that may ask for another value; ``path`` is the
+    fragment's file.
     """
 
     symbol: str
@@ -49,6 +57,7 @@ class SymbolRequest:
     line: int
     known_in: str = ""
     overrides: frozenset[str] = frozenset()
+    path: Path | None = None
 
     def required(self, base: str) -> bool:
         """Whether a kernel of this base that lacks the symbol is an error."""
@@ -64,7 +73,7 @@ class SymbolRequest:
     @property
     def place(self) -> str:
         """Where it was written, as compilers name it."""
-        return f"{self.fragment}:{self.line}"
+        return f"{self.path or self.fragment}:{self.line}"
 
     def __str__(self) -> str:
         return f"CONFIG_{self.symbol}={self.value}"
@@ -72,14 +81,19 @@ class SymbolRequest:
 
 @dataclass(frozen=True)
 class Fragment:
-    """A named piece of configuration."""
+    """A named piece of configuration; ``path`` is None for one that is in no file."""
 
     name: str
     text: str
+    path: Path | None = None
 
     @classmethod
     def read(cls, path: Path) -> Fragment:
-        return cls(path.name, path.read_text(encoding="utf-8-sig"))
+        """The fragment in a file, under its name; :class:`UserError` if it is not UTF-8 text."""
+        try:
+            return cls(path.name, path.read_text(encoding="utf-8-sig"), path)
+        except UnicodeDecodeError as error:
+            raise UserError(not_utf8(path, error), hint=_LINES) from error
 
     def requests(self) -> list[SymbolRequest]:
         """What the fragment asks for, in order. Raises :class:`UserError` on any other line."""
@@ -96,14 +110,15 @@ class Fragment:
                 symbol, value = match[1], "n"
             elif stripped and not stripped.startswith("#"):
                 raise UserError(
-                    f"{self.name}:{number}: `{stripped}` is not a configuration line",
-                    hint='Write CONFIG_SYMBOL=y, =n, a number, or a "string"; # begins a comment. '
-                    "Only `# known in BASE` and `# overrides FRAGMENT` may stand behind a symbol.",
+                    f"{self.path or self.name}:{number}: `{stripped}` is not a configuration line",
+                    hint=_LINES,
                 )
             else:
                 continue
             found.append(
-                SymbolRequest(symbol, value, self.name, number, known_in, overrides - {""})
+                SymbolRequest(
+                    symbol, value, self.name, number, known_in, overrides - {""}, self.path
+                )
             )
         return found
 
@@ -113,7 +128,7 @@ def builtin(name: str) -> Fragment:
     path = FOLDER / f"{name}.config"
     if not path.is_file():
         raise UserError(
-            f"there is no kernel variant `{name}`", hint=f"Known: {', '.join(variants())}."
+            f"there is no kernel variant `{name}`", hint=did_you_mean(name, variants(), "Known")
         )
     return Fragment.read(path)
 
@@ -143,11 +158,11 @@ def resolve(fragments: Iterable[Fragment]) -> dict[str, SymbolRequest]:
 
 def _contradiction(pairs: list[tuple[SymbolRequest, SymbolRequest]]) -> UserError:
     earlier, later = pairs[0]
-    hint = f"Take one of the lines away, or write `# overrides {earlier.fragment}` behind {later}."
+    hint = f"Remove one of the lines, or end the later one with `# overrides {earlier.fragment}`."
     if earlier.fragment == later.fragment:
-        hint = "Take one of the lines away."
+        hint = "Remove one of the lines."
     return UserError(
-        f"{later.place} asks for {later}, and {earlier.place} for {earlier}",
+        f"{later.place} asks for {later}, but {earlier.place} for {earlier}",
         excerpt="\n".join(f"{one.place}: {one}\n{two.place}: {two}" for one, two in pairs[1:]),
         hint=hint,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import email
 import email.policy
 import re
+import shlex
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from pathlib import Path
 
 from driver.errors import UserError
 from driver.kernel.git import git
-from driver.text import counted
+from driver.process import explaining
+from driver.text import counted, verb
 
 _TAG = re.compile(r"^\[[^\]]*\bPATCH\b[^\]]*\]\s*")
 _NUMBER = re.compile(r"\b(\d+)/(\d+)\b")
@@ -69,7 +71,9 @@ def read(path: Path) -> Posting:
     patches = [mail for mail in posted if mail.has_diff]
     covers = [mail for mail in posted if mail.number == 0 and not mail.has_diff]
     if not patches:
-        raise UserError(f"{path} holds no patch, only {counted(len(mails), 'mail')}", hint=_HINT)
+        raise UserError(
+            f"{path} holds no patch: {counted(len(mails), 'mail')} without a diff", hint=_HINT
+        )
     _check_whole(path, patches)
     if patches[0].number is not None:
         patches.sort(key=lambda mail: mail.number or 0)
@@ -89,14 +93,21 @@ def _check_whole(path: Path, patches: Sequence[Mail]) -> None:
         raise UserError(f"{path} holds patches of several series", hint=_HINT)
     twice = sorted({str(number) for number in numbers if numbers.count(number) > 1})
     if twice:
-        raise UserError(f"{path} holds patch {', '.join(twice)} more than once", hint=_HINT)
+        raise UserError(
+            f"{path} holds {_numbered(twice)} more than once",
+            hint=_HINT,
+        )
     total = patches[0].total or 0
     missing = [str(number) for number in range(1, total + 1) if number not in numbers]
     if missing:
         raise UserError(
-            f"{path} lacks patch {', '.join(missing)} of {total}",
+            f"{path} lacks {_numbered(missing)} of {total}",
             hint=_HINT,
         )
+
+
+def _numbered(numbers: Sequence[str]) -> str:
+    return f"{verb(len(numbers), 'patch', 'patches')} {', '.join(numbers)}"
 
 
 def _files(path: Path) -> list[Path]:
@@ -111,13 +122,15 @@ def _files(path: Path) -> list[Path]:
     if len(mboxes) > 1:
         raise UserError(
             f"{path} holds several series: {', '.join(file.name for file in mboxes)}",
-            hint="Name one of the files.",
+            hint=f"Name one of the files: driver patch import {shlex.quote(str(mboxes[0]))}",
         )
     if mboxes:
         return _files(mboxes[0])
     mails = sorted(file for file in path.iterdir() if file.suffix in _MAILS)
     if not mails:
-        raise UserError(f"{path} holds no mails (*{', *'.join((*_MBOXES, *_MAILS))})", hint=_HINT)
+        raise UserError(
+            f"{path} holds no mails: no files named *{', *'.join((*_MBOXES, *_MAILS))}", hint=_HINT
+        )
     return mails
 
 
@@ -125,7 +138,11 @@ def _split(file: Path) -> list[Mail]:
     """The mails of a file, cut apart by git as ``git am`` does."""
     escaped = ("--mboxrd",) if file.read_bytes().startswith(b"From mboxrd@z ") else ()
     with tempfile.TemporaryDirectory(prefix="driver-mails-") as folder:
-        git(Path(folder), "mailsplit", "-b", "--keep-cr", *escaped, f"-o{folder}", file.resolve())
+        with explaining(f"split {file} into mails"):
+            git(
+                Path(folder), "mailsplit", "-b", "--keep-cr", *escaped, f"-o{folder}",
+                file.resolve(),
+            )  # fmt: skip
         return [_parse(part.read_bytes()) for part in sorted(Path(folder).iterdir())]
 
 

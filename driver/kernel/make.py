@@ -67,7 +67,7 @@ class Make:
             if any(character in str(path) for character in " :"):
                 raise UserError(
                     f"kbuild cannot work in {path}: the path contains a space or a colon",
-                    hint="Move the source, or set DRIVER_CACHE to a directory without one.",
+                    hint="Move the source, or set DRIVER_CACHE, to a path without them.",
                 )
 
     @property

@@ -110,7 +110,7 @@ def review(
 def _checkpatch(request: BuildRequest, commit: str, report: Report, reporter: Reporter) -> None:
     """Run it as it is in the tree the series makes, deaf to the user's .checkpatch.conf."""
     source, series = request.source, request.series
-    reporter.step("running checkpatch.pl --strict")
+    reporter.step("Running checkpatch.pl --strict")
     with tempfile.TemporaryDirectory(prefix="check-", dir=source.tree.parent) as folder:
         tree = Path(folder) / "tree"
         worktree.add(source, tree, commit, like=source.tree)
@@ -149,7 +149,7 @@ def _steps(
             for text in _sparse_news(steps, reporter):
                 report.complaints.append(Complaint(request.series.name, "sparse", text))
             report.done.append("sparse on the files of the series, against the base")
-        for patch, text in steps.walk(f"building each patch, {what}", full=full):
+        for patch, text in steps.walk(f"Building each patch, {what}", full=full):
             report.complaints.append(Complaint(patch, f"build, {what}", text))
     scope = "the whole kernel" if full else f"{counted(len(steps.objects), 'object')} of the series"
     after = f"each of {counted(len(request.patches), 'patch')}"
@@ -176,7 +176,7 @@ def _sparse_news(steps: bisectability.Steps, reporter: Reporter) -> list[str]:
 
     Line numbers are left out of the comparison: every patch moves them.
     """
-    reporter.step("running sparse on the base and on the series")
+    reporter.step("Running sparse on the base and on the series")
     said: list[Counter[str]] = []
     for commit in (steps.commits[0], steps.commits[-1]):
         # C=2: every file is checked, whether or not it has to be compiled.

@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from driver import tomlfile
 from driver.errors import UserError
@@ -34,6 +35,7 @@ from driver.kernel.sources.source import (
     is_directory_spec,
     numeric,
 )
+from driver.paths import expanded
 from driver.project import Project
 from driver.suggestion import did_you_mean
 
@@ -44,8 +46,27 @@ SERIES_FILE = "series.toml"
 # Goes into the kernel release, where kbuild allows 64 characters in all.
 SERIES_NAME = r"^[a-z0-9][a-z0-9.-]{0,31}$"
 
+_NAME_IS = "at most 32 lower-case letters, digits, dots and hyphens, the first no dot or hyphen"
+NAME_HINT = f"Use {_NAME_IS}."
+
+
+def _matching(pattern: str, words: str) -> AfterValidator:
+    """A check of a text; ``words`` say what it should be, which the pattern would not."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{value!r} is not {words}")
+        return value
+
+    return AfterValidator(check)
+
+
+SeriesName = Annotated[str, _matching(SERIES_NAME, f"a name: {_NAME_IS}")]
+Release = Annotated[
+    str, _matching(r"\d+\.\d+(\.\d+)?", "a version of Linux such as 6.12 or 6.12.117")
+]
 # No component begins with a dot or a slash: a series stays inside its folder.
-FileName = Annotated[str, StringConstraints(pattern=r"^\w[\w.+-]*(/\w[\w.+-]*)*$")]
+FileName = Annotated[str, _matching(r"\w[\w.+-]*(/\w[\w.+-]*)*", "a file below this folder")]
 
 
 class SeriesFile(BaseModel):
@@ -53,8 +74,8 @@ class SeriesFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, StringConstraints(pattern=SERIES_NAME)]
-    base: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+(\.\d+)?$")] | None = None
+    name: SeriesName
+    base: Release | None = None
     description: str = ""
     patches: list[FileName] = Field(min_length=1)
     kconfig: list[FileName] = []
@@ -92,7 +113,7 @@ class PatchSeries:
         if self.patches and not f"{source.version}.".startswith(f"{self.base}."):
             raise UserError(
                 f"series {self.name} is for Linux {self.base}; {source.label} is {source.version}",
-                hint=f"Use a {self.base} source, or --series none for the kernel as it is.",
+                hint=f"Use a source of Linux {self.base}, or build it unpatched: --series none",
             )
 
 
@@ -102,7 +123,7 @@ def default_series(source: str | None) -> str:
     """
     if source is None or not is_directory_spec(source):
         return DEFAULT
-    found = checkout.find(Path(source).expanduser().resolve())
+    found = checkout.find(expanded(source).resolve())
     return found.series if found else NONE
 
 
@@ -166,8 +187,8 @@ def load(project: Project, name: str, base: str | None = None) -> PatchSeries:
     _check_files(path, listed)
     if listed.base is not None and base_of(listed.base) != folder.name:
         raise UserError(
-            f"{path} says base {listed.base}, and is in a folder for {folder.name}",
-            hint="Take the line away: the folder says which base it is.",
+            f"{path} says base {listed.base}, but is in a folder for {folder.name}",
+            hint="Remove the line: the folder says which base it is.",
         )
     return PatchSeries(
         name=name,
@@ -184,13 +205,13 @@ def check_new_name(project: Project, name: str, base: str) -> None:
     if not re.fullmatch(SERIES_NAME, name) or name in (DEFAULT, NONE):
         raise UserError(
             f"`{name}` cannot be the name of a series",
-            hint="Use at most 32 lower-case letters, digits, dots and hyphens.",
+            hint=NAME_HINT,
         )
     if base in bases(project, name):
         raise UserError(
             f"there is a series {name} for Linux {base} already",
-            hint="Choose another name with --series, or remove its folder "
-            f"{project.patches / name / base}.",
+            hint="Choose another name with --series, or remove the one there is: "
+            f"rm -r {shlex.quote(str(project.patches / name / base))}",
         )
 
 
@@ -214,16 +235,16 @@ def _own_name(project: Project, name: str) -> str:
         return _own_name(project, folder.readlink().name)
     if name == DEFAULT and name not in known:
         raise UserError(
-            "which series? This project has no default one",
-            hint=f"Name it with --series: {', '.join([*known, NONE])}. Or make "
-            f"{folder} a link to the folder of one.",
+            f"no series was named, and the project has no default one: there is no {folder}",
+            hint=f"Name one with --series: {', '.join([*known, NONE])}. "
+            f"Or choose a default: ln -s SERIES {shlex.quote(str(folder))}",
         )
     if name in known:
         return name
     if name in bases(project):
         raise UserError(
             f"{name} is a base, not a series",
-            hint=f"Write --base {name}, and for the series one of {', '.join([*known, NONE])}.",
+            hint=f"Write --base {name}, and with --series one of: {', '.join([*known, NONE])}.",
         )
     raise UserError(
         f"there is no series `{name}` in {project.patches}",
@@ -239,11 +260,11 @@ def _check_files(path: Path, listed: SeriesFile) -> None:
             present = [file.name for file in folder.iterdir()]
             raise UserError(
                 f"{path} lists {name}, which is not in {folder}",
-                hint=did_you_mean(name, present, None) or "Add the file or take the line away.",
+                hint=did_you_mean(name, present, None) or "Add the file or remove the line.",
             )
     if len(set(listed.patches)) != len(listed.patches):
         twice = next(name for name in listed.patches if listed.patches.count(name) > 1)
-        raise UserError(f"{path} lists {twice} twice", hint="Take one of the lines away.")
+        raise UserError(f"{path} lists {twice} twice", hint="Remove one of the two.")
     # `git format-patch` numbers the cover letter 0000: it is prose, not a patch.
     forgotten = [
         file.name
@@ -253,5 +274,5 @@ def _check_files(path: Path, listed: SeriesFile) -> None:
     if forgotten:
         raise UserError(
             f"{path} does not list {', '.join(forgotten)}",
-            hint="List every patch of the folder under `patches`, or move it away.",
+            hint="List every patch of the folder under `patches`, or move it out of the folder.",
         )

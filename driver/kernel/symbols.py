@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from driver.process import run
+from driver.process import explaining, run
 
 # Where the kernel's own tree begins in the paths of its debug information is learned from a
 # function whose file everybody knows.
@@ -48,15 +48,20 @@ class Symbols:
         whole = folder / "vmlinux.debug"
         return cls(whole if whole.exists() else folder / "vmlinux")
 
+    def _output(self, *argv: str | Path, stdin: str | None = None) -> str:
+        """What a program of binutils prints about the file."""
+        with explaining(f"read the symbols of {self.path}"):
+            return run(argv, stdin=stdin).stdout
+
     @cached_property
     def has_lines(self) -> bool:
         """Whether source lines are known."""
-        return " .debug_info " in run(["readelf", "--sections", "--wide", self.path]).stdout
+        return " .debug_info " in self._output("readelf", "--sections", "--wide", self.path)
 
     @cached_property
     def _table(self) -> tuple[list[int], list[str]]:
         """Addresses of the functions, ascending, and their names."""
-        listing = run(["nm", "--numeric-sort", "--defined-only", self.path]).stdout
+        listing = self._output("nm", "--numeric-sort", "--defined-only", self.path)
         addresses: list[int] = []
         names: list[str] = []
         for line in listing.splitlines():
@@ -84,7 +89,7 @@ class Symbols:
 
     def data(self, name: str) -> tuple[int, int] | None:
         """The address and the size in bytes of a variable; None if there is no such one."""
-        listing = run(["nm", "--print-size", "--defined-only", self.path]).stdout
+        listing = self._output("nm", "--print-size", "--defined-only", self.path)
         for line in listing.splitlines():
             match line.split():
                 case [address, size, _, found] if found == name:
@@ -155,7 +160,7 @@ class Symbols:
         program += ["--addresses", "--functions", "--inlines"]
         asked = "".join(f"{address:#x}\n" for address in addresses)
         found: dict[int, list[Place]] = {}
-        lines = iter(run(program, stdin=asked).stdout.splitlines())
+        lines = iter(self._output(*program, stdin=asked).splitlines())
         places: list[Place] = []
         for line in lines:
             if line.startswith("0x"):  # each address is echoed before its lines

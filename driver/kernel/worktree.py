@@ -24,6 +24,7 @@ from driver.kernel import git_am
 from driver.kernel.git import git
 from driver.kernel.series import Patch, PatchSeries
 from driver.kernel.sources.source import KernelSource
+from driver.process import explaining
 from driver.progress import Reporter
 from driver.store import Store
 
@@ -54,8 +55,11 @@ def apply(store: Store, source: KernelSource, series: PatchSeries, reporter: Rep
     if not (source.pristine and series.patches):
         return start
     with locked(store, source):
-        reporter.step(f"applying series {series.name}")
-        with git_am.bare_tree(source.tree, start, near=source.tree.parent) as tree:
+        reporter.step(f"Applying series {series.name}")
+        with (
+            explaining(f"apply series {series.name} to {source.label}"),
+            git_am.bare_tree(source.tree, start, near=source.tree.parent) as tree,
+        ):
             for number, patch in enumerate(series.patches, start=1):
                 _apply_one(tree, patch, source, series)
                 reporter.progress(number, len(series.patches), patch.name)
@@ -77,9 +81,12 @@ def prepare(
     That tree stays where it is as long as this one is made: trees move one at a time.
     """
     path = place(store, source, series)
-    with locked(store, source):
+    with (
+        locked(store, source),
+        explaining(f"check out {source.label} for series {series.name} in {path}"),
+    ):
         if path != source.tree and not is_work_tree(path, source):
-            reporter.step(f"checking out {source.label} for series {series.name}")
+            reporter.step(f"Checking out {source.label} for series {series.name}")
             add(source, path, commit, like=like)
         move_to(path, commit)
     return WorkTree(path, commit)
@@ -186,6 +193,6 @@ def _apply_one(tree: Path, patch: Patch, source: KernelSource, series: PatchSeri
         f"{patch.name} of series {series.name} does not apply to {source.label}: "
         f"{rejection.summary}",
         excerpt=rejection.excerpt,
-        hint=f"Rebase the series onto Linux {source.version} and export it again "
-        "with git format-patch, or build the kernel as it is with --series none.",
+        hint=f"Rebase the series onto Linux {source.version} in a tree of it and export that, or "
+        "build the kernel unpatched: --series none",
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shlex
 import shutil
 import time
@@ -18,12 +19,14 @@ from pathlib import Path
 from driver.atomic_write import UNFINISHED
 from driver.errors import HostError, UserError
 from driver.suggestion import did_you_mean
+from driver.text import binary
 
 LATEST = "latest"
 # What must be free where guests keep their logs and records go: a boot prints some 20 kB and the
 # samples of a trial take as much again; with thousands of processes, a few MB.
 _LEAST_ROOM = 4 << 20
 _LOCK_PAUSES = (0.0, 0.05, 0.2)  # in seconds, before each try
+_STAMPED = re.compile(r"-\d{8}T\d{6}Z(?:-\d+)?$")
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"  # sorts as text, needs no quoting in a shell
 
 
@@ -48,7 +51,10 @@ class RunDirectory:
             for folder in (run.trials, run.raw, run.consoles):
                 folder.mkdir()
             return run
-        raise HostError(f"a hundred runs of {experiment} started within one second of {stamp}")
+        raise HostError(
+            f"cannot name a run: a hundred runs of {experiment} started within the second {stamp}",
+            hint="Run the same command again.",
+        )
 
     @classmethod
     def find(cls, results: Path, name: str) -> RunDirectory:
@@ -58,13 +64,18 @@ class RunDirectory:
                 return cls(path.resolve())
         known = sorted(path.parent.name for path in results.glob("*/manifest.json"))
         raise UserError(
-            f"no run called {name!r} in {results}",
-            hint=did_you_mean(name, known, None) or "`driver list` shows the runs there are.",
+            f"there is no run called {name!r} in {results}",
+            hint=did_you_mean(name, known, None) or "List the runs: driver list",
         )
 
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def experiment(self) -> str:
+        """The experiment that it is named after."""
+        return _STAMPED.sub("", self.name)
 
     @property
     def manifest(self) -> Path:
@@ -112,6 +123,11 @@ class RunDirectory:
     @property
     def checks_csv(self) -> Path:
         return self.path / "checks.csv"
+
+    def again(self, trial: str) -> str:
+        """The hint for a trial of which a file is damaged: how to run it again."""
+        record = shlex.quote(str(self.trials / f"{trial}.json"))
+        return f"Run that trial again: rm {record} && driver run --resume {self.name}"
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -178,10 +194,10 @@ def check_writable(results: Path) -> None:
     there = next(path for path in (results, *results.resolve().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise HostError(
-            f"runs cannot be written to {results}: {there} "
-            + ("may not be written to" if there.is_dir() else "is no directory"),
-            hint=f"`ls -ld {shlex.quote(str(there))}` shows who may; get that right, or "
-            "run the driver in a copy of the project that you may write to.",
+            f"cannot write runs to {results}: {there} "
+            + ("is not writable" if there.is_dir() else "is not a directory"),
+            hint="Run the driver in a copy of the project that you may write to. See who may write "
+            f"here: ls -ld {shlex.quote(str(there))}",
         )
 
 
@@ -191,6 +207,7 @@ def check_room(path: Path) -> None:
     free = disk.f_bavail * disk.f_frsize
     if free < _LEAST_ROOM:
         raise HostError(
-            f"the disk is full: {free >> 10} KiB left for {path.parent}",
+            f"the disk is full: {binary(free)} left for {path.parent}, "
+            f"{binary(_LEAST_ROOM)} needed",
             hint="Free some space and resume the run: finished trials are kept.",
         )

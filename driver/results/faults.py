@@ -148,6 +148,6 @@ def check_kinds(kinds: Iterable[str]) -> None:
     for kind in kinds:
         if kind not in ALLOWABLE:
             raise UserError(
-                f"--allow-splat {kind!r}: there is no such kind of fault",
+                f"--allow-splat: there is no kind of fault called {kind!r}",
                 hint=did_you_mean(kind, ALLOWABLE, "Kinds"),
             )

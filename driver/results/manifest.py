@@ -14,6 +14,7 @@ from driver.results.directory import RunDirectory
 from driver.results.guest_record import GuestRecord, Record
 from driver.results.migration import UnknownSchema, migrate
 from driver.results.schema import SCHEMA_VERSION
+from driver.schema_errors import problems
 from driver.validity import Accelerator, Validity
 
 Level = bool | int | float | str
@@ -177,7 +178,4 @@ def _content(run: RunDirectory) -> dict[str, Any]:
 def _reason(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
-    return "; ".join(
-        ": ".join(filter(None, (".".join(map(str, item["loc"])), item["msg"])))
-        for item in error.errors()[:3]
-    )
+    return problems(error, most=3)

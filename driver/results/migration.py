@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from driver.results.schema import SCHEMA_VERSION
+from driver.text import as_written
 
 Content = dict[str, Any]
 
@@ -33,12 +34,14 @@ def migrate(content: Content) -> Content:
         step = _STEPS.get(version) if type(version) is int else None
         if step is None:
             readable = ", ".join(map(str, [*sorted(_STEPS), SCHEMA_VERSION]))
-            raise UnknownSchema(
-                f"it has the schema version {version!r}; this driver reads {readable}"
-            )
+            raise UnknownSchema(f"it has {_named(version)}; this driver reads {readable}")
         content = step(content)
         version = content["schema_version"]
     return content
+
+
+def _named(version: object) -> str:
+    return "no schema version" if version is None else f"the schema version {as_written(version)}"
 
 
 def _from_1(content: Content) -> Content:

@@ -16,6 +16,7 @@ from driver.errors import UserError
 from driver.instruments import instruments
 from driver.instruments.instrument import Row, Table
 from driver.results.directory import RunDirectory
+from driver.text import reason
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,11 +59,7 @@ def read_observations(run: RunDirectory, trial: str, table: str) -> Iterator[dic
         with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
             yield from csv.DictReader(file)
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        record = run.trials / f"{trial}.json"
-        raise UserError(
-            f"{path} is damaged: {error}",
-            hint=f"Remove {record}, and `driver run --resume {run.name}` runs that trial again.",
-        ) from error
+        raise UserError(f"{path} is damaged: {reason(error)}", hint=run.again(trial)) from error
 
 
 def read_table(run: RunDirectory, name: str) -> pd.DataFrame:
@@ -73,8 +70,9 @@ def read_table(run: RunDirectory, name: str) -> pd.DataFrame:
     if not path.is_file():
         maker = next(one.name for one in instruments().values() if name in _names(one.tables))
         raise UserError(
-            f"the run {run.name} has no {name}",
-            hint=f"Run the experiment with --instrument {maker}.",
+            f"the run {run.name} has no table of {name}",
+            hint="Run the experiment again: "
+            f"driver run experiment {run.experiment} --instrument {maker}",
         )
     return pd.read_csv(path, keep_default_na=False)
 

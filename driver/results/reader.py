@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,8 @@ from driver.results.faults import TrialRow
 from driver.results.manifest import Level, Manifest, read_manifest
 from driver.results.schema import ADDED_TRIAL_COLUMNS, CHECK_COLUMNS, OK
 from driver.results.writer import sample_columns, trial_columns
+from driver.text import reason
 from driver.validity import InvalidMeasurement
-
-_AGAIN = "The CSV files of a run can be made again: `driver show RUN --rebuild`."
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ def read_run(path: Path) -> Run:
     """
     directory = RunDirectory(path.resolve())
     if not directory.manifest.is_file():
-        raise UserError(f"{path} is not a run: it has no manifest.json")
+        raise UserError(
+            f"{path} is not a run: it has no manifest.json", hint="List the runs: driver list"
+        )
     manifest = read_manifest(directory)
     trials = _table(
         directory.trials_csv, trial_columns(manifest.factors), optional=ADDED_TRIAL_COLUMNS
@@ -91,6 +93,12 @@ def read_checks(run: RunDirectory) -> pd.DataFrame:
     return checks
 
 
+def _again(path: Path) -> str:
+    """How the CSV files of a run are made again."""
+    run = shlex.quote(str(path.parent))
+    return f"Make the CSV files of the run again: driver show {run} --rebuild"
+
+
 def _make_numbers(
     table: pd.DataFrame, columns: Sequence[str], path: Path, *, finite: Sequence[str] = ()
 ) -> None:
@@ -106,15 +114,15 @@ def _make_numbers(
                 _require_finite(numbers, text)
             table[column] = numbers.astype("Int64") if column == "process" else numbers
         except (ValueError, TypeError, OverflowError) as error:
-            raise UserError(f"{path}: {column}: {error}", hint=_AGAIN) from error
+            raise UserError(f"{path}: {column}: {error}", hint=_again(path)) from error
 
 
 def _require_finite(numbers: pd.Series[Any], text: pd.Series[str]) -> None:
-    """Raise ValueError with the first cell, from 0, whose ``text`` is no finite number."""
+    """Raise ValueError with the first cell whose ``text`` is no finite number."""
     is_finite = np.isfinite(numbers.astype(float))
     if not is_finite.all():
         row = int(np.argmin(is_finite))
-        raise ValueError(f"{text.iloc[row]!r} at position {row} is not a finite number")
+        raise ValueError(f"{text.iloc[row]!r} in row {row + 1} is not a finite number")
 
 
 def _table(path: Path, columns: Sequence[str], *, optional: Collection[str] = ()) -> pd.DataFrame:
@@ -122,14 +130,14 @@ def _table(path: Path, columns: Sequence[str], *, optional: Collection[str] = ()
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise UserError(f"{path} cannot be read: {error}", hint=_AGAIN) from error
+        raise UserError(f"{path} cannot be read: {reason(error)}", hint=_again(path)) from error
     required = [name for name in columns if name not in optional]
     if list(table.columns) == required:
         table = table.reindex(columns=list(columns), fill_value="")
     if tuple(table.columns) != tuple(columns):
         raise UserError(
-            f"{path} has the columns {', '.join(table.columns)}; expected {', '.join(columns)}",
-            hint=_AGAIN,
+            f"{path} has the columns {', '.join(table.columns)}, not {', '.join(columns)}",
+            hint=_again(path),
         )
     return table
 
@@ -146,9 +154,14 @@ def _check_plan(table: pd.DataFrame, manifest: Manifest, path: Path) -> None:
     for row in table[["trial", *manifest.factors]].drop_duplicates().to_dict("records"):
         factors = planned.get(str(row["trial"]))
         if factors is None:
-            raise UserError(f"{path} has the trial {row['trial']}, which was never planned")
+            raise UserError(
+                f"{path} has the trial {row['trial']}, which was never planned", hint=_again(path)
+            )
         if any(str(level) != row[factor] for factor, level in factors.items()):
-            raise UserError(f"{path}: the factors of {row['trial']} are not those of the plan")
+            raise UserError(
+                f"{path}: the factors of {row['trial']} are not those of the plan",
+                hint=_again(path),
+            )
 
 
 def _check_numbers(samples: pd.DataFrame, manifest: Manifest, path: Path) -> None:
@@ -158,15 +171,17 @@ def _check_numbers(samples: pd.DataFrame, manifest: Manifest, path: Path) -> Non
         row = twice.iloc[0]
         raise UserError(
             f"{path} has {row['source']} {row['metric']} twice "
-            f"in the phase {row['phase']} of {row['trial']}"
+            f"in the phase {row['phase']} of {row['trial']}",
+            hint=_again(path),
         )
     for unit, rows in samples.groupby("unit"):
         value = float(rows["value"].iloc[0])
         try:
             _, admitted = manifest.validity.admit(value, str(unit))
         except InvalidMeasurement as error:
-            raise UserError(f"{path}: {error}") from error
+            raise UserError(f"{path}: {error}", hint=_again(path)) from error
         if admitted != unit and manifest.icount_shift is not None:
             raise UserError(
-                f"{path}: a run under icount counts instructions, but has a value in {unit}"
+                f"{path}: a run under icount counts instructions, but has a value in {unit}",
+                hint=_again(path),
             )

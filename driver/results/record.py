@@ -21,6 +21,8 @@ from driver.guest.job import JobResult, Sample, Value
 from driver.results.directory import RunDirectory
 from driver.results.manifest import Level
 from driver.results.schema import DISTURBED, OK
+from driver.schema_errors import problems
+from driver.text import reason
 
 # Verdicts of a fault of the guest or of the host.
 _EITHER = frozenset({"lost", "timeout"})
@@ -182,10 +184,7 @@ def read_record(run: RunDirectory, trial: str) -> TrialRecord | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        raise UserError(
-            f"{path} is damaged: {error.errors()[0]['msg']}",
-            hint=f"Remove it, and `driver run --resume {run.name}` runs that trial again.",
-        ) from error
+        raise UserError(f"{path} is damaged: {problems(error)}", hint=run.again(trial)) from error
 
 
 def read_raw(run: RunDirectory, trial: str) -> JobResult:
@@ -199,11 +198,7 @@ def read_raw(run: RunDirectory, trial: str) -> JobResult:
             return _result([json.loads(line) for line in file])
     # A cut or altered file may be: too short, no gzip, no text, no JSON, other keys.
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
-        record = run.trials / f"{trial}.json"
-        raise UserError(
-            f"{path} is damaged: {error}",
-            hint=f"Remove {record}, and `driver run --resume {run.name}` runs that trial again.",
-        ) from error
+        raise UserError(f"{path} is damaged: {reason(error)}", hint=run.again(trial)) from error
 
 
 def canonical(result: JobResult) -> bytes:

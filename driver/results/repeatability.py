@@ -107,7 +107,7 @@ def _check_comparable(first: Manifest, other: Manifest) -> None:
         if not agrees:
             raise UserError(
                 f"the runs {first.run} and {other.run} differ in their {part}",
-                hint="Only trials that are the same in everything can be expected to repeat.",
+                hint="Name runs of the same plan: only trials with the same inputs can repeat.",
             )
 
 

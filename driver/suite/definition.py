@@ -21,6 +21,7 @@ from driver.experiment.definition import (
     Table,
     Text,
 )
+from driver.paths import expanded
 from driver.suggestion import did_you_mean
 from driver.tomlfile import read
 
@@ -111,7 +112,7 @@ def load(suites: Path, name: str) -> SuiteFolder:
     """
     folder = suites / name
     if not (folder / FILE_NAME).is_file():
-        folder = Path(name).expanduser()
+        folder = expanded(name)
     path = folder / FILE_NAME
     if not path.is_file():
         if folder.is_dir():

@@ -77,7 +77,7 @@ def test_a_host_that_lets_nobody_in(bed: SshBed) -> None:
     (bed.root / "hub/home/.ssh/authorized_keys").write_text("")
     status, said = bed.run("--cluster", f"ssh:{bed.hosts_file()}")
     assert status == 3, said
-    assert f"the hosts of {bed.root}/hosts.toml cannot be started by SSH" in said
+    assert f"cannot start the hosts of {bed.root}/hosts.toml by SSH" in said
     assert "ssh -p" in said
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
-from driver.errors import GuestSplat, GuestTimeout, HostError, UserError
+from driver.errors import GuestSplat, GuestTimeout, UserError, WorkloadFailed
 from driver.guest.boot import boot
 from driver.guest.machine import Machine
 from driver.guest.session import Guest
@@ -104,7 +104,7 @@ def test_a_password_then_commands_then_files_over_ssh(
         (tmp_path / "up").write_bytes(data)
         with guest.ssh(soon(), login=login) as ssh:
             assert ssh.run("exit 3", soon()).status == 3
-            with pytest.raises(HostError, match="could not write /nowhere/file in the guest"):
+            with pytest.raises(WorkloadFailed, match="cannot write /nowhere/file in the guest"):
                 ssh.upload(tmp_path / "up", "/nowhere/file", soon())
             ssh.upload(tmp_path / "up", "/tmp/a file", soon(), mode=0o600)
             ssh.download("/tmp/a file", tmp_path / "down", soon())

@@ -189,7 +189,7 @@ def shown(driver: pexpect.spawn[str], pattern: str) -> str:
 
 def test_a_failed_guest_is_kept_for_a_person(failing: Path, plain: KernelArtifact) -> None:
     driver = terminal("run", "experiment", "failing", "--keep-guest", "--accel", "tcg")
-    driver.expect("ended with status 7")
+    driver.expect("exited with status 7")
     console = shown(driver, r"driver shell --attach (\S+/console)\r\n")
     driver.expect("Ctrl-C stops the run")
     visitor = terminal("shell", "--attach", console)

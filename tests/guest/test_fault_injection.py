@@ -221,7 +221,7 @@ def test_the_disk_of_the_cache_is_full(
         bench = FaultInjection(tmp_path / "project", private_cache(tmp_path / "cache"))
         status, errors = bench.run(*bench.experiment("calm"))
         assert status == 3, errors
-        assert "Is the disk of the cache full?" in errors
+        assert "Check whether the disk of the cache is full" in errors
         bench.assert_nothing_left()
         remount = ["mount", "-o", "remount,size=1g", str(bench.cache)]
         subprocess.run(remount, check=True)

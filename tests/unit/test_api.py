@@ -317,5 +317,5 @@ def test_exact_is_icount(place: api.Workspace) -> None:
 @pytest.mark.parametrize("confidence", [0.4, 1, 2, float("nan")])
 def test_a_confidence_that_says_nothing_is_refused(confidence: float) -> None:
     sample = find_run("five-cases", samples=SAMPLES)
-    with pytest.raises(UserError, match="a confidence of"):
+    with pytest.raises(UserError, match="a confidence level of"):
         api.compare_runs(sample, sample, confidence=confidence)

@@ -57,7 +57,7 @@ def test_a_duration_has_the_unit_a_person_would_use(seconds: float, said: str) -
 def test_a_folder_for_results_that_is_a_file(tmp_path: Path) -> None:
     check_writable(tmp_path / "not/there/yet")
     (tmp_path / "results").touch()
-    with pytest.raises(HostError, match="results is no directory"):
+    with pytest.raises(HostError, match="results is not a directory"):
         check_writable(tmp_path / "results")
 
 
@@ -65,7 +65,7 @@ def test_a_folder_for_results_that_may_not_be_written_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
-    with pytest.raises(HostError, match="may not be written to"):
+    with pytest.raises(HostError, match="is not writable"):
         check_writable(tmp_path / "results")
 
 

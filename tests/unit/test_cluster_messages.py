@@ -98,7 +98,7 @@ def test_a_pickle_is_no_message(plan: FakeGuestRun, tmp_path: Path) -> None:
     with pytest.raises(HostError, match="cannot be unpacked"):
         Outcome.model_validate(outcome).outcome(measuring(plan), "host a")
     outcome["result"] = base64.b64encode(zlib.compress(pickle.dumps(Evil(trap)))).decode()
-    with pytest.raises(HostError, match="a result that is none"):
+    with pytest.raises(HostError, match="a result that cannot be read"):
         Outcome.model_validate(outcome).outcome(measuring(plan), "host a")
     assert not trap.exists()
 

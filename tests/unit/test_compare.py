@@ -112,7 +112,7 @@ def test_repeats_are_exact_or_have_an_interval(tmp_path: Path) -> None:
     assert varying is not None
     assert (exact.basis, exact.outcome) == ("exact", "changed")
     assert (varying.basis, varying.outcome, varying.change) == ("interval", "changed", 20)
-    assert "about 0.1 show a change by chance" in " ".join(text_of(found).split())
+    assert "about 0.1 would show a change by chance" in " ".join(text_of(found).split())
 
 
 def test_what_is_not_common_is_said(tmp_path: Path) -> None:

@@ -95,5 +95,5 @@ def test_only_the_first_bytes_count(file: Path) -> None:
 def test_a_process_that_is_gone(file: Path) -> None:
     with mapping(file) as pid:
         pass
-    with pytest.raises(HostError, match="memory of QEMU cannot be read"):
+    with pytest.raises(HostError, match="cannot read the memory of QEMU"):
         image_digest(pid, file, SIZE)

@@ -125,6 +125,8 @@ def test_a_retry_does_not_take_a_splat_back(
     assert complaint is not None
     assert complaint.exit_status == GuestSplat.exit_status
     assert f"oops (2); the first: {name}, attempt 1" in complaint.message
+    assert str(complaint.hint).endswith(f": driver show {run.name} --allow-splat oops")
+    assert "--resume" not in str(complaint.hint), "no trial has to be run again"
 
     consoles = [run.console(name, number).read_text() for number in (1, 2)]
     assert consoles == [QUIET + OOPS] * 2

@@ -259,5 +259,5 @@ def test_a_run_of_somebody_else(
         main(["report", str(run.path)])
     assert ended.value.code == 2
     error = capsys.readouterr().err
-    assert f"error: cannot write to {run.path}: Permission denied" in error
+    assert f"error: cannot write {run.path}/report.html: Permission denied" in error
     assert f"hint: Write it elsewhere: driver report {run.path} -o report.html" in error

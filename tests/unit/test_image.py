@@ -168,7 +168,7 @@ def test_an_image_extends_another(fakes: Path, project: Project, store: Store) -
         ('extends = "more"', "image recipes extend each other: more -> more"),
         ('extends = "nimi"', "there is no image 'nimi'"),
         ('extends = "mini"\nsuite = "trixie"', "trixie cannot extend one of bookworm"),
-        ("", "says neither the suite and packages"),
+        ("", "names neither the suite and packages"),
     ],
 )
 def test_an_image_that_cannot_extend(project: Project, text: str, message: str) -> None:
@@ -295,7 +295,7 @@ def test_a_mistake_in_a_recipe_is_one_clear_message(
 def test_an_unknown_image_names_the_known_ones(project: Project) -> None:
     with pytest.raises(UserError) as caught:
         recipe.load(project, "maxi")
-    assert caught.value.hint == "Name one of guest-images/: mini."
+    assert caught.value.hint == "Known: mini."
 
 
 def test_this_projects_recipes_are_valid() -> None:

@@ -187,7 +187,9 @@ def test_a_plugin_that_does_not_compile(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(plugin, "plugin_interface", lambda: 1)
     monkeypatch.setattr(plugin, "_FOLDER", tmp_path)
     (tmp_path / "functions.c").write_text("int x = y;\n")
-    with pytest.raises(HostError, match="functions does not compile") as error:
+    with pytest.raises(
+        HostError, match="cannot compile the plugin of the instrument functions"
+    ) as error:
         plugin.compiled(Store(tmp_path / "cache"), instruments()["functions"])
     assert "y" in (error.value.excerpt or "")
     assert "without --instrument functions" in (error.value.hint or "")
@@ -232,7 +234,7 @@ def qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
 
 
 def test_not_under_kvm() -> None:
-    with pytest.raises(UserError, match="under KVM the processor executes them"):
+    with pytest.raises(UserError, match="and KVM emulates none"):
         check_instruments("kvm")
 
 
@@ -339,7 +341,7 @@ def test_runs_that_cannot_be_compared_by_function(
     two_runs: tuple[RunDirectory, RunDirectory], tmp_path: Path
 ) -> None:
     plain = SyntheticRun(tmp_path / "plain", LINE).write()
-    with pytest.raises(UserError, match=r"has no functions.csv") as error:
+    with pytest.raises(UserError, match=r"has no table of functions.csv") as error:
         compare_functions(two_runs[0], plain)
     assert "--instrument functions" in (error.value.hint or "")
     with pytest.raises(UserError, match="no call of nobody"):

@@ -71,7 +71,7 @@ def test_verbose_names_the_file_of_defaults_and_may_be_one(tmp_path: Path) -> No
 
 def test_nothing_is_logged_by_default(tmp_path: Path) -> None:
     lines = written("doctor", cache=tmp_path, PATH="/nowhere")
-    assert lines[0] == "Check the tools"
+    assert lines[0] == "Checking the tools"
     assert not any(_ENTRY.fullmatch(line) for line in lines)
 
 

@@ -42,11 +42,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     ("given", "name"), [("old_1_r1", "old_1_r1"), ("old_10", "old_10_r1"), ("new_1_r2", "new_1_r2")]
 )
 def test_the_beginning_of_a_name_will_do(given: str, name: str) -> None:
-    assert match(given, NAMES) == name
+    assert match(given, NAMES, "a-run") == name
 
 
 def test_a_name_that_begins_another_is_itself() -> None:
-    assert match("a", ["a", "ab"]) == "a"
+    assert match("a", ["a", "ab"], "a-run") == "a"
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,12 @@ def test_a_name_that_begins_another_is_itself() -> None:
         ("new", "2 trials begin with 'new'", "new_1_r1, new_1_r2"),
         ("odl_1_r1", "no trial called 'odl_1_r1'", "Did you mean old_1_r1"),
         ("10_r1", "no trial called", "Did you mean old_10_r1?"),
-        ("zzz", "no trial called", "lists its trials"),
+        ("zzz", "no trial called", "List its trials: driver logs a-run"),
     ],
 )
 def test_a_name_that_will_not_do(given: str, message: str, hint: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        match(given, NAMES)
+        match(given, NAMES, "a-run")
     assert hint in (caught.value.hint or "")
 
 
@@ -109,7 +109,7 @@ def test_a_kernel_that_cannot_be_read_costs_no_evidence(
     status, out, _ = said(capsys, run.path, "new_4")
     assert status == 0
     assert "do_fault+0x12/0x34" in out
-    assert "(no source lines: `nm" in out
+    assert "(no source lines: cannot read the symbols of" in out
 
 
 def test_the_console_alone(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,7 +104,7 @@ def test_the_command(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert row[-8:-1] == ["2", "1", "1", "1", "1", "0", row[-2]]
     alter(run, 0, digests={"console": "another"})
     assert status_of("latest") == 1
-    assert "1 of 2 kinds of trials under icount do not repeat" in capsys.readouterr().err
+    assert "1 of 2 kinds of trials under icount does not repeat" in capsys.readouterr().err
     for record in run.trials.iterdir():
         record.unlink()
     assert status_of("latest") == 2

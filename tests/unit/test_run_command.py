@@ -323,7 +323,7 @@ def test_a_run_that_is_not_finished_is_not_well(
     assert status_of("show", "latest", "--rebuild") == 130
     captured = capsys.readouterr()
     assert "5 of 6 trials finished" in captured.out
-    assert "error: 1 of 6 trials have not been run" in captured.err
+    assert "error: 1 of 6 trials has not been run" in captured.err
     assert f"hint: Resume it: driver run --resume {run.name}" in captured.err
 
 

@@ -269,7 +269,7 @@ def test_a_changed_guest_is_not_mixed_in(
     request, prepared = next(iter(work.guests.items()))
     other = {part: getattr(prepared.record, part).model_copy(update=change)}
     changed = Prepared(prepared.factory, prepared.record.model_copy(update=other))
-    with pytest.raises(UserError, match=f"the {said} of this run has changed"):
+    with pytest.raises(UserError, match=rf"the {said} of the run \S+ has changed"):
         check_same_guests(manifest, {**work.guests, request: changed})
 
 
@@ -382,7 +382,7 @@ def test_an_exact_run_goes_on_from_the_same_templates(tmp_path: Path) -> None:
     request, prepared = next(iter(work.guests.items()))
     qemu = prepared.record.qemu.model_copy(update={"template_digests": {"console.log": "another"}})
     changed = Prepared(prepared.factory, prepared.record.model_copy(update={"qemu": qemu}))
-    with pytest.raises(UserError, match="template of this run has changed"):
+    with pytest.raises(UserError, match=r"template of the run \S+ has changed"):
         check_same_guests(manifest, {**work.guests, request: changed})
 
 

@@ -16,7 +16,7 @@ from helpers.command_line import status_of
 
 from driver import __version__
 from driver.cli import context, settings, settings_schema
-from driver.cli.main import _as_host_error, command
+from driver.cli.main import _explained, command
 from driver.errors import HostError
 from driver.project import Project
 from driver.store import Store
@@ -100,7 +100,7 @@ class TestDefaults:
             ("[run.expriment]\n", ":1: run.expriment: unknown key 'expriment'", "'experiment'?"),
             (
                 "\n[build]\njobs = 0\n",
-                ":3: build.jobs: it should be greater than or equal",
+                ":3: build.jobs: it should be at least 1",
                 "set-defaults",
             ),
             (
@@ -211,7 +211,7 @@ class TestTerminal:
         arguments = ["--quiet", "doctor"] if quiet else ["doctor"]
         machine = {"DRIVER_CACHE": str(tmp_path), "PATH": "/nowhere"}
         written, status = self.run(*arguments, terminal=False, **machine)
-        assert (b"Check the tools\n" in written) is not quiet
+        assert (b"Checking the tools\n" in written) is not quiet
         assert (b"\r" in written, b"error: missing on this machine" in written) == (False, True)
         assert status == 3
 
@@ -342,13 +342,13 @@ class TestWhatTheSystemRefuses:
         with pytest.raises(OSError, match="Not a directory") as refused:
             Store().scratch("logs")
         assert refused.value.filename is not None
-        told = _as_host_error(refused.value)
+        told = _explained(refused.value)
         assert told.message.startswith(f"cannot use the cache: {tmp_path}/file")
         assert told.hint == "Set DRIVER_CACHE to a writable directory."
 
     @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO])
     def test_anything_else_is_named_and_comes_with_a_hint(self, number: int) -> None:
-        told = _as_host_error(OSError(number, os.strerror(number), "/srv/run/report.html"))
+        told = _explained(OSError(number, os.strerror(number), "/srv/run/report.html"))
         assert told.message == f"/srv/run/report.html: {os.strerror(number)}"
         assert told.hint
 
@@ -357,4 +357,4 @@ class TestWhatTheSystemRefuses:
     ) -> None:
         monkeypatch.setenv("DRIVER_CACHE", str(tmp_path / "cache"))
         error = OSError(errno.EACCES, "Permission denied", str(tmp_path / "cache-of-another"))
-        assert "the cache" not in _as_host_error(error).message
+        assert "the cache" not in _explained(error).message

@@ -194,7 +194,7 @@ def test_what_a_killed_driver_left_running_is_waited_for(store: Store, notes: li
     first.stdout.close()
     with store.lock_with_programs("tree", waiting_for="another driver"):
         assert (store.root / "finished").exists()
-    assert notes == ["waiting for what is left running of another driver"]
+    assert notes == ["waiting for programs that are left running by another driver"]
 
 
 def test_a_program_that_has_ended_holds_nothing(store: Store, notes: list[str]) -> None:

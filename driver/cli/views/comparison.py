@@ -14,7 +14,7 @@ from driver.compare.comparison import ComparedRow, Comparison
 from driver.compare.condition import ConditionMet
 from driver.compare.difference import LEAST_REPEATS, Basis, Change, Difference
 from driver.compare.numbers import describe
-from driver.text import percent, quantity, signed
+from driver.text import counted, percent, quantity, signed, verb
 
 # More changed rows of one number say no more than the largest; --all shows them.
 _MOST_CHANGES = 8
@@ -146,22 +146,26 @@ def _last_lines(comparison: Comparison) -> Text:
         for outcome in (*Change, "no value")
         if comparison.count(outcome)
     )
-    lines = [f"{len(rows)} values compared: {outcomes}" if rows else "no value can be compared"]
+    lines = [
+        f"{counted(len(rows), 'value')} compared: {outcomes}"
+        if rows
+        else "no value can be compared"
+    ]
     differences = [row.difference for row in rows if row.difference is not None]
     intervals = sum(found.basis is Basis.INTERVAL for found in differences)
     if intervals:
         lines.append(
-            f"{intervals} of them vary and have an interval at {comparison.confidence:.0%} "
-            f"confidence; about {intervals * (1 - comparison.confidence):.1f} show a change by "
-            "chance alone"
+            f"{intervals} of them {verb(intervals, 'varies and has', 'vary and have')} an interval "
+            f"at {comparison.confidence:.0%} confidence; about "
+            f"{intervals * (1 - comparison.confidence):.1f} would show a change by chance alone"
         )
     once = sum(
         found.basis is Basis.SINGLE and found.outcome is Change.CHANGED for found in differences
     )
     if once:
         lines.append(
-            f"{once} of the changed ones were measured once per run: to tell a change from "
-            f"noise, run with --repeat {LEAST_REPEATS} or more"
+            f"{once} of the changed ones {verb(once, 'was', 'were')} measured once per run: to "
+            f"tell a change from noise, run with --repeat {LEAST_REPEATS} or more"
         )
     if comparison.count(Change.UNDECIDED):
         lines.append(
@@ -175,7 +179,7 @@ def conditions_met(found: Sequence[ConditionMet]) -> str:
     """Which conditions of --fail-on are met, and where."""
     lines = []
     for finding in found:
-        lines.append(f"{finding.condition.text}: {len(finding.rows)} times")
+        lines.append(f"{finding.condition.text}: {counted(len(finding.rows), 'time')}")
         for row in finding.rows[:_MOST_EXAMPLES]:
             where = describe((*row.arm, *row.place))
             what = (

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import select
+import shlex
 import sys
 
 from driver.api.keep import FailedGuest
@@ -51,7 +52,7 @@ def _wait(failed: FailedGuest, guest: Guest) -> None:
 
 def _shell(failed: FailedGuest, guest: Guest, sockets: DebugSockets) -> str:
     """What kind of shell is possible after this failure."""
-    attach = f"\n  driver shell --attach {sockets.console}"
+    attach = f"\n  driver shell --attach {shlex.quote(str(sockets.console))}"
     if isinstance(failed.error, GuestSplat) and failed.error.kind == "panic":
         return "Its kernel has panicked and runs no program: attach a debugger."
     if guest.machine.deterministic:

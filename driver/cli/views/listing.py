@@ -14,6 +14,7 @@ from driver.results.directory import LATEST, RunDirectory
 from driver.results.faults import of_rows, rows_of
 from driver.results.manifest import Manifest, read_manifest
 from driver.results.schema import OK, PENDING
+from driver.text import share
 
 
 def print_experiments(project: Project) -> None:
@@ -53,4 +54,7 @@ def _trials(run: RunDirectory, manifest: Manifest) -> list[str]:
     done = ends.pop(OK, 0)
     ends.pop(PENDING, 0)
     failed = "".join(f", {number} {verdict}" for verdict, number in ends.items())
-    return [f"{done} of {len(manifest.plan)} trials finished{failed}", *of_rows(rows).sentences()]
+    return [
+        f"{share(done, len(manifest.plan), 'trial')} finished{failed}",
+        *of_rows(rows).sentences(),
+    ]

@@ -11,6 +11,7 @@ from driver.cli.views import layout
 from driver.errors import CheckFailed, UserError
 from driver.results.directory import RunDirectory
 from driver.results.repeatability import Group, repeatability, slowdown
+from driver.text import counted, verb
 from driver.validity import Accelerator
 
 # What a trial under icount is digested into, in the order of the table.
@@ -34,7 +35,8 @@ def check_repeatability(runs: Sequence[RunDirectory]) -> None:
     broken = [group for group in exact if not group.repeats]
     if broken:
         raise CheckFailed(
-            f"{len(broken)} of {len(exact)} kinds of trials under icount do not repeat",
+            f"{len(broken)} of {counted(len(exact), 'kind')} of trials under icount "
+            f"{verb(len(broken), 'does', 'do')} not repeat",
             hint="The digests are in trials/*.json of each run, with what they are of.",
         )
 

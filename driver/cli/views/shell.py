@@ -15,6 +15,7 @@ from driver.guest import terminal
 from driver.guest.debug_sockets import ONE_WEEK, SERIAL_SHELL
 from driver.guest.job import Job
 from driver.guest.session import Guest
+from driver.text import reason
 
 
 def over_ssh(guest: Guest, command: list[str]) -> int:
@@ -55,9 +56,8 @@ def attach_console(path: Path) -> None:
             console.connect(str(path))
         except OSError as error:
             raise UserError(
-                f"no guest is kept at {path}: {error.strerror}",
-                hint="`driver run --keep-guest` prints the line to use, and the guest must still "
-                "be kept.",
+                f"no guest is kept at {path}: {reason(error)}",
+                hint="Use the line that `driver run --keep-guest` prints, as long as it waits.",
             ) from error
         _say("Enter shows a prompt, if there is a shell; Ctrl-] leaves")
         terminal.join(console, escape=terminal.ESCAPE)

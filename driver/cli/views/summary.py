@@ -18,7 +18,7 @@ from driver.experiment.measured import MeasuredTrial
 from driver.experiment.summary import grid, order
 from driver.experiment.verdicts import CheckRow
 from driver.results.verdict import CONFIRMED, FAILS, HOLDS, REFUTED
-from driver.text import quantity
+from driver.text import quantity, share, verb
 
 # More failing rows of one check say no more than these do; all of them are in checks.csv.
 _FAILURES_OF_A_CHECK = 6
@@ -124,8 +124,8 @@ def _last_line(conclusion: Conclusion) -> Text:
     held = len(verdicts.asserted) - len(verdicts.failures)
     trials = conclusion.run.trials
     said = [
-        f"{len(conclusion.run.finished)} of {len(trials)} trials finished, "
-        f"{held} of {len(verdicts.asserted)} checks hold",
+        f"{share(len(conclusion.run.finished), len(trials), 'trial')} finished, "
+        f"{share(held, len(verdicts.asserted), 'check')} {verb(held, 'holds', 'hold')}",
         *conclusion.faults.sentences(),
         f"all files are in {conclusion.directory.path}",
     ]

@@ -24,6 +24,7 @@ from driver.results.record import TrialRecord, read_raw, read_record
 from driver.results.schema import OK, PENDING
 from driver.store import Store
 from driver.suggestion import closest
+from driver.text import counted, enumerated
 
 # So many candidates fit a message.
 _MOST_NAMES = 6
@@ -49,7 +50,7 @@ def print_trial(
     ``console_only`` prints the console verbatim, without source lines.
     """
     manifest = read_manifest(run)
-    chosen = match(name, [planned.id for planned in manifest.plan])
+    chosen = match(name, [planned.id for planned in manifest.plan], run.name)
     if console_only:
         typer.echo("\n".join(_lines(_console(run, chosen, attempt), lines)))
         return
@@ -59,13 +60,13 @@ def print_trial(
     text = "\n".join(_lines(_console(run, chosen, attempt), lines))
     several = len(record.attempts) > 1
     shown = f"attempt {attempt or len(record.attempts)}" if several else "the guest"
-    typer.echo(f"console of {shown}" + (f", its last {lines} lines:" if lines else ":"))
+    typer.echo(f"console of {shown}" + (f", its last {counted(lines, 'line')}:" if lines else ":"))
     typer.echo(_decoded(text, manifest, run, record, store).text)
 
 
 def print_output(run: RunDirectory, name: str) -> None:
     """What the workload of a trial printed; only of a trial that has a result."""
-    chosen = match(name, [planned.id for planned in read_manifest(run).plan])
+    chosen = match(name, [planned.id for planned in read_manifest(run).plan], run.name)
     if not _record(run, chosen).ok:
         raise UserError(
             f"the output of {chosen} was lost with its guest: it has no result",
@@ -74,7 +75,7 @@ def print_output(run: RunDirectory, name: str) -> None:
     typer.echo(read_raw(run, chosen).output, nl=False)
 
 
-def match(given: str, names: Sequence[str]) -> str:
+def match(given: str, names: Sequence[str], run: str) -> str:
     """The one name that is ``given`` or begins with it.
 
     Raises :class:`UserError` naming the candidates if there are several, and what is near if there
@@ -86,18 +87,16 @@ def match(given: str, names: Sequence[str]) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        shown = ", ".join(found[:_MOST_NAMES])
-        more = f" and {len(found) - _MOST_NAMES} more" if len(found) > _MOST_NAMES else ""
         raise UserError(
             f"{len(found)} trials begin with {given!r}",
-            hint=f"Give more of the name: {shown}{more}.",
+            hint=f"Give more of the name: {enumerated(found, _MOST_NAMES)}.",
         )
     close = closest(given, names, alike=0.4, most=3)
     inside = [name for name in names if given in name][:_MOST_NAMES]
     hint = f"Did you mean {' or '.join(inside or close)}?" if inside or close else None
     raise UserError(
-        f"the run has no trial called {given!r}",
-        hint=hint or "`driver logs RUN` lists its trials.",
+        f"the run {run} has no trial called {given!r}",
+        hint=hint or f"List its trials: driver logs {shlex.quote(run)}",
     )
 
 
@@ -191,7 +190,7 @@ def _record(run: RunDirectory, trial: str) -> TrialRecord:
         )
     if record is None:
         raise UserError(
-            f"the trial {trial} has not been finished",
+            f"the trial {trial} of {run.name} has not been finished",
             hint=f"Finish the run: driver run --resume {run.name}",
         )
     return record
@@ -203,7 +202,8 @@ def _console(run: RunDirectory, trial: str, attempt: int | None) -> list[str]:
     number = attempt or len(record.attempts)
     if number > len(record.attempts):
         raise UserError(
-            f"there is no attempt {number} at {trial}: there are {len(record.attempts)}",
+            f"there is no attempt {number} at {trial}: the record has "
+            f"{counted(len(record.attempts), 'attempt')}",
             hint=f"Show all of them: driver logs {run.name} {trial}",
         )
     last = number == len(record.attempts)
@@ -217,7 +217,8 @@ def _text(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         raise UserError(
-            f"there is no {path}", hint="The console logs of this run were not copied with it."
+            f"there is no {path}: the console logs of this run were not copied with it",
+            hint="Copy the folder console/ of the run as well.",
         ) from None
 
 

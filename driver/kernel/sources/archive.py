@@ -25,9 +25,12 @@ from driver.atomic_write import write_atomically
 from driver.errors import HostError
 from driver.kernel.sources.mirror import mirror_of
 from driver.kernel.sources.source import numeric
-from driver.process import CommandFailed, run, stream
+from driver.process import CommandFailed, explaining, run, stream
 from driver.progress import Reporter
 from driver.store import Store
+
+# For hints: what to do without Debian's archive.
+ELSEWHERE = "Without Debian's archive use --source DIR or --source URL#sha256=HEX."
 
 # Releases whose suites carry a kernel of 6.12 or newer, and where development happens.
 _RELEASES = ("bookworm", "trixie")
@@ -75,9 +78,13 @@ _HINT = (
     "brings the keys of newer releases. Elsewhere use --source DIR or --source URL#sha256=HEX."
 )
 _NO_MIRROR = (
-    "Name one with the component main in /etc/apt/sources.list.d/debian.sources. Elsewhere use "
+    "Name one with the component main in /etc/apt/sources.list.d/debian.sources. Without one use "
     "--source DIR or --source URL#sha256=HEX."
 )
+
+
+class NotFetched(HostError):
+    """apt cannot fetch a package: without a network, or because it has left the archive."""
 
 
 @dataclass(frozen=True)
@@ -154,12 +161,19 @@ def versions(
 def download(store: Store, offer: Offer, folder: Path) -> Path:
     """Fetch a package into a folder; apt has checked it when this returns its path.
 
-    Raises :class:`~driver.process.CommandFailed` with apt's words.
+    Raises :class:`NotFetched` with apt's words.
     """
     with store.lock("apt", waiting_for="another driver reading Debian's package lists"):
         config = _configure(store)
         wanted = f"{offer.package}={offer.version}"
-        run(["apt-get", "-c", config, "download", wanted], cwd=folder, env={"LC_ALL": "C"})
+        try:
+            run(["apt-get", "-c", config, "download", wanted], cwd=folder, env={"LC_ALL": "C"})
+        except CommandFailed as failure:
+            raise NotFetched(
+                f"cannot fetch {offer.package} {offer.version}",
+                hint=f"Check the network. {ELSEWHERE}",
+                excerpt=complaints(failure.output) or failure.output,
+            ) from failure
     (package,) = folder.glob("*.deb")
     return package
 
@@ -173,9 +187,9 @@ def _update(store: Store, reporter: Reporter) -> Catalogue:
     if shutil.which("apt-get") is None:
         raise HostError(
             "Debian's kernel packages need apt, which this machine does not have",
-            hint="Use --source DIR or --source URL#sha256=HEX.",
+            hint="Name a source of your own: --source DIR or --source URL#sha256=HEX.",
         )
-    reporter.step("reading Debian's package lists")
+    reporter.step("Reading Debian's package lists")
     config, problem = _configure(store), ""
     log = config.with_name("update.log")
     log.unlink(missing_ok=True)
@@ -204,7 +218,8 @@ def _update(store: Store, reporter: Reporter) -> Catalogue:
 
 
 def _offers(config: Path) -> Iterator[Offer]:
-    names = run(["apt-cache", "-c", config, "pkgnames", "linux-source-"]).stdout.split()
+    with explaining("read the package lists that apt fetched"):
+        names = run(["apt-cache", "-c", config, "pkgnames", "linux-source-"]).stdout.split()
     bases = [match["base"] for match in map(_PACKAGE.fullmatch, names) if match]
     ascending = sorted(bases, key=numeric)
     if not ascending:

@@ -17,8 +17,10 @@ from driver.atomic_write import write_atomically
 from driver.errors import HostError
 from driver.kernel.git import git
 from driver.kernel.sources.source import KernelSource, kernel_version, short_name
+from driver.process import explaining
 from driver.progress import Reporter
 from driver.store import Store
+from driver.text import binary
 
 _RECORD = "source.json"
 # The branch that has the one commit.
@@ -84,9 +86,11 @@ def add(
             _check_space(work)
             tree = unpack(work / "unpacked")
             version = kernel_version(tree)
-            reporter.step(f"recording {label} in git")
+            reporter.step(f"Recording {label} in git")
+            with explaining(f"record {label} in git"):
+                content = _commit(tree, label)
             record = {
-                "identity": f"tree:{_commit(tree, label)}",
+                "identity": f"tree:{content}",
                 "version": version,
                 "label": label,
                 "origin": {**origin},
@@ -121,7 +125,7 @@ def _check_space(path: Path) -> None:
     free = shutil.disk_usage(path).free
     if free < _FREE_BYTES:
         raise HostError(
-            f"a kernel source needs {_FREE_BYTES / 1e9:.0f} GB in {path.parent.parent}, "
-            f"which has {free / 1e9:.1f} GB free",
+            f"a kernel source needs {binary(_FREE_BYTES)} in {path.parent.parent}, "
+            f"which has {binary(free)} free",
             hint="Free some space, or set DRIVER_CACHE to a directory on a larger disk.",
         )

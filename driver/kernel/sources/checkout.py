@@ -13,9 +13,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from driver.kernel import checkout
+from driver.kernel.checkout import Checkout
 from driver.kernel.git import foreign_git, git
 from driver.kernel.sources import cache, directory
 from driver.kernel.sources.source import KernelSource, kernel_version
+from driver.process import explaining
 from driver.store import Store, digest_of
 
 
@@ -25,6 +27,11 @@ def obtain(store: Store, tree: Path) -> KernelSource | None:
     base = cache.find(store, found.source) if found else None
     if found is None or base is None:
         return None
+    with explaining(f"record what {tree} holds"):
+        return _source(base, found, tree)
+
+
+def _source(base: KernelSource, found: Checkout, tree: Path) -> KernelSource:
     head = foreign_git(tree, "rev-parse", "HEAD").stdout.strip()
     git(base.tree, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", tree, head)
     content = _record(base, tree)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from driver.errors import UserError
 from driver.kernel.git import foreign_git
 from driver.kernel.sources.source import SPECS, KernelSource, kernel_version
+from driver.process import explaining
 from driver.store import digest_of, file_digest, tree_digest
 
 # What a build inside the tree leaves behind; kbuild then refuses to build outside of it.
@@ -26,7 +28,8 @@ def obtain(tree: Path) -> KernelSource:
     Raises :class:`UserError` when it is no kernel tree or was built in place.
     """
     version = check(tree)
-    identity, origin = _git_identity(tree) if _is_git_root(tree) else _plain_identity(tree)
+    with explaining(f"find out what {tree} holds"):
+        identity, origin = _git_identity(tree) if _is_git_root(tree) else _plain_identity(tree)
     return KernelSource(
         tree=tree,
         identity=identity,
@@ -50,7 +53,8 @@ def check(tree: Path) -> str:
         if (tree / leftover).exists():
             raise UserError(
                 f"{tree} was built in place ({leftover} exists): kbuild cannot build out of it",
-                hint=f"Save your .config if you need it, then run: make -C {tree} mrproper",
+                hint="Save your .config if you need it, then run: "
+                f"make -C {shlex.quote(str(tree))} mrproper",
             )
     return version
 
@@ -62,7 +66,11 @@ def _is_git_root(tree: Path) -> bool:
     top = foreign_git(tree, "rev-parse", "--show-toplevel", check=False)
     has_commit = foreign_git(tree, "rev-parse", "--verify", "--quiet", "HEAD", check=False)
     if top.status != 0:  # "dubious ownership" and such: git says what to do about it
-        raise UserError(f"git cannot read {tree}", excerpt=top.stderr.strip())
+        raise UserError(
+            f"git cannot read {tree}",
+            hint="Do what git says, or remove .git there: a tree without it is read file by file.",
+            excerpt=top.stderr.strip(),
+        )
     return has_commit.status == 0 and Path(top.stdout.strip()).resolve() == tree
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from driver.process import run
+from driver.process import explaining, run
 
 _INDEX = re.compile(r"'(?P<uri>\S+?)/?/dists/(?P<suite>\S+?)/main/binary-[^']*'")
 _ONE_LINE = re.compile(r"deb\s+\[(?P<options>[^]]*)\]\s+(?P<uri>\S+)\s")
@@ -65,7 +65,8 @@ def _plain(uri: str) -> str:
 def _sources() -> list[Path]:
     """The files that apt reads its sources from."""
     wanted = ("LIST", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d")
-    assignments = shlex.split(run(["apt-config", "shell", *wanted]).stdout)
+    with explaining("find apt's lists of sources"):
+        assignments = shlex.split(run(["apt-config", "shell", *wanted]).stdout)
     places = dict(word.split("=", 1) for word in assignments)
     parts = Path(places.get("PARTS", "/dev/null"))
     files = sorted(path for path in parts.glob("*") if path.suffix in (".list", ".sources"))

@@ -12,12 +12,10 @@ from driver.errors import HostError, UserError
 from driver.kernel.sources import archive, cache
 from driver.kernel.sources.archive import Catalogue, Offer
 from driver.kernel.sources.source import KernelSource
-from driver.process import CommandFailed, run
+from driver.process import explaining, run
 from driver.progress import Reporter
 from driver.store import Store
 from driver.suggestion import did_you_mean
-
-_ELSEWHERE = "Elsewhere use --source DIR or --source URL#sha256=HEX."
 
 
 def obtain(store: Store, base: str, version: str | None, reporter: Reporter) -> KernelSource:
@@ -59,23 +57,12 @@ def _newest(store: Store, base: str, version: str | None, reporter: Reporter) ->
     offer = _choose(archive.catalogue(store, reporter), base, version)
     try:
         return _cached(store, base, offer.version) or _fetch(store, offer, reporter)
-    except CommandFailed as failure:
+    except archive.NotFetched:
         # Point releases replace each other, and one that is gone from the archive is a 404.
         now = _choose(archive.catalogue(store, reporter, refresh=True), base, version)
         if now == offer:
-            raise _not_fetched(offer, failure) from failure
-        try:
-            return _cached(store, base, now.version) or _fetch(store, now, reporter)
-        except CommandFailed as again:
-            raise _not_fetched(now, again) from again
-
-
-def _not_fetched(offer: Offer, failure: CommandFailed) -> HostError:
-    return HostError(
-        f"cannot fetch {offer.package} {offer.version}",
-        hint=f"Check the network. {_ELSEWHERE}",
-        excerpt=archive.complaints(failure.output) or failure.output,
-    )
+            raise
+        return _cached(store, base, now.version) or _fetch(store, now, reporter)
 
 
 def _choose(known: Catalogue, base: str, version: str | None) -> Offer:
@@ -90,7 +77,7 @@ def _choose(known: Catalogue, base: str, version: str | None) -> Offer:
         lost = f" Not all suites could be read: {known.problem}" if known.problem else ""
         raise UserError(
             f"no Debian suite carries linux-source-{base}",
-            hint=f"Bases that exist: {', '.join(known.bases) or 'none'}.{lost} {_ELSEWHERE}",
+            hint=f"Bases that exist: {', '.join(known.bases) or 'none'}.{lost} {archive.ELSEWHERE}",
         )
     if version is None:
         return offers[0]
@@ -112,13 +99,14 @@ def _fetch(store: Store, offer: Offer, reporter: Reporter) -> KernelSource:
     label = f"{offer.package} {offer.version}"
 
     def unpack(folder: Path) -> Path:
-        reporter.step(f"fetching {label} from {offer.suites[0]}")
+        reporter.step(f"Fetching {label} from {offer.suites[0]}")
         deb = archive.download(store, offer, folder)
-        reporter.step(f"unpacking {label}")
-        run(["dpkg-deb", "-x", deb, folder / "package"])
-        deb.unlink()
-        (tarball,) = (folder / "package/usr/src").glob("linux-source-*.tar.*")
-        run(["tar", "-C", folder, "--no-same-owner", "-xf", tarball])
+        reporter.step(f"Unpacking {label}")
+        with explaining(f"unpack {label}"):
+            run(["dpkg-deb", "-x", deb, folder / "package"])
+            deb.unlink()
+            (tarball,) = (folder / "package/usr/src").glob("linux-source-*.tar.*")
+            run(["tar", "-C", folder, "--no-same-owner", "-xf", tarball])
         shutil.rmtree(folder / "package")
         (tree,) = (path for path in folder.iterdir() if path.is_dir())
         return tree

@@ -14,8 +14,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from driver.errors import UserError
 from driver.kernel.checkout import find
 from driver.kernel.sources import checkout, directory, package, tarball
@@ -27,6 +25,7 @@ from driver.kernel.sources.source import (
     is_directory_spec,
     kernel_version,
 )
+from driver.paths import expanded
 from driver.progress import Reporter
 from driver.store import Store
 
@@ -43,7 +42,7 @@ def obtain(store: Store, spec: str | None, base: str, reporter: Reporter) -> Ker
     if not spec:  # a variable of a script that was not set; not the current directory
         raise UserError("--source is empty", hint=SPECS)
     if is_directory_spec(spec):
-        tree = Path(spec).expanduser().resolve()
+        tree = expanded(spec).resolve()
         return checkout.obtain(store, tree) or directory.obtain(tree)
     if spec.startswith("debian:"):
         wanted, _, version = spec.removeprefix("debian:").partition("=")
@@ -54,7 +53,7 @@ def obtain(store: Store, spec: str | None, base: str, reporter: Reporter) -> Ker
 def base_of_spec(spec: str) -> str | None:
     """The base ("6.12") of a source as far as it can be known without fetching it."""
     if is_directory_spec(spec):
-        return base_of(kernel_version(Path(spec).expanduser().resolve()))
+        return base_of(kernel_version(expanded(spec).resolve()))
     return debian_base(spec)
 
 
@@ -65,7 +64,7 @@ def check(store: Store, spec: str | None, base: str) -> None:
     elif not spec:
         raise UserError("--source is empty", hint=SPECS)
     elif is_directory_spec(spec):
-        tree = Path(spec).expanduser().resolve()
+        tree = expanded(spec).resolve()
         if find(tree) is None:  # a checkout is built from a snapshot, whatever is built in it
             directory.check(tree)
     elif spec.startswith("debian:"):

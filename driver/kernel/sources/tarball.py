@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -16,6 +17,7 @@ from driver.kernel.sources.source import KernelSource
 from driver.process import CommandFailed, run
 from driver.progress import Reporter
 from driver.store import Store
+from driver.text import reason
 
 _CHUNK = 1 << 20
 _SILENCE_SECONDS = 60  # how long a server may say nothing
@@ -32,19 +34,21 @@ def obtain(store: Store, spec: str, reporter: Reporter) -> KernelSource:
 
     def unpack(folder: Path) -> Path:
         archive = folder / "source.tar"
-        reporter.step(f"fetching {label}")
+        reporter.step(f"Fetching {label}")
         received = _download(url, archive, reporter)
         if received != digest:
             raise UserError(
-                f"{url} has sha256 {received}, not {digest}",
+                f"{url} has the SHA-256 digest {received}, not {digest}",
                 hint="Check the digest with the publisher of the tarball before changing it.",
             )
-        reporter.step(f"unpacking {label}")
+        reporter.step(f"Unpacking {label}")
         try:
             run(["tar", "-C", folder, "--no-same-owner", "-xf", archive])
         except CommandFailed as failure:
             raise UserError(
-                f"{url} cannot be unpacked with tar", excerpt=failure.excerpt
+                f"tar cannot unpack {url}",
+                excerpt=failure.excerpt,
+                hint="Name an archive of a kernel tree, such as linux-6.12.tar.xz.",
             ) from failure
         archive.unlink()
         entries = list(folder.iterdir())
@@ -66,14 +70,15 @@ def parse(spec: str) -> tuple[str, str]:
     scheme = urllib.parse.urlsplit(url).scheme
     if scheme not in {"http", "https", "file"}:
         raise UserError(
-            f"cannot fetch a source from `{scheme}:`",
+            f"cannot fetch {url}: no source can be fetched from `{scheme}:`",
             hint="Use an http, https or file URL, or clone it yourself and use --source DIR.",
         )
     match = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", fragment)
     if match is None:
         raise UserError(
-            f"a tarball needs its digest: {url} has none behind it, or a malformed one",
-            hint=f"Write --source '{url}#sha256=HEX' with the 64 digits `sha256sum` prints.",
+            f"a tarball needs its digest: none, or no valid one, follows {url}",
+            hint=f"Write --source {shlex.quote(f'{url}#sha256=HEX')} with the 64 digits that "
+            "`sha256sum` prints for HEX.",
         )
     return url, match[1].lower()
 
@@ -93,8 +98,9 @@ def _download(url: str, target: Path, reporter: Reporter) -> str:
                 megabytes = out.tell() // _CHUNK
                 reporter.progress(megabytes, length and -(-length // _CHUNK), "MiB")
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", None) or error
+        cause = getattr(error, "reason", None)
+        why = reason(cause if isinstance(cause, Exception) else error)
         raise HostError(
-            f"could not fetch {url}: {reason}", hint="Check the address and the network."
+            f"cannot fetch {url}: {why}", hint="Check the address and the network."
         ) from error
     return digest.hexdigest()

@@ -8,10 +8,10 @@ import hashlib
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 import pytest
 from conftest import FAKE, Recorder, sh
@@ -24,6 +24,7 @@ from driver.kernel import kconfig_fragment
 from driver.kernel.sources import archive, mirror, package
 from driver.kernel.sources.source import KernelSource
 from driver.kernel.sources.spec import check, obtain
+from driver.process import CommandFailed, quote
 from driver.project import Project
 from driver.store import Store
 
@@ -320,6 +321,25 @@ class TestBadInput:
             got(store, "debian:6.12", recorder)
         assert_nothing_half_made(store)
 
+    def test_a_package_that_cannot_be_unpacked_is_not_blamed_on_the_network(
+        self,
+        store: Store,
+        debian: Archive,  # noqa: ARG002
+        recorder: Recorder,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def no_room(argv: Sequence[str | Path]) -> NoReturn:
+            raise CommandFailed(quote(argv), 2, "tar: write error: No space left on device", None)
+
+        monkeypatch.setattr("driver.kernel.sources.package.run", no_room)
+        with pytest.raises(
+            HostError, match=r"^cannot unpack linux-source-6\.12 .*`dpkg-deb"
+        ) as one:
+            got(store, "debian:6.12", recorder)
+        assert "network" not in str(one.value.hint)
+        assert "No space left" in str(one.value.excerpt)
+        assert_nothing_half_made(store)
+
     def test_no_apt(
         self, store: Store, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -518,7 +538,7 @@ FAILURES = {
     ),
     "symbol": Failure(
         "--base 6.12 --series none", 2,
-        "CONFIG_FEATUER does not hold", "do not ask for the symbol", misspell_symbol,
+        "CONFIG_FEATUER was requested", "Correct the name", misspell_symbol,
     ),
 }  # fmt: skip
 

@@ -82,7 +82,7 @@ class TestCheckout:
     def test_work_is_never_overwritten(self, author: Author) -> None:
         author.folder.mkdir()
         (author.folder / "thesis.txt").touch()
-        with pytest.raises(UserError, match="exists and is not empty"):
+        with pytest.raises(UserError, match="exists and is not an empty directory"):
             author.check_out()
         assert [path.name for path in author.folder.iterdir()] == ["thesis.txt"]
 
@@ -303,7 +303,7 @@ class TestExport:
             (
                 "git checkout -qb side HEAD~1 && git commit -q --allow-empty -m s "
                 "&& git merge -q two",
-                "there are merges",
+                "has 1 merge since `base`",
             ),
             ("git rebase -q -x false base || true", "a rebase or merge is under way"),
         ],
@@ -313,9 +313,28 @@ class TestExport:
         author.export()
         before = self.files(author)
         sh(spoil, author.folder)
-        with pytest.raises(UserError, match=message):
+        with pytest.raises(UserError, match=message) as caught:
             author.export()
         assert self.files(author) == before
+        assert f": git -C {author.folder} " in str(caught.value.hint), "wherever it is typed"
+
+    @pytest.mark.parametrize("wrong", ["patches = [", 'patchs = ["x.patch"]\n'])
+    def test_a_broken_list_of_patches_is_named_with_its_line(
+        self, author: Author, wrong: str
+    ) -> None:
+        author.check_out()
+        listing = author.project.patches / "two/6.12/series.toml"
+        listing.write_text(f'name = "two"\n{wrong}')
+        with pytest.raises(UserError, match=r"series\.toml(:2:| is not valid TOML)"):
+            author.export()
+        assert listing.read_text() == f'name = "two"\n{wrong}'
+
+    def test_a_byte_order_mark_does_not_stop_an_export(self, author: Author) -> None:
+        author.check_out()
+        author.export()
+        listing = author.project.patches / "two/6.12/series.toml"
+        listing.write_text("\ufeff" + listing.read_text(), encoding="utf-8")
+        assert author.export().unchanged == (FEATURE, MEMORY)
 
     @pytest.mark.parametrize(
         ("name", "message"),

@@ -56,17 +56,21 @@ class TestFile:
         """What series were called before they had a folder for each base."""
         with pytest.raises(UserError, match=r"6\.12 is a base, not a series") as caught:
             load(project, "6.12")
-        assert caught.value.hint == "Write --base 6.12, and for the series one of two, none."
+        assert caught.value.hint == "Write --base 6.12, and with --series one of: two, none."
 
     @pytest.mark.parametrize(
         ("changes", "message", "hint"),
         [
             ({"patchs": []}, "patchs: unknown key 'patchs'", None),
-            ({"base": "6.13"}, "says base 6.13, and is in a folder for 6.12", None),
-            ({"base": "six"}, "base: String should match pattern", None),
-            ({"name": "Two Words"}, "name: String should match pattern", None),
-            ({"patches": []}, "patches: List should have at least 1 item", None),
-            ({"patches": [FEATURE, "../x.patch"]}, "patches.1: String should match", None),
+            ({"base": "6.13"}, "says base 6.13, but is in a folder for 6.12", None),
+            ({"base": "six"}, "base: 'six' is not a version of Linux such as 6.12", None),
+            ({"name": "Two Words"}, "name: 'Two Words' is not a name: at most 32 lower-case", None),
+            ({"patches": []}, "patches: it should have at least 1 item, not 0", None),
+            (
+                {"patches": [FEATURE, "../x.patch"]},
+                "patches.1: '../x.patch' is not a file below this folder",
+                None,
+            ),
             ({"patches": [FEATURE, MEMORY, FEATURE]}, f"lists {FEATURE} twice", None),
             ({"patches": [FEATURE]}, f"does not list {MEMORY}", None),
             (
@@ -154,7 +158,7 @@ class TestBases:
         assert load(project, "default").name == "two"
         assert names(project) == ["other", "two"]
         (project.patches / "default").unlink()
-        with pytest.raises(UserError, match="which series") as caught:
+        with pytest.raises(UserError, match="no series was named") as caught:
             load(project, "default")
         assert "--series: other, two, none." in str(caught.value.hint)
 

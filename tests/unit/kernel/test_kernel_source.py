@@ -44,7 +44,7 @@ class TestTarball:
         self, store: Store, tarball: str, recorder: Recorder
     ) -> None:
         lie = tarball.partition("#")[0] + "#sha256=" + "0" * 64
-        with pytest.raises(UserError, match=r"has sha256 [0-9a-f]{64}, not 0{64}"):
+        with pytest.raises(UserError, match=r"has the SHA-256 digest [0-9a-f]{64}, not 0{64}"):
             obtain(store, lie, recorder)
         assert not list((store.root / "sources").glob("*/source.json"))
 
@@ -53,7 +53,7 @@ class TestTarball:
         [
             ("https://example.org/linux.tar.xz", "needs its digest"),
             ("https://example.org/linux.tar.xz#sha256=123", "needs its digest"),
-            ("git://example.org/linux#sha256=" + "0" * 64, "cannot fetch a source from `git:`"),
+            ("git://example.org/linux#sha256=" + "0" * 64, "no source can be fetched from `git:`"),
         ],
     )
     def test_malformed(self, store: Store, spec: str, message: str, recorder: Recorder) -> None:
@@ -61,7 +61,7 @@ class TestTarball:
             obtain(store, spec, recorder)
 
     def test_absent(self, store: Store, tmp_path: Path, recorder: Recorder) -> None:
-        with pytest.raises(HostError, match=r"could not fetch file:.*No such file"):
+        with pytest.raises(HostError, match=r"cannot fetch file:.*No such file"):
             obtain(store, f"file://{tmp_path}/no.tar#sha256={'0' * 64}", recorder)
 
     def test_something_else(self, store: Store, tmp_path: Path, recorder: Recorder) -> None:

@@ -150,7 +150,7 @@ class TestWhatIsRefused:
     def test_no_patch(self, reader: Reader, tmp_path: Path) -> None:
         cover = tmp_path / "x.mbx"
         shutil.copy(MBOX.with_suffix(".cover"), cover)
-        assert "x.mbx holds no patch, only 1 mail" in reader.refused(cover)
+        assert "x.mbx holds no patch: 1 mail without a diff" in reader.refused(cover)
         (tmp_path / "empty").mkdir()
         assert "holds no mails" in reader.refused(tmp_path / "empty")
         assert "does not exist" in reader.refused(tmp_path / "nowhere")
