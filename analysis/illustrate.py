@@ -16,8 +16,9 @@ from typing import TypedDict
 
 import jupytext
 
-from analysis.load import ROOT, SAMPLES, NoRun, find_run
-from analysis.render import NOTEBOOKS, BrokenNotebook, execute, experiments_of, kernel, pictures
+from analysis.load import ROOT, SAMPLES, find_run
+from analysis.refusal import refuse
+from analysis.render import NOTEBOOKS, execute, experiments_of, kernel, pictures
 from driver.errors import UserError
 
 PICTURES = ROOT / "analysis" / "pictures"
@@ -74,14 +75,13 @@ def illustrate(into: Path = PICTURES) -> list[Path]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     if sys.argv[1:] if arguments is None else arguments:
-        print("usage: python -m analysis.illustrate", file=sys.stderr)
+        print("usage: python -m analysis.illustrate  (it takes no arguments)", file=sys.stderr)
         return 2
     try:
         for path in illustrate():
             print(path)
-    except (NoRun, BrokenNotebook, UserError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except (UserError, OSError) as error:
+        return refuse(error)
     return 0
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from driver.errors import UserError
 from driver.results.reader import Run, read_run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -13,7 +14,10 @@ RESULTS = ROOT / "results"
 SAMPLES = ROOT / "analysis" / "samples"
 
 
-class NoRun(LookupError):
+_ANOTHER = "Name a run of that experiment; list them: driver list"
+
+
+class NoRun(UserError):
     """There is no run of the experiment that a notebook is about."""
 
 
@@ -26,7 +30,10 @@ def find_run(experiment: str, results: Path = RESULTS, samples: Path = SAMPLES) 
         runs = sorted(path.parent for path in folder.glob(f"{experiment}-2*/manifest.json"))
         if runs:
             return runs[-1]
-    raise NoRun(f"no run of {experiment}; make one: driver run experiment {experiment}")
+    raise NoRun(
+        f"there is no run of {experiment} in {results}",
+        hint=f"Make one: driver run experiment {experiment}",
+    )
 
 
 def load_runs(experiments: Sequence[str], given: Path | str | None = None) -> dict[str, Run]:
@@ -42,7 +49,9 @@ def load_runs(experiments: Sequence[str], given: Path | str | None = None) -> di
         run = load_run(given)
         name = run.manifest.experiment.name
         if name not in experiments:
-            raise NoRun(f"{given} is a run of {name}, not of {', '.join(experiments)}")
+            raise NoRun(
+                f"{given} is a run of {name}, not of {' or '.join(experiments)}", hint=_ANOTHER
+            )
         runs[name] = run
     for name in experiments:
         if name not in runs:
@@ -59,7 +68,9 @@ def load_run(path: Path | str, *, experiment: str | None = None) -> Run:
     run = read_run(Path(path))
     name = run.manifest.experiment.name
     if experiment is not None and name != experiment:
-        raise NoRun(f"{path} is a run of {name}, not of {experiment}")
+        raise NoRun(f"{path} is a run of {name}, not of {experiment}", hint=_ANOTHER)
     if run.finished.empty:
-        raise NoRun(f"no trial of {path} finished")
+        raise NoRun(
+            f"no trial of {path} has finished", hint=f"Continue it: driver run --resume {run.name}"
+        )
     return run

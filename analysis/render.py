@@ -25,16 +25,18 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 
 from analysis.load import RESULTS, ROOT, NoRun, find_run, load_run
+from analysis.refusal import refuse
 from analysis.tables import tidied
 from driver.errors import UserError
+from driver.text import counted
 
 NOTEBOOKS = ROOT / "analysis" / "notebooks"
 _TEMPLATES = ROOT / "analysis" / "templates"
 _SECONDS_PER_CELL = 120
 
 
-class BrokenNotebook(RuntimeError):
-    """A notebook raised an exception; the message is its traceback."""
+class BrokenNotebook(UserError):
+    """A notebook raised an exception; the excerpt is its traceback."""
 
 
 def notebooks_about(experiment: str, folder: Path = NOTEBOOKS) -> list[Path]:
@@ -78,7 +80,10 @@ def execute(notebook: Path, run: Path, manager: Any = None) -> Any:
         if "parameters" in cell.metadata.get("tags", [])
     ]
     if len(places) != 1:
-        raise BrokenNotebook(f"{notebook.name} needs one cell tagged `parameters`")
+        raise BrokenNotebook(
+            f"{notebook} has {counted(len(places), 'cell')} with the tag `parameters`, not one",
+            hint='Begin the cell with: # %% tags=["parameters"]',
+        )
     for place, source in (
         (places[0] + 1, f"run_path = {str(run.resolve())!r}"),
         (0, "%reset -f"),
@@ -89,7 +94,11 @@ def execute(notebook: Path, run: Path, manager: Any = None) -> Any:
     try:
         return client.execute()
     except CellExecutionError as error:
-        raise BrokenNotebook(f"{notebook.name}: {error}") from error
+        raise BrokenNotebook(
+            f"cannot execute {notebook} on {run}: {error.ename}: {error.evalue}",
+            excerpt=str(error),
+            hint="Correct the notebook, or name a run that has what it reads.",
+        ) from error
 
 
 def pictures(notebook: Any) -> Iterator[bytes]:
@@ -117,7 +126,10 @@ def render(run: Path) -> list[Path]:
     experiment = load_run(run).manifest.experiment.name
     found = notebooks_about(experiment)
     if not found:
-        raise NoRun(f"no notebook in {NOTEBOOKS} is about {experiment}")
+        raise NoRun(
+            f"no notebook in {NOTEBOOKS} is about {experiment}",
+            hint="Write one, as docs/how-to/add-a-notebook.md describes.",
+        )
     written: list[Path] = []
     with kernel() as manager:
         for notebook in found:
@@ -163,9 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run = parser.parse_args(arguments).run
         for path in render(run) if run else render_all(RESULTS / "notebooks"):
             print(path)
-    except (NoRun, BrokenNotebook, UserError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except (UserError, OSError) as error:
+        return refuse(error)
     return 0
 
 

@@ -13,16 +13,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.load import RESULTS, SAMPLES, NoRun, find_run, load_run
+from analysis.load import RESULTS, SAMPLES, find_run, load_run
+from analysis.refusal import refuse
 from analysis.reply.__main__ import EXPERIMENTS
 from driver.errors import UserError
+from driver.text import share
 
 # They are part of every clone, in which git packs such tables to a twentieth.
 MOST_BYTES = 1_200_000
 FILES = ("manifest.json", "trials.csv", "samples.csv", "checks.csv")
 
 
-class NoSample(ValueError):
+class NoSample(UserError):
     """A run that should not come with the code."""
 
 
@@ -35,12 +37,23 @@ def keep(path: Path, samples: Path = SAMPLES) -> Path:
     path = path.resolve()
     run = load_run(path)
     if len(run.finished) < len(run.trials):
-        raise NoSample(f"{run.name}: not every trial finished")
+        raise NoSample(
+            f"{run.name} cannot be a sample: "
+            f"{share(len(run.finished), len(run.trials), 'trial')} finished",
+            hint=f"Finish it: driver run --resume {run.name}",
+        )
     if "fails" in set(run.checks[run.checks["kind"] != "prediction"]["verdict"]):
-        raise NoSample(f"{run.name}: a check does not hold")
+        raise NoSample(
+            f"{run.name} cannot be a sample: a check does not hold",
+            hint=f"See which: driver show {run.name}",
+        )
     size = sum((path / name).stat().st_size for name in FILES)
     if size > MOST_BYTES:
-        raise NoSample(f"{run.name} has {size:,} bytes of tables; the limit is {MOST_BYTES:,}")
+        raise NoSample(
+            f"{run.name} cannot be a sample: its tables have {size:,} bytes; "
+            f"the limit is {MOST_BYTES:,}",
+            hint="Run a smaller plan (--quick, --only), or keep fewer metrics in experiment.toml.",
+        )
     place = samples / run.name
     for older in samples.glob(f"{run.manifest.experiment.name}-2*"):
         if older != path:
@@ -62,9 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for path in runs or [find_run(name, RESULTS, RESULTS) for name in EXPERIMENTS]:
             print(keep(path))
-    except (NoRun, NoSample, UserError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except (UserError, OSError) as error:
+        return refuse(error)
     return 0
 
 

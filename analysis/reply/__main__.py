@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.illustrate import PICTURES
 from analysis.load import RESULTS, ROOT, SAMPLES, NoRun, find_run, load_run
+from analysis.refusal import refuse
 from analysis.reply.breakeven import break_even
 from analysis.reply.changing import changing
 from analysis.reply.finding import finding
@@ -57,7 +58,10 @@ def gather(given: Sequence[Path] = (), results: Path = SAMPLES) -> dict[str, Pat
     places = {load_run(path).manifest.experiment.name: path.resolve() for path in given}
     strangers = sorted(places.keys() - set(EXPERIMENTS))
     if strangers:
-        raise NoRun(f"the reply says nothing about {', '.join(strangers)}")
+        raise NoRun(
+            f"the reply says nothing about {', '.join(strangers)}",
+            hint=f"Name runs of: {', '.join(EXPERIMENTS)}.",
+        )
     return {name: places.get(name) or find_run(name, results, results) for name in EXPERIMENTS}
 
 
@@ -113,9 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         source, output, pictures = RESULTS, RESULTS / REPLY.name, RESULTS / "notebooks"
     try:
         text = compose(gather(chosen.runs, source), output.parent, pictures)
-    except (NoRun, UserError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except (UserError, OSError) as error:
+        return refuse(error)
     output.write_text(text, encoding="utf-8")
     print(output)
     return 0

@@ -96,7 +96,7 @@ def test_what_was_not_sampled_is_said_by_name(run: Run) -> None:
 def test_the_newest_run_is_found_before_the_samples(tmp_path: Path, finished: Path) -> None:
     assert find_run(FOOTPRINT, finished.parent, tmp_path) == finished
     assert find_run(FOOTPRINT, tmp_path, finished.parent) == finished
-    with pytest.raises(NoRun, match="driver run experiment"):
+    with pytest.raises(NoRun, match="there is no run of no-such-thing"):
         find_run("no-such-thing", finished.parent, tmp_path)
 
 

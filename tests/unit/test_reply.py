@@ -170,5 +170,5 @@ def test_a_run_that_the_reply_is_not_about_is_one_message(
 ) -> None:
     assert main([str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("error: ")
-    with pytest.raises(NoRun, match="driver run experiment"):
+    with pytest.raises(NoRun, match="there is no run of"):
         gather(results=tmp_path)

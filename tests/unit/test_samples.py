@@ -45,7 +45,7 @@ def test_a_sample_is_the_tables_of_a_run_and_takes_the_place_of_the_last(
 def test_a_run_that_is_not_whole_or_not_right_is_no_sample(finished: Path, tmp_path: Path) -> None:
     for number, (table, column, value, said) in enumerate(
         [
-            ("trials.csv", "verdict", "timeout", "not every trial finished"),
+            ("trials.csv", "verdict", "timeout", "trials finished"),
             ("checks.csv", "verdict", "fails", "a check does not hold"),
         ]
     ):
