@@ -3,6 +3,8 @@
 from .build import build_image as build_image
 from .build import build_kernel as build_kernel
 from .build import check_image as check_image
+from .build import check_rootfs as check_rootfs
+from .build import with_rootfs as with_rootfs
 from .cluster import ClusterOptions as ClusterOptions
 from .decoding import DEBUG_INFO as DEBUG_INFO
 from .decoding import decode_from as decode_from

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from driver import image, kernel
 from driver.api.workspace import Workspace, default
 from driver.artifacts import ImageArtifact, KernelArtifact
+from driver.image import rootfs
 
 
 def build_kernel(
@@ -48,6 +51,24 @@ def build_image(name: str = "dax", *, workspace: Workspace | None = None) -> Ima
     """
     place = workspace or default()
     return image.build_image(place.store, place.project, name, place.reporter)
+
+
+def check_rootfs(path: Path) -> None:
+    """Raise :class:`UserError` for what is no root file system; copy nothing."""
+    rootfs.check_root(path)
+
+
+def with_rootfs(
+    built: ImageArtifact, path: str | Path, *, workspace: Workspace | None = None
+) -> ImageArtifact:
+    """An image whose guests have a root file system of yours.
+
+    ``path`` is a directory, or a file made by ``mkfs.erofs``; it is copied, and never written to.
+    The programs of the image are there, too, so that it needs neither an agent nor an SSH server.
+    Raises :class:`UserError` if it is no root file system.
+    """
+    place = workspace or default()
+    return rootfs.with_root(place.store, built, Path(path).expanduser(), place.reporter)
 
 
 def check_image(name: str, *, workspace: Workspace | None = None) -> None:

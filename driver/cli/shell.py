@@ -29,6 +29,14 @@ def shell(
     base: options.Linux = None,
     variant: options.Variant = None,
     image: options.Image = options.DEFAULT_IMAGE,
+    rootfs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR|FILE",
+            help="A root file system of your own: a directory, or a file made by mkfs.erofs. The "
+            "programs of the image are there, too.",
+        ),
+    ] = None,
     memory: Annotated[int, typer.Option(metavar="MIB", help="Memory of the guest.")] = 1024,
     vcpus: Annotated[int, typer.Option(metavar="N", help="Processors of the guest.")] = 2,
     nvdimm: Annotated[int, typer.Option(metavar="MIB", help="Size of the NVDIMM.")] = 2304,
@@ -77,10 +85,14 @@ def shell(
     with context.reporting() as reporter:
         place = context.workspace(reporter)
         api.check_image(image, workspace=place)
+        if rootfs is not None:
+            api.check_rootfs(rootfs)
         kernel = api.build_kernel(
             series=series, source=source, base=base, variant=variant, workspace=place
         )
         initramfs = api.build_image(image, workspace=place)
+        if rootfs is not None:
+            initramfs = api.with_rootfs(initramfs, rootfs, workspace=place)
     if show_command:
         typer.echo(api.guest_command(kernel, initramfs, machine))
         return

@@ -25,7 +25,7 @@ from driver.image.tree import tree
 from driver.progress import Reporter
 from driver.store import Artifact, Store, digest_of, tree_digest
 
-_FILE = "system.erofs"
+FILE = "system.erofs"
 # Persistent memory whose size is no multiple of it cannot be used (driver.guest.machine).
 _GRANULE = 16 << 20
 # Part of every system's identity: raise it when this module makes other files of the same inputs.
@@ -41,7 +41,7 @@ _NOT_STORED = (
 )
 # Those that mkfs.erofs of Debian 12 (1.5) has. No extended attributes: it looks for them in /proc,
 # too, and fails there. All that packages use them for are capabilities, which root does not need.
-_EROFS = ("-x-1", "-T0", "-U00000000-0000-0000-0000-000000000000", "--quiet")
+EROFS = ("-x-1", "-T0", "-U00000000-0000-0000-0000-000000000000", "--quiet")
 _ABSENT = ("Unable to locate package", "has no installation candidate")
 _CONFLICT = ("unmet dependencies", "Conflicts:", "held broken packages")
 
@@ -78,16 +78,20 @@ def build_system(
         overlay.unlink()
         installed = (work / "versions").read_text(encoding="utf-8")
         (work / "versions").unlink()
-        size = (work / _FILE).stat().st_size
-        os.truncate(work / _FILE, -(-size // _GRANULE) * _GRANULE)
+        pad(work / FILE)
         return {"versions": dict(line.split("\t") for line in installed.splitlines())}
 
     return store.get("system", inputs, make)
 
 
+def pad(path: Path) -> None:
+    """Make a file as large as persistent memory has to be."""
+    os.truncate(path, -(-path.stat().st_size // _GRANULE) * _GRANULE)
+
+
 def disk(artifact: Artifact) -> SystemDisk:
     """The file of a system that guests have as an NVDIMM."""
-    path = artifact.path / _FILE
+    path = artifact.path / FILE
     return SystemDisk(path.resolve(), path.stat().st_size >> 20)
 
 
@@ -171,9 +175,9 @@ def _hooks(work: Path, overlay: Path) -> list[str]:
         # The name that resolves by itself.
         '[ -e "$1/etc/hosts" ] || echo "127.0.0.1 localhost guest" > "$1/etc/hosts"',
         f'dpkg-query --admindir="$1/var/lib/dpkg" -W > "$1{versions}"',
-        f'mkfs.erofs {shlex.join([*_EROFS, *left_out])} "$1{image}" "$1"',
+        f'mkfs.erofs {shlex.join([*EROFS, *left_out])} "$1{image}" "$1"',
         f"download {versions} {shlex.quote(str(work / 'versions'))}",
-        f"download {image} {shlex.quote(str(work / _FILE))}",
+        f"download {image} {shlex.quote(str(work / FILE))}",
     ]
 
 

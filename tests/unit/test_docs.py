@@ -122,6 +122,7 @@ ELSEWHERE = {
         (
             "driver build image --image postgres",
             "driver shell --image postgres -- psql --version",
+            "driver shell --rootfs ~/my-debian -- cat /etc/os-release",
         ),
         "tests/guest/test_system_image.py::test_packages_are_installed_by_their_scripts",
     ),

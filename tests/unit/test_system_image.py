@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from driver.artifacts import SystemDisk
+from driver.artifacts import ImageArtifact, SystemDisk
 from driver.errors import HostError, UserError
 from driver.guest.machine import Machine
 from driver.guest.qemu_args import Files, Ports, argv
 from driver.image import recipe, system
 from driver.image.recipe import Recipe
+from driver.image.rootfs import check_root, with_root
 from driver.progress import SilentReporter
 from driver.project import Project
 from driver.store import Store
@@ -150,6 +151,39 @@ def test_a_missing_program_is_named_before_anything_is_fetched(
         build(store, WANTED)
     assert caught.value.hint == "Install it: sudo apt-get install erofs-utils"
     assert not (fakes / "log").read_text()
+
+
+def test_a_root_file_system_of_ones_own(fakes: Path, store: Store, tmp_path: Path) -> None:
+    small = ImageArtifact("0123", "small", tmp_path / "initramfs", {"name": "small"})
+    root = tmp_path / "root"
+    (root / "usr/bin").mkdir(parents=True)
+    (root / "usr/bin/own").write_text("mine")
+    image = with_root(store, small, root, SilentReporter())
+    assert image.system is not None
+    assert b"==> ./usr/bin/own <==\nmine" in image.system.path.read_bytes()
+    assert image.system.mib << 20 == image.system.path.stat().st_size
+    assert image.digest != small.digest
+    assert with_root(store, small, root, SilentReporter()) == image
+    (root / "usr/bin/own").write_text("another")
+    assert with_root(store, small, root, SilentReporter()).digest != image.digest
+    file = tmp_path / "root.erofs"
+    file.write_bytes(bytes(1024) + bytes.fromhex("e2e1f5e0") + bytes(5000))
+    found = with_root(store, small, file, SilentReporter()).system
+    assert found is not None
+    assert found.path.read_bytes().rstrip(b"\0") == file.read_bytes().rstrip(b"\0")
+    assert found.mib == 16
+
+
+def test_what_is_no_root_file_system(tmp_path: Path) -> None:
+    (tmp_path / "disk.img").write_bytes(bytes(4096))
+    for name, message in {
+        "absent": "there is no root file system .*absent: No such file",
+        "disk.img": "disk.img is no EROFS",
+        ".": "is no root file system: it has no /usr/bin",
+    }.items():
+        with pytest.raises(UserError, match=message) as caught:
+            check_root(tmp_path / name)
+        assert caught.value.hint
 
 
 def test_the_overlay_of_a_system_is_not_that_of_the_initramfs(tmp_path: Path) -> None:
