@@ -39,6 +39,7 @@ from driver.cli import (
     suite,
 )
 from driver.errors import DriverError, HostError, UserError
+from driver.guest import emulator
 from driver.signals import StopSignal, raise_on_signals
 from driver.store import Store
 
@@ -80,6 +81,17 @@ def _global_options(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print results and errors only, no progress.")
     ] = False,
+    qemu: Annotated[
+        str | None,
+        typer.Option(
+            "--qemu",
+            metavar="PATH",
+            envvar=emulator.VARIABLE,
+            show_envvar=False,
+            help="Run guests with this QEMU.  [default: qemu-system-x86_64 on PATH]",
+            show_default=False,
+        ),
+    ] = None,
     version: Annotated[  # noqa: ARG001  (handled by its eager callback)
         bool,
         typer.Option(
@@ -90,6 +102,8 @@ def _global_options(
     context.set_verbosity(verbose=verbose, quiet=quiet)
     logging.configure(verbose)
     settings.log_location()
+    if qemu is not None:
+        os.environ[emulator.VARIABLE] = str(Path(qemu).expanduser())
 
 
 @functools.cache

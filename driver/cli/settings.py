@@ -7,7 +7,8 @@
     cache-folder = "/big/disk/driver" # as DRIVER_CACHE, which goes before it
     cache-limit = "20G"               # as DRIVER_CACHE_LIMIT
     project = "~/src/dax-pagetables"  # where no project is found by itself
-    quiet = true                      # options of `driver` itself
+    quiet = true                      # options of `driver` itself, such as
+    qemu = "/opt/qemu-10/bin/qemu-system-x86_64"  # as DRIVER_QEMU, which goes before it
     [build]                           # options of `driver build`, by their long names
     jobs = 8
     [run.experiment]                  # and so on, for every command

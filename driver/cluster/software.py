@@ -10,7 +10,7 @@ from pathlib import Path
 from driver import __version__, process
 from driver.cluster.messages import Prepared, Software
 from driver.experiment.run_manifest import differences
-from driver.guest.qemu_args import PROGRAM
+from driver.guest import emulator
 from driver.guest.template_recipe import qemu_version
 from driver.process import missing_program
 from driver.results import provenance
@@ -77,11 +77,11 @@ def guests_problem(first: Prepared, host: Prepared) -> str:
 
 
 def _qemu_files() -> str:
-    program = shutil.which(PROGRAM)
+    program = shutil.which(emulator.program())
     if program is None:
-        raise missing_program(PROGRAM)
+        raise missing_program(emulator.program())
     files = {"program": file_digest(Path(program).resolve())}
-    folders = process.run([PROGRAM, "-L", "help"], check=False).stdout.splitlines()
+    folders = process.run([emulator.program(), "-L", "help"], check=False).stdout.splitlines()
     for name in _FIRMWARE:
         found = [Path(folder) / name for folder in folders if (Path(folder) / name).is_file()]
         files[name] = file_digest(found[0]) if found else ""

@@ -16,9 +16,8 @@ from typing import Literal
 
 from driver.artifacts import SystemDisk
 from driver.guest import processor
+from driver.guest.emulator import PROGRAM
 from driver.guest.machine import LABEL_MIB, Machine
-
-PROGRAM = "qemu-system-x86_64"
 
 # The virtio-serial port the guest agent looks for.
 AGENT_PORT = "driver.agent"

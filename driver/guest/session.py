@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from driver.deadline import Deadline
 from driver.errors import GuestError, GuestLost, GuestTimeout, HostError, UserError
-from driver.guest import migration
+from driver.guest import emulator, migration
 from driver.guest.agent import AgentChannel
 from driver.guest.channels import Channels
 from driver.guest.config import GuestConfig
@@ -87,13 +87,15 @@ class Guest:
             self._agent = self._undo.enter_context(AgentChannel(self._channels.agent))
             ports = self._channels.ports
             self._qemu = QemuProcess(
-                argv(
-                    config.machine,
-                    config.files,
-                    ports,
-                    paused=paused,
-                    incoming=incoming,
-                    plugins=config.plugins,
+                emulator.command(
+                    argv(
+                        config.machine,
+                        config.files,
+                        ports,
+                        paused=paused,
+                        incoming=incoming,
+                        plugins=config.plugins,
+                    )
                 ),
                 self._channels.inherit,
             )

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+from driver.guest import emulator
 from driver.guest.machine import Machine
 from driver.guest.qemu_args import JOB_BYTES, Files, Ports, argv
 
@@ -33,4 +34,5 @@ def standalone_command(machine: Machine, files: Files) -> str:
         ports = replace(ports, job=Path("job"), start_trigger=Path("start-trigger"))
         # All zeros is no job: the agent waits for one, as in a template.
         prepare = f"truncate -s {JOB_BYTES} job && "
-    return f'(cd "$(mktemp -d)" && pwd && {prepare}exec {shlex.join(argv(machine, own, ports))})'
+    line = shlex.join(emulator.command(argv(machine, own, ports)))
+    return f'(cd "$(mktemp -d)" && pwd && {prepare}exec {line})'

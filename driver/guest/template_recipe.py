@@ -15,11 +15,12 @@ from driver import process
 from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
 from driver.errors import WorkloadFailed
+from driver.guest import emulator
 from driver.guest.boot import blank, blank_nvdimm, kernel_file, start, with_keys
 from driver.guest.config import NO_KINDS, GuestConfig
 from driver.guest.job import Job, JobResult, encode
 from driver.guest.machine import Machine
-from driver.guest.qemu_args import PROGRAM, Files, Ports, argv
+from driver.guest.qemu_args import Files, Ports, argv
 from driver.guest.session import Guest
 from driver.guest.ssh_keys import Keys
 from driver.guest.timeouts import load_factor, timeout_scale
@@ -187,7 +188,7 @@ def _demand_success(job: Job, result: JobResult) -> None:
 def qemu_version() -> str:
     """The first line of ``qemu-system-x86_64 --version``; :class:`HostError` if there is none."""
     with process.explaining("ask QEMU for its version"):
-        return process.run([PROGRAM, "--version"]).stdout.split("\n", 1)[0]
+        return process.run([emulator.program(), "--version"]).stdout.split("\n", 1)[0]
 
 
 def processor() -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from driver import process
 from driver.errors import HostError
-from driver.guest.qemu_args import PROGRAM
+from driver.guest import emulator
 from driver.guest.template_recipe import qemu_version
 from driver.instruments.instrument import Instrument
 from driver.process import CommandFailed, run
@@ -69,7 +69,7 @@ def compiled(store: Store, instrument: Instrument) -> Artifact:
 def plugin_interface() -> int:
     """The version of the plugin interface that QEMU offers; :class:`HostError` if it has none."""
     found = qemu_version()
-    if not re.search(r"^-plugin ", process.run([PROGRAM, "-help"]).stdout, re.MULTILINE):
+    if not re.search(r"^-plugin ", process.run([emulator.program(), "-help"]).stdout, re.MULTILINE):
         raise HostError(
             f"{found} was built without TCG plugins",
             hint="Use a QEMU configured with --enable-plugins, as Debian's is, or leave "

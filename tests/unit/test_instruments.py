@@ -21,9 +21,10 @@ from driver.compare.functions import compare_functions
 from driver.errors import HostError, UserError
 from driver.experiment.load import Definition, parse
 from driver.experiment.plan import Selection, make_plan
-from driver.guest import template_recipe
+from driver.guest import emulator, template_recipe
 from driver.guest.machine import Machine
 from driver.guest.qemu_args import Files, Ports, argv
+from driver.guest.standalone import standalone_command
 from driver.htmlreport.instructions import window_bars
 from driver.image import cpio
 from driver.instruments import functions, instruments, plugin
@@ -231,6 +232,27 @@ def qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
     yield install
     template_recipe.qemu_version.cache_clear()
     plugin.plugin_interface.cache_clear()
+
+
+def test_another_qemu_can_be_named(
+    qemu: Callable[[str, str], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is asked for its version, runs guests, and stands in the line that starts one."""
+    qemu("11.1.0", "-plugin x")
+    named = (tmp_path / "qemu-system-x86_64").rename(tmp_path / "another")
+    monkeypatch.setenv(emulator.VARIABLE, "")
+    with pytest.raises(SystemExit):
+        main(["--qemu", str(named), "list"])
+    capsys.readouterr()
+    assert plugin.plugin_interface() == 3
+    files = Files(Path("KERNEL"), Path("IMAGE"), Path("LOG"))
+    assert f"exec {named} " in standalone_command(Machine(), files)
+    assert emulator.command(["qemu-system-x86_64", "-S"]) == [str(named), "-S"]
+    monkeypatch.setenv(emulator.VARIABLE, "")
+    assert emulator.program() == "qemu-system-x86_64"
 
 
 def test_not_under_kvm() -> None:
