@@ -6,10 +6,14 @@ from .build import check_image as check_image
 from .build import check_rootfs as check_rootfs
 from .build import with_rootfs as with_rootfs
 from .cluster import ClusterOptions as ClusterOptions
+from .coverage import FileCoverage as FileCoverage
+from .coverage import series_coverage as series_coverage
 from .decoding import DEBUG_INFO as DEBUG_INFO
 from .decoding import decode_from as decode_from
 from .decoding import decode_trial as decode_trial
 from .decoding import with_note as with_note
+from .dumps import Dump as Dump
+from .dumps import find_dump as find_dump
 from .experiments import guest_commands as guest_commands
 from .experiments import run_experiment as run_experiment
 from .experiments import run_plan as run_plan
@@ -23,6 +27,9 @@ from .guests import copy_to_guest as copy_to_guest
 from .guests import guest_command as guest_command
 from .guests import run_command as run_command
 from .guests import start_guest as start_guest
+from .inspection import PageTables as PageTables
+from .inspection import inspect_dump as inspect_dump
+from .inspection import page_tables as page_tables
 from .keep import Attendant as Attendant
 from .keep import FailedGuest as FailedGuest
 from .plans import ExperimentPlan as ExperimentPlan

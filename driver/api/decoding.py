@@ -38,7 +38,7 @@ def decode_trial(
     """
     if not has_trace(text):
         return Decoded(text, "")
-    kernel = _kernel(manifest, experiment, factors)
+    kernel = kernel_of(manifest, experiment, factors)
     if kernel is None:
         return Decoded(text, "no source lines: the kernel of this trial is not recorded")
     artifact = store.recall("kernel", kernel.digest)
@@ -90,15 +90,20 @@ def explained(complaint: DriverError, conclusion: Conclusion, place: Workspace) 
     return complaint
 
 
-def _kernel(
+def kernel_of(
     manifest: Manifest, experiment: Experiment, factors: Mapping[str, Level]
 ) -> KernelRecord | None:
-    """What the manifest says about the kernel a trial ran on."""
+    """What the manifest says about the kernel a trial ran on; None if it does not say.
+
+    Instruments and dumps have kernels built with debug information that have no variant of their
+    own.
+    """
     for name, level in factors.items():
         arm = experiment.factors[name].arms.get(str(level))
         if arm is not None and arm.kernel is not None:
-            wanted = (arm.kernel.series, arm.kernel.variant)
-            for guest in manifest.guests:
-                if (guest.kernel.series, guest.kernel.variant) == wanted:
-                    return guest.kernel
+            mine = [one.kernel for one in manifest.guests if one.kernel.series == arm.kernel.series]
+            for variant in (arm.kernel.variant, DEBUG_INFO):
+                for kernel in mine:
+                    if kernel.variant == variant:
+                        return kernel
     return None

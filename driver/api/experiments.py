@@ -10,6 +10,7 @@ from pathlib import Path
 
 from driver.api.bases import KernelSources
 from driver.api.cluster import ClusterOptions, on_cluster
+from driver.api.dumps import dumping
 from driver.api.instruments import check_instruments
 from driver.api.keep import Attendant, keeping
 from driver.api.plans import (
@@ -56,6 +57,7 @@ def run_experiment(
     allow_splat: Sequence[str] = (),
     timeout_factor: float = 1.0,
     instruments: Sequence[str] = (),
+    dump: bool = False,
     attend: Attendant | None = None,
     cluster: ClusterOptions | None = None,
     workspace: Workspace | None = None,
@@ -71,7 +73,8 @@ def run_experiment(
     disturb each other's times. ``digest_nvdimm`` also compares what the rounds leave on the NVDIMM,
     under icount. ``kernel_args`` and ``qemu_args`` are added to the command lines of
     every guest. ``instruments`` watch every guest, beyond those that the experiment names
-    (:mod:`driver.instruments`). ``allow_splat`` are kinds of faults of the guests that do not make
+    (:mod:`driver.instruments`). ``dump`` keeps the memory of guests whose kernels complain; it is
+    not for hosts of a cluster. ``allow_splat`` are kinds of faults of the guests that do not make
     the run fail, and ``timeout_factor`` multiplies their deadlines. ``attend`` is called with every
     guest whose trial failed, before it ends. ``cluster`` names hosts that run the trials; without
     it this one does.
@@ -102,6 +105,7 @@ def run_experiment(
         jobs=jobs,
         force=force,
         keep_guest=attend is not None,
+        dump=dump,
         digest_nvdimm=digest_nvdimm,
         kernel_args=tuple(words("kernel_args", kernel_args)),
         qemu_args=tuple(words("qemu_args", qemu_args)),
@@ -123,6 +127,11 @@ def run_plan(
     """Run a plan into a new directory of the project's results; see :func:`run_experiment`."""
     place = workspace or default()
     if cluster is not None:
+        if planned.options.dump:
+            raise UserError(
+                "--dump keeps guests of this host only, not those of a cluster",
+                hint="Leave --dump or --cluster out.",
+            )
         return _run_on_cluster(planned, cluster, place)
     options = planned.options.model_copy(update={"keep_guest": attend is not None})
     planned = replace(planned, options=options)
@@ -139,6 +148,8 @@ def run_plan(
         )
         if never_ready is not None:
             return record_boot_failure(run, manifest, work, never_ready)
+        if planned.options.dump:
+            work = dumping(work, run, place.reporter)
         with resumable(run, work, place.reporter):
             return carry_out(run, manifest, work, place.reporter)
 
@@ -218,8 +229,9 @@ def _check(planned: ExperimentPlan, place: Workspace) -> None:
     check(place.store, place.project, planned.guests, KernelSources.of_run(planned.options))
     check_writable(place.project.results)
     qemu_version()
-    if any(request.instruments for request in planned.guests):
-        check_instruments(planned.accel)
+    watchers = dict.fromkeys(name for one in planned.guests for name in one.instruments)
+    if watchers:
+        check_instruments(planned.accel, watchers)
 
 
 def _preparation(planned: ExperimentPlan, place: Workspace) -> Preparation:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from driver.guest.qemu_args import escape
 from driver.guest.template import Template
 from driver.instruments import instruments
 from driver.instruments.instrument import Instrument, Row, Scene
-from driver.instruments.plugin import compiled, plugin_interface
+from driver.instruments.plugin import compiled, demand_interface
 from driver.results.guest_record import InstrumentRecord
 from driver.store import Artifact, Store
 
@@ -44,13 +44,20 @@ class WatchedTemplate:
     @contextmanager
     def fork(self, directory: Path, *, tolerate: frozenset[str] = NO_KINDS) -> Iterator[TrialGuest]:
         """A guest whose plugins write into ``directory``."""
-        scene = self._scene()
-        plugins = tuple(
-            plugin_option(plugin, _output(directory, instrument), instrument.arguments(scene))
-            for instrument, plugin in self.watchers
-        )
-        with self.template.fork(directory, tolerate=tolerate, plugins=plugins) as guest:
-            yield guest
+        with ExitStack() as until_ended:
+            plugins = tuple(
+                self._plugin(instrument, plugin, directory, until_ended)
+                for instrument, plugin in self.watchers
+            )
+            with self.template.fork(directory, tolerate=tolerate, plugins=plugins) as guest:
+                yield guest
+
+    def _plugin(
+        self, instrument: Instrument, plugin: Artifact, directory: Path, until_ended: ExitStack
+    ) -> str:
+        output, scene = _output(directory, instrument), self._scene()
+        further = until_ended.enter_context(instrument.watching(output, scene))
+        return plugin_option(plugin, output, [*instrument.arguments(scene), *further])
 
     def observations(self, directory: Path, phases: Sequence[str]) -> dict[str, Sequence[Row]]:
         """The tables of all instruments, of a guest that has ended."""
@@ -71,19 +78,30 @@ def watch(store: Store, template: Template, names: Sequence[str]) -> WatchedTemp
     Raises :class:`UserError` under KVM, where QEMU does not see the instructions, and
     :class:`HostError` if a plugin does not compile.
     """
-    check_instruments(template.recipe.machine.accel)
+    check_instruments(template.recipe.machine.accel, names)
     found = [instruments()[name] for name in names]
     return WatchedTemplate(template, tuple((one, compiled(store, one)) for one in found))
 
 
-def check_instruments(accel: Requested) -> None:
-    """Find out whether guests under an accelerator can be watched, before anything is built."""
+def check_instruments(accel: Requested, names: Iterable[str]) -> None:
+    """Find out whether guests can be watched by these instruments, before anything is built.
+
+    Raises :class:`UserError` under KVM, and :class:`HostError` if this QEMU cannot do it.
+    """
     if accel == "kvm":
         raise UserError(
             "instruments see only the instructions that QEMU emulates, and KVM emulates none",
             hint="Run with --accel icount or --accel tcg.",
         )
-    plugin_interface()
+    for name in names:
+        instrument = instruments()[name]
+        if instrument.icount and accel != "icount":
+            raise UserError(
+                f"the instrument {name} makes guests wait, and under {accel} their clock goes on",
+                hint="Run with --accel icount.",
+            )
+        demand_interface(instrument)
+        instrument.demand()
 
 
 def plugin_option(plugin: Artifact, output: Path, arguments: Sequence[str]) -> str:

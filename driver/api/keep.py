@@ -49,15 +49,15 @@ class FailedGuest:
 Attendant = Callable[[FailedGuest], None]
 
 
-def keeping(work: Work, attend: Attendant) -> Work:
-    """The same work, its guests handed to ``attend`` when they fail.
+def keeping(work: Work, attend: Attendant, *, sockets: bool = True) -> Work:
+    """The same work, its guests handed to ``attend`` when they fail, with ``sockets`` or without.
 
     So that a panic stands still, each trial then begins with a write of 0 to ``kernel.panic``.
     """
     return dataclasses.replace(
         work,
         guests={
-            request: Prepared(_Keeper(prepared.factory, attend), prepared.record)
+            request: Prepared(_Keeper(prepared.factory, attend, sockets), prepared.record)
             for request, prepared in work.guests.items()
             if prepared.factory is not None
         },
@@ -70,6 +70,7 @@ class _Keeper:
 
     factory: GuestFactory
     attend: Attendant
+    sockets: bool
 
     def timeout_scale(self, jobs: int) -> float:
         return self.factory.timeout_scale(jobs)
@@ -81,24 +82,33 @@ class _Keeper:
     def fork(self, directory: Path, *, tolerate: frozenset[str] = NO_KINDS) -> Iterator[TrialGuest]:
         # vmlinux, for a debugger, where the factory is a template of a real kernel.
         factory = self.factory
+        while isinstance(factory, _Keeper):
+            factory = factory.factory
         if isinstance(factory, WatchedTemplate):
             factory = factory.template
         kernel = factory.recipe.kernel if isinstance(factory, Template) else None
         folder = kernel.vmlinux.parent if kernel else None
         with self.factory.fork(directory, tolerate=tolerate) as guest:
-            yield _Kept(guest, directory.name, folder, self.attend)
+            yield _Kept(guest, directory.name, folder, self.attend, sockets=self.sockets)
 
 
 class _Kept:
     """A trial's guest that is shown to the attendant before its failure is reported."""
 
     def __init__(
-        self, guest: TrialGuest, trial: str, kernel: Path | None, attend: Attendant
+        self,
+        guest: TrialGuest,
+        trial: str,
+        kernel: Path | None,
+        attend: Attendant,
+        *,
+        sockets: bool,
     ) -> None:
         self._guest = guest
         self._trial = trial
         self._kernel = kernel
         self._attend = attend
+        self._sockets = sockets
         self._killed = threading.Event()
         self._evidence: str | None = None
 
@@ -132,12 +142,17 @@ class _Kept:
         if self._killed.is_set():
             return
         self._evidence = self._guest.console_text()
-        guest = self._guest.guest if isinstance(self._guest, DeterministicFork) else self._guest
+        inner = self._guest
+        while isinstance(inner, _Kept):  # a guest may be dumped, and kept as well
+            inner = inner._guest
+        guest = inner.guest if isinstance(inner, DeterministicFork) else inner
         failed = FailedGuest(
             self._trial, reason, error, None, None, self._kernel, self._killed.is_set
         )
         with contextlib.ExitStack() as until_attended:
-            if isinstance(guest, Guest):
+            if isinstance(guest, Guest) and not self._sockets:
+                failed = dataclasses.replace(failed, guest=guest)
+            elif isinstance(guest, Guest):
                 try:
                     sockets = until_attended.enter_context(open_debug_sockets(guest))
                     if not guest.machine.deterministic:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import cast, get_args
 
 from driver.api.bases import KernelSources, with_bases
+from driver.api.decoding import DEBUG_INFO
 from driver.api.guests import with_arguments
 from driver.api.preparation import check
 from driver.api.workspace import Workspace, default
@@ -109,6 +110,7 @@ def plan_definition(
         quick=options.quick,
         base=options.base,
         instruments=options.instruments,
+        variant=DEBUG_INFO if options.dump else None,
     )
     planned = ExperimentPlan(definition, make_plan(definition.experiment, chosen), options, accel)
     _log.info(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from driver.api.cluster import ClusterOptions, on_cluster
+from driver.api.dumps import dumping
 from driver.api.experiments import prepare, resumable
 from driver.api.keep import Attendant, FailedGuest
 from driver.api.plans import ExperimentPlan, check_plan, words
@@ -65,6 +66,8 @@ def resume_run(
         again = _with_all_guests(again, work)
         if never_ready is not None:
             return record_boot_failure(run, again, work, never_ready)
+        if planned.options.dump:
+            work = dumping(work, run, place.reporter)
         with resumable(run, work, place.reporter):
             return carry_out(run, again, work, place.reporter)
 

@@ -56,8 +56,8 @@ def variants(incomplete: str) -> list[str]:
 
 
 def instruments(incomplete: str) -> list[str]:
-    """The C files of :mod:`driver.instruments`."""
-    names = sorted(path.stem for path in _INSTRUMENTS.glob("*.c"))
+    """Those of :mod:`driver.instruments`; two have one plugin."""
+    names = sorted({*(path.stem for path in _INSTRUMENTS.glob("*.c")), "coverage"})
     return [name for name in names if name.startswith(incomplete)]
 
 

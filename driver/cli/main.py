@@ -26,6 +26,8 @@ from driver.cli import (
     cluster,
     compare,
     context,
+    coverage,
+    debug,
     doctor,
     logging,
     logs,
@@ -109,7 +111,7 @@ def _global_options(
 @functools.cache
 def command() -> Any:
     """Every command there is, as a tree that can be asked for its options (see reference.py)."""
-    finished = (runs, compare, report, logs, repeatability)
+    finished = (runs, compare, report, logs, repeatability, coverage, debug)
     for group in (build, run, suite, *finished, patch, cache, cluster, doctor, shell):
         group.register(app)
     return typer.main.get_command(app)

@@ -177,8 +177,9 @@ Instruments = Annotated[
     typer.Option(
         "--instrument",
         metavar="NAME",
-        help="Watch the guests with this instrument, a QEMU plugin: `functions` counts the "
-        "instructions of each function of the kernel. Repeatable. Not under KVM.",
+        help="Watch the guests with this instrument, a QEMU plugin: `functions`, `coverage`, "
+        "`page-tables` or `page-walks`; see docs/reference/experiment.md. Repeatable. Not under "
+        "KVM.",
         autocompletion=complete.instruments,
     ),
 ]

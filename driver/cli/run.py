@@ -138,6 +138,14 @@ def experiment(
     qemu_arg: options.QemuArgs = None,
     instrument: options.Instruments = None,
     keep_guest: options.KeepGuest = False,
+    dump: Annotated[
+        bool,
+        typer.Option(
+            "--dump",
+            help="Keep a compressed dump of the memory of each guest whose kernel complains or "
+            "hangs; `driver debug RUN TRIAL` opens it. Kernels are built with debug information.",
+        ),
+    ] = False,
     allow_splat: options.AllowSplat = None,
     timeout_factor: options.TimeoutFactor = 1.0,
     digest_nvdimm: Annotated[
@@ -173,6 +181,7 @@ def experiment(
         jobs=jobs,
         force=force,
         keep_guest=keep_guest,
+        dump=dump,
         digest_nvdimm=digest_nvdimm,
         kernel_args=tuple(kernel_arg or ()),
         qemu_args=tuple(qemu_arg or ()),

@@ -53,6 +53,7 @@ def run(
     cluster: options.Cluster = None,
     keys: options.Keys = None,
     insecure: options.Insecure = False,
+    instrument: options.Instruments = None,
     dry_run: options.DryRun = False,
     junit: options.Junit = None,
     ktap: Ktap = None,
@@ -68,6 +69,7 @@ def run(
         source=source,
         bases=options.versions_of(base),
         jobs=jobs,
+        instruments=tuple(instrument or ()),
     )
     hosts = options.cluster_of(cluster, keys, insecure=insecure)
     place = context.workspace()

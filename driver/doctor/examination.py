@@ -9,6 +9,7 @@ from driver.doctor.finding import CheckStatus, Finding
 from driver.doctor.host import examine_host
 from driver.doctor.systems import System, install_command
 from driver.doctor.tools import TOOLS, examine_tools
+from driver.doctor.watching import examine_instruments
 from driver.progress import Reporter
 from driver.store import Store
 
@@ -16,7 +17,7 @@ from driver.store import Store
 def examine(store: Store, reporter: Reporter) -> list[Finding]:
     """Check this machine; never raises for what it finds."""
     reporter.step("Checking the tools")
-    findings = examine_tools()
+    findings = [*examine_tools(), *examine_instruments()]
     reporter.step("Checking disk, memory, cache and KVM")
     return [*findings, *examine_host(store, reporter)]
 

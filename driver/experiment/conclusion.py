@@ -182,7 +182,7 @@ def _judged(
     directory: RunDirectory, experiment: Experiment, records: Sequence[TrialRecord]
 ) -> Conclusion:
     run = read_run(directory.path)
-    trials = measured_trials(run, experiment.metrics)
+    trials = measured_trials(run, experiment.metrics, directory)
     return Conclusion(
         directory=directory,
         experiment=experiment,

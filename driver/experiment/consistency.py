@@ -16,10 +16,13 @@ from driver.experiment import expression
 from driver.experiment.definition import Assertion, Command, Experiment, Fit, Prediction
 from driver.experiment.expression import Call
 from driver.instruments import instruments
+from driver.results.observations import tables
 from driver.results.schema import RESERVED
 from driver.results.tidy import WORKLOAD_SOURCE
 from driver.text import as_written
 from driver.toml_positions import KeyPath
+
+_FUNCTIONS = (expression.ELSEWHERE, expression.OBSERVED)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def _files(experiment: Experiment) -> Iterator[Problem]:
 
 
 def _factors(experiment: Experiment) -> Iterator[Problem]:
-    taken = {*RESERVED, *expression.CONSTANTS, *sources(), expression.ELSEWHERE}
+    taken = {*RESERVED, *expression.CONSTANTS, *sources(), *_FUNCTIONS}
     for name, factor in experiment.factors.items():
         where: KeyPath = ("factors", name)
         if name in taken:
@@ -137,7 +140,7 @@ def _levels(experiment: Experiment) -> Iterator[Problem]:
 def _assertions(experiment: Experiment) -> Iterator[Problem]:
     scope = [*experiment.factors]
     for name, metric in experiment.metrics.items():
-        if name in {*scope, *sources(), *expression.CONSTANTS, expression.ELSEWHERE}:
+        if name in {*scope, *sources(), *expression.CONSTANTS, *_FUNCTIONS}:
             yield Problem(("metrics", name), f"the name {name!r} of a metric is already in use")
         where: KeyPath = ("metrics", name, "value")
         yield from _formula(experiment, metric.value, scope, where)
@@ -204,8 +207,10 @@ def _formula(
 ) -> Iterator[Problem]:
     tree = expression.parse(text)
     sampled = (*experiment.sources.keep, WORKLOAD_SOURCE)
-    yield from _unknown(expression.names(tree), (*scope, *sampled), where)
+    yield from _unknown(expression.names(tree), (*scope, *sampled, expression.OBSERVED), where)
     for call in expression.calls(tree):
+        if call.name == expression.OBSERVED:
+            yield from _observed(experiment, call, where)
         if call.name == expression.ELSEWHERE:
             yield from _elsewhere(experiment, call, where)
         if call.name not in sampled:
@@ -219,6 +224,25 @@ def _formula(
         phases = tuple(phase.name for phase in experiment.workload.phases)
         if isinstance(phase, str) and phase not in phases:
             yield Problem(where, f"the workload announces no phase {phase!r}", phase, phases)
+
+
+def _observed(experiment: Experiment, call: Call, where: KeyPath) -> Iterator[Problem]:
+    """A table of an instrument, a column of it, a phase, and what other columns hold."""
+    if len(call.arguments) != 3:
+        yield Problem(where, f"{call.name}() takes a table, a column and a phase")
+        return
+    table, column, phase = call.arguments
+    known = {name.removesuffix(".csv"): found for name, found in tables().items()}
+    if isinstance(table, str) and table not in known:
+        yield Problem(where, f"no instrument makes a table {table!r}", table, tuple(known))
+    elif isinstance(table, str):
+        columns = tuple(known[table].columns)
+        for name in (column, *call.keywords):
+            if isinstance(name, str) and name not in columns:
+                yield Problem(where, f"{table} has no column {name!r}", name, columns)
+    phases = tuple(one.name for one in experiment.workload.phases)
+    if isinstance(phase, str) and phase not in phases:
+        yield Problem(where, f"the workload announces no phase {phase!r}", phase, phases)
 
 
 def _elsewhere(experiment: Experiment, call: Call, where: KeyPath) -> Iterator[Problem]:

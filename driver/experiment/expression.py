@@ -5,6 +5,10 @@ An expression is a formula over the factors of a trial, the metrics defined befo
 sampled numbers, each source being a function: ``meminfo('PageTables', 'touched')`` is the number
 of that name at that phase, ``status('VmPTE', 'touched', 0)`` that of the first worker.
 
+What an instrument saw is asked for by table, column and phase, and by what other columns hold:
+``observed('page_walks', 'count', 'measured', event='walk', window='cost')`` is the sum of that
+column over those rows. A table that the trial has not got is missing, no rows are 0.
+
 An assertion may also ask for what another trial measured: ``elsewhere('cost', sharing='off')`` is
 the metric ``cost`` of the trial that differs from this one in that factor and in nothing else.
 """
@@ -43,6 +47,8 @@ CONSTANTS: Mapping[str, Any] = {
 
 # The function with which an assertion reaches another trial.
 ELSEWHERE = "elsewhere"
+# ... and with which any formula reaches the tables of instruments.
+OBSERVED = "observed"
 
 
 class ExpressionError(ValueError):

@@ -9,9 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from driver.errors import UserError
 from driver.experiment import expression
 from driver.experiment.definition import Level, Metric
 from driver.experiment.expression import ExpressionError, NoData
+from driver.results.directory import RunDirectory
+from driver.results.observations import read_table
 from driver.results.reader import Run
 from driver.suggestion import closest
 
@@ -34,8 +37,11 @@ class MeasuredTrial:
     missing: Mapping[str, str]
 
 
-def measured_trials(run: Run, metrics: Mapping[str, Metric]) -> list[MeasuredTrial]:
-    """Every finished trial of a run that was read from disk, in plan order."""
+def measured_trials(
+    run: Run, metrics: Mapping[str, Metric], directory: RunDirectory
+) -> list[MeasuredTrial]:
+    """Every finished trial of a run that was read from its directory, in plan order."""
+    observations = Observed(directory)
     tables: dict[str, dict[str, dict[Key, int | float]]] = {}
     columns = ("trial", "source", "metric", "phase", "process", "value")
     frame = run.samples[list(columns)]
@@ -51,6 +57,7 @@ def measured_trials(run: Run, metrics: Mapping[str, Metric]) -> list[MeasuredTri
         sources = tables.get(trial, {})
         names: dict[str, Any] = dict(factors)
         names |= {source: _lookup(source, sources.get(source, {})) for source in sampled}
+        names[expression.OBSERVED] = observations.lookup(trial)
         missing: dict[str, str] = {}
         for name, metric_ in metrics.items():
             try:
@@ -61,6 +68,42 @@ def measured_trials(run: Run, metrics: Mapping[str, Metric]) -> list[MeasuredTri
     for item in found:
         item.names[expression.ELSEWHERE] = _elsewhere(item, found)
     return found
+
+
+class Observed:
+    """The tables that instruments have made of a run, each read when it is first asked for."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        self._tables: dict[str, dict[str, pd.DataFrame]] = {}
+
+    def lookup(self, trial: str) -> Callable[..., int | float]:
+        """The function ``observed`` of one trial."""
+
+        def observed(table: str, column: str, phase: str, **cells: str) -> int | float:
+            rows = self._rows(f"{table}.csv", trial)
+            for name, wanted in {"phase": phase, **cells}.items():
+                if name not in rows.columns:
+                    raise NoData(f"{table}.csv has no column {name!r}")
+                rows = rows[rows[name].astype(str) == str(wanted)]
+            if column not in rows.columns:
+                raise NoData(f"{table}.csv has no column {column!r}")
+            return _plain(pd.to_numeric(rows[column]).sum())
+
+        return observed
+
+    def _rows(self, name: str, trial: str) -> pd.DataFrame:
+        if name not in self._tables:
+            try:
+                table = read_table(self._run, name)
+            except UserError as error:
+                raise NoData(error.message) from error
+            groups = table.groupby("trial", sort=False)
+            self._tables[name] = {str(each): rows for each, rows in groups}
+        try:
+            return self._tables[name][trial]
+        except KeyError:
+            raise NoData(f"{name} has no row of {trial}: no instrument watched it") from None
 
 
 def _plain(value: Any) -> int | float:

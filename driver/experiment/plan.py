@@ -94,8 +94,9 @@ class Trial:
 @dataclass(frozen=True)
 class Selection:
     """What the command line chose: levels by factor as text, rounds, whether it is quick, the
-    version of Linux of all kernels (None where it is a factor, :mod:`driver.experiment.bases`), and
-    instruments for all trials, beyond those of the experiment.
+    version of Linux of all kernels (None where it is a factor, :mod:`driver.experiment.bases`),
+    instruments for all trials, beyond those of the experiment, and the variant of kernels that have
+    none of their own.
     """
 
     only: Mapping[str, Sequence[str]]
@@ -103,6 +104,7 @@ class Selection:
     quick: bool = False
     base: str | None = None
     instruments: tuple[str, ...] = ()
+    variant: str | None = None
 
 
 def make_plan(experiment: Experiment, selection: Selection) -> list[Trial]:
@@ -265,6 +267,11 @@ def _guest(
     if kernel.base is None:
         varied = str(factors[FACTOR]) if experiment.factors.get(FACTOR) else selection.base
         kernel = kernel.model_copy(update={"base": varied})
+    watchers = _instruments(experiment, factors, selection)
+    variants = {selection.variant, *(instruments()[name].variant for name in watchers)} - {None}
+    if kernel.variant is None and variants:
+        (variant,) = variants  # instruments agree: there is one kind of debug information
+        kernel = kernel.model_copy(update={"variant": variant})
     return GuestRequest(
         kernel=kernel,
         image=experiment.image,
@@ -277,7 +284,7 @@ def _guest(
             la57=machine.la57,
         ),
         provision=_command(experiment.provision, factors) if experiment.provision else None,
-        instruments=_instruments(experiment, factors, selection),
+        instruments=watchers,
     )
 
 

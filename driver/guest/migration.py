@@ -65,6 +65,20 @@ def save_nvdimm(monitor: Monitor, path: Path, deadline: Deadline) -> None:
     raise UserError("the guest has no NVDIMM to copy", hint="Start it with nvdimm_mib=1152.")
 
 
+def dump(monitor: Monitor, path: Path, deadline: Deadline) -> None:
+    """Stop the guest and write its memory to a file, in the format of kdump, compressed by zlib."""
+    monitor.execute("stop", deadline=deadline)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    arguments = {"paging": False, "protocol": f"file:{unfinished}", "format": "kdump-zlib"}
+    try:
+        monitor.execute("dump-guest-memory", arguments, deadline=deadline)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    _log.info("dumped the memory of the guest to %s", path)
+
+
 def _ignore_shared_memory(monitor: Monitor, deadline: Deadline) -> None:
     # QEMU 7.2 knows no option for it on the command line. The prefix says "experimental", hence
     # the cold boot that templates fall back to.

@@ -302,6 +302,14 @@ class Guest:
         """
         migration.save_nvdimm(self._monitor, path, deadline)
 
+    def dump_memory(self, path: Path, deadline: Deadline) -> None:
+        """Write the memory of the guest to a file, compressed, as crash and drgn read it.
+
+        The guest stays stopped. Raises :class:`HostError` if QEMU cannot write it, as on a full
+        disk, and leaves no part of it then.
+        """
+        migration.dump(self._monitor, path, deadline)
+
     def kill(self) -> None:
         """End QEMU at once, from any thread; a ``run`` in progress raises GuestLost."""
         self._qemu.kill()

@@ -5,82 +5,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 
-from driver.errors import UserError
-from driver.instruments.instrument import (
-    Instrument,
-    Row,
-    Scene,
-    Table,
-    UnreadableObservation,
-)
-from driver.instruments.programs import Programs, UserBlock
+from driver.instruments import executed
+from driver.instruments.executed import Block, Output
+from driver.instruments.instrument import Instrument, Row, Scene, Table
+from driver.instruments.programs import Programs
 from driver.kernel.symbols import Symbols
 
-# Handlers of faults whose instruction is executed again, or never was: QEMU takes it off its count.
-# The other exceptions (breakpoints, ud2) come after an instruction that counts.
-_FAULTS = (
-    "asm_exc_page_fault",
-    "asm_exc_general_protection",
-    "asm_exc_stack_segment",
-    "asm_exc_segment_not_present",
-    "asm_exc_alignment_check",
-    "asm_exc_divide_error",
-    "asm_exc_invalid_tss",
-)
 KERNEL, USER = "kernel", "user"
 # Code that is in no file: what the kernel generates (BPF), the firmware.
 _OUTSIDE = "(outside vmlinux)"
 # After the last phase the workload ends, and the guest halts.
 END = "(end)"
-_LAST = "end"
-
-
-@dataclass
-class _Block:
-    """A run of instructions: the address of each, and its code if it is a program's."""
-
-    addresses: list[int]
-    user: UserBlock | None
-
-
-@dataclass
-class _Output:
-    """What the plugin has written."""
-
-    blocks: dict[int, _Block] = field(default_factory=dict)
-    # phase, window, cpu, block, first, end, times
-    counts: list[tuple[int, str, int, int, int, int, int]] = field(default_factory=list)
-    # Times a window was entered, by phase and window.
-    entered: dict[tuple[int, str], int] = field(default_factory=dict)
-    uncertain: dict[int, int] = field(default_factory=dict)
-
-
-def _arguments(scene: Scene) -> Sequence[str]:
-    threads = "on" if scene.threads else "off"
-    return [f"faults={_fault_handlers(scene.kernel.vmlinux)}", f"threads={threads}"]
-
-
-@cache
-def _fault_handlers(vmlinux: Path) -> str:
-    """Addresses of the handlers of faults in a kernel, as the plugin takes them."""
-    symbols = Symbols(vmlinux)
-    addresses = [symbols.start(name) for name in _FAULTS]
-    if None in addresses:
-        missing = _FAULTS[addresses.index(None)]
-        raise UserError(
-            f"the kernel {vmlinux} has no symbol {missing}",
-            hint="The instrument needs the symbols of an unstripped vmlinux of x86-64.",
-        )
-    return ":".join(f"{address:x}" for address in addresses)
 
 
 def _read(path: Path, scene: Scene) -> Mapping[str, Sequence[Row]]:
-    output = _parse(path)
+    output = executed.parse(path)
     owners = _Owners(output.blocks, scene)
     totals: Counter[tuple[int, str, int, str, str]] = Counter()
     calls: Counter[tuple[int, str, int, str, str]] = Counter()
@@ -119,47 +61,10 @@ def _read(path: Path, scene: Scene) -> Mapping[str, Sequence[Row]]:
     }
 
 
-def _parse(path: Path) -> _Output:
-    output = _Output()
-    last = ""
-    try:
-        with path.open(encoding="ascii") as lines:
-            for line in lines:
-                last = line.strip()
-                _take(output, last.split())
-    except (OSError, ValueError, IndexError, KeyError) as error:
-        raise UnreadableObservation(f"functions: {error}: {last[:80]!r}") from error
-    if last != _LAST:
-        raise UnreadableObservation("functions: the plugin's output is cut off: is the disk full?")
-    return output
-
-
-def _take(output: _Output, words: Sequence[str]) -> None:
-    match words:
-        case ["count", phase, window, *numbers]:
-            cpu, block, first, end, times = map(int, numbers)
-            if end > len(output.blocks[block].addresses):
-                raise ValueError("a part beyond its block")
-            output.counts.append((int(phase), window, cpu, block, first, end, times))
-        case ["block", number, address, page, sizes, *code]:
-            steps = accumulate((int(size, 16) for size in sizes), initial=int(address, 16))
-            *starts, _ = steps
-            user = UserBlock(starts[0], int(page, 16), bytes.fromhex(code[0])) if code else None
-            output.blocks[int(number)] = _Block(starts, user)
-        case ["window", phase, window, times]:
-            output.entered[int(phase), window] = int(times)
-        case ["uncertain", phase, times]:
-            output.uncertain[int(phase)] = int(times)
-        case ["end"]:
-            pass
-        case _:
-            raise ValueError("not a line of the plugin")
-
-
 class _Owners:
     """Whose each instruction of a block is."""
 
-    def __init__(self, blocks: Mapping[int, _Block], scene: Scene) -> None:
+    def __init__(self, blocks: Mapping[int, Block], scene: Scene) -> None:
         self._blocks = blocks
         self._owner = kernel_owner(scene.kernel.vmlinux)
         user = [block.user for block in blocks.values() if block.user is not None]
@@ -173,7 +78,7 @@ class _Owners:
             found = self._known[number, first, end] = self._find(self._blocks[number], first, end)
         return found
 
-    def _find(self, block: _Block, first: int, end: int) -> dict[tuple[str, str], tuple[int, int]]:
+    def _find(self, block: Block, first: int, end: int) -> dict[tuple[str, str], tuple[int, int]]:
         if block.user is not None:
             return {(USER, self._programs[block.user]): (end - first, 0)}
         found: dict[tuple[str, str], tuple[int, int]] = {}
@@ -191,7 +96,7 @@ def kernel_owner(vmlinux: Path) -> Callable[[int], tuple[str, int]]:
     return cache(lambda address: symbols.owner(address) or (_OUTSIDE, -1))
 
 
-def _phase_names(output: _Output, phases: Sequence[str]) -> Mapping[int, str]:
+def _phase_names(output: Output, phases: Sequence[str]) -> Mapping[int, str]:
     """Names of the phases by number. A workload that does not mark all its phases gets numbers."""
     numbers: Iterable[int] = {phase for phase, *_ in output.counts}
     last = max(numbers, default=0)
@@ -245,6 +150,6 @@ INSTRUMENT = Instrument(
         ),
     ),
     slowdown=6.0,
-    arguments=_arguments,
+    arguments=executed.arguments,
     read=_read,
 )

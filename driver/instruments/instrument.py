@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,14 @@ class Table:
     columns: Columns
 
 
+def _alone(_path: Path, _scene: Scene) -> AbstractContextManager[Sequence[str]]:
+    return nullcontext(())
+
+
+def _nothing() -> None:
+    """Nothing is missing."""
+
+
 @dataclass(frozen=True)
 class Instrument:
     """A plugin of QEMU and the tables that its output is read into.
@@ -57,6 +66,14 @@ class Instrument:
     is watched: an upper bound, not a measurement. ``arguments`` are those of the plugin, as QEMU
     takes them, beyond ``out=FILE``; ``read`` turns that file into the rows of each table, and
     raises :class:`UnreadableObservation`.
+
+    ``watching`` is entered before the guest starts and left when it has ended, with the path of
+    FILE, for what the driver itself does meanwhile; it gives further arguments. A kernel without a
+    variant of its own is built as ``variant``, if that is not None. ``plugin`` is the plugin's name
+    if it is that of another instrument, ``interface`` the oldest version of QEMU's plugin interface
+    that it works with (see ``plugin.h``). ``demand`` raises :class:`UserError` if something else is
+    missing on this host; it is called before anything is built. ``icount`` is for those that only
+    work where guest time counts instructions.
     """
 
     name: str
@@ -65,3 +82,9 @@ class Instrument:
     slowdown: float
     arguments: Callable[[Scene], Sequence[str]]
     read: Callable[[Path, Scene], Mapping[str, Sequence[Row]]]
+    watching: Callable[[Path, Scene], AbstractContextManager[Sequence[str]]] = _alone
+    variant: str | None = None
+    plugin: str = ""
+    interface: int = 1
+    demand: Callable[[], None] = _nothing
+    icount: bool = False

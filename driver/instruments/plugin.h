@@ -3,8 +3,8 @@
  * What the instruments use of QEMU's interface for TCG plugins (docs/devel/tcg-plugins.rst there).
  *
  * No Debian package ships the header, and the interface has changed: PLUGIN_API is the version that
- * the host's QEMU offers, 1 before 9.0, 2 in 9.0, 3 since 9.1. A plugin of another version is
- * refused when it is loaded.
+ * the host's QEMU offers, 1 before 9.0, 2 in 9.0, 3 since 9.1, 4 since 10.0. A plugin of another
+ * version is refused when it is loaded.
  */
 #ifndef PLUGIN_H
 #define PLUGIN_H
@@ -32,7 +32,7 @@ typedef struct {
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
 
-enum qemu_plugin_cb_flags { QEMU_PLUGIN_CB_NO_REGS };
+enum qemu_plugin_cb_flags { QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_CB_R_REGS };
 enum qemu_plugin_mem_rw { QEMU_PLUGIN_MEM_R = 1, QEMU_PLUGIN_MEM_W, QEMU_PLUGIN_MEM_RW };
 enum qemu_plugin_op { QEMU_PLUGIN_INLINE_ADD_U64 };
 typedef uint32_t qemu_plugin_meminfo_t;
@@ -92,6 +92,37 @@ void qemu_plugin_register_vcpu_mem_inline(struct qemu_plugin_insn *insn, enum qe
 size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *insn, void *into, size_t size);
 #else
 const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
+#endif
+
+#if PLUGIN_API >= 4
+/* Of GLib, which QEMU is linked with; g_array_free() is not needed for what lives as long as QEMU. */
+typedef struct {
+	char *data;
+	unsigned int len;
+} GArray;
+typedef struct {
+	uint8_t *data;
+	unsigned int len;
+} GByteArray;
+GByteArray *g_byte_array_new(void);
+GByteArray *g_byte_array_set_size(GByteArray *array, unsigned int length);
+
+struct qemu_plugin_register;
+typedef struct {
+	struct qemu_plugin_register *handle;
+	const char *name;
+	const char *feature;
+} qemu_plugin_reg_descriptor;
+struct qemu_plugin_hwaddr;
+typedef void (*qemu_plugin_vcpu_simple_cb_t)(qemu_plugin_id_t id, unsigned int vcpu);
+
+void qemu_plugin_register_vcpu_init_cb(qemu_plugin_id_t id, qemu_plugin_vcpu_simple_cb_t cb);
+GArray *qemu_plugin_get_registers(void);
+int qemu_plugin_read_register(struct qemu_plugin_register *handle, GByteArray *into);
+bool qemu_plugin_read_memory_vaddr(uint64_t address, GByteArray *into, size_t size);
+struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(qemu_plugin_meminfo_t info, uint64_t address);
+bool qemu_plugin_hwaddr_is_io(const struct qemu_plugin_hwaddr *address);
+uint64_t qemu_plugin_hwaddr_phys_addr(const struct qemu_plugin_hwaddr *address);
 #endif
 
 /* The first `size` bytes of an instruction, which has that many. */

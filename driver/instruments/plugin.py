@@ -31,7 +31,7 @@ _FLAGS = (
     "-Wl,--build-id=none",
 )
 # QEMU's version from which on its interface has the number; see plugin.h.
-_INTERFACES = (((9, 1), 3), ((9, 0), 2), ((0, 0), 1))
+_INTERFACES = (((10, 0), 4), ((9, 1), 3), ((9, 0), 2), ((0, 0), 1))
 _VERSION = re.compile(r"version (\d+)\.(\d+)")
 _KIND = "plugin"
 
@@ -39,10 +39,11 @@ _KIND = "plugin"
 def compiled(store: Store, instrument: Instrument) -> Artifact:
     """The plugin of an instrument, a file called ``plugin.so``, compiled unless the store has it.
 
-    Raises :class:`HostError` if QEMU takes no plugins, or if it does not compile.
+    Raises :class:`HostError` if QEMU takes no plugins or is too old for the instrument, or if the
+    plugin does not compile.
     """
-    interface = plugin_interface()
-    source = _FOLDER / f"{instrument.name}.c"
+    interface = demand_interface(instrument)
+    source = _FOLDER / f"{instrument.plugin or instrument.name}.c"
     inputs = {
         "name": instrument.name,
         "sources": {path.name: file_digest(path) for path in (source, *_FOLDER.glob("*.h"))},
@@ -63,6 +64,23 @@ def compiled(store: Store, instrument: Instrument) -> Artifact:
             ) from error
 
     return store.get(_KIND, inputs, make)
+
+
+def demand_interface(instrument: Instrument) -> int:
+    """The version of QEMU's plugin interface, of which the instrument needs ``interface`` or newer.
+
+    Raises :class:`HostError` if it is older, or if QEMU takes no plugins.
+    """
+    interface = plugin_interface()
+    if interface < instrument.interface:
+        least = next(numbers for numbers, known in _INTERFACES if known == instrument.interface)
+        raise HostError(
+            f"the instrument {instrument.name} needs QEMU {least[0]}.{least[1]} or newer, and this "
+            f"is {qemu_version()}",
+            hint="Name a newer one: driver --qemu PATH ..., or `qemu` in the configuration file. "
+            "Debian 13 has it, and Debian 12 in bookworm-backports.",
+        )
+    return interface
 
 
 @cache

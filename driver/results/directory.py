@@ -97,6 +97,10 @@ class RunDirectory:
         """The console log of the last attempt at a trial, or of an earlier one (from 1)."""
         return self.consoles / (f"{trial}.attempt-{attempt}.log" if attempt else f"{trial}.log")
 
+    def dump(self, trial: str, attempt: int) -> Path:
+        """The memory of the guest of an attempt (from 1), if it was dumped."""
+        return self.path / "dumps" / f"{trial}.attempt-{attempt}.kdump"
+
     @property
     def superseded(self) -> Path:
         """Outcomes that came too late from hosts of a cluster."""

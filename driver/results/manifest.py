@@ -52,7 +52,8 @@ class Options(Record):
     ``timeout_factor``.
 
     ``keep_guest`` is more than a convenience: so that a panic stands still, a guest that may be
-    kept writes 0 to ``kernel.panic`` before each workload.
+    kept writes 0 to ``kernel.panic`` before each workload. So does one that may be dumped
+    (``dump``), and its kernel is built with debug information.
     """
 
     quick: bool = False
@@ -64,6 +65,7 @@ class Options(Record):
     jobs: int = 1
     force: bool = False
     keep_guest: bool = False
+    dump: bool = False
     digest_nvdimm: bool = False
     kernel_args: tuple[str, ...] = ()
     qemu_args: tuple[str, ...] = ()

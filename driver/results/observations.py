@@ -16,6 +16,7 @@ from driver.errors import UserError
 from driver.instruments import instruments
 from driver.instruments.instrument import Row, Table
 from driver.results.directory import RunDirectory
+from driver.suggestion import did_you_mean
 from driver.text import reason
 
 if TYPE_CHECKING:
@@ -68,11 +69,13 @@ def read_table(run: RunDirectory, name: str) -> pd.DataFrame:
 
     path = run.path / name
     if not path.is_file():
-        maker = next(one.name for one in instruments().values() if name in _names(one.tables))
+        makers = [one.name for one in instruments().values() if name in _names(one.tables)]
         raise UserError(
             f"the run {run.name} has no table of {name}",
             hint="Run the experiment again: "
-            f"driver run experiment {run.experiment} --instrument {maker}",
+            f"driver run experiment {run.experiment} --instrument {makers[0]}"
+            if makers
+            else did_you_mean(name, tables(), "Possible"),
         )
     return pd.read_csv(path, keep_default_na=False)
 

@@ -29,8 +29,7 @@ def repeat_command(manifest: Manifest, *, pinned: bool = True) -> str:
         words += ["--jobs", str(options.jobs)]
     if pinned and options.digest_nvdimm:
         words.append("--digest-nvdimm")
-    if options.force:
-        words.append("--force")
+    words += [f"--{flag}" for flag in ("force", "dump") if getattr(options, flag)]
     if pinned or _chosen_by_hand(manifest):
         words += ["--accel", manifest.accelerator.value]
     if options.source is not None:

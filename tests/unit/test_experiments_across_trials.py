@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,11 @@ from driver.cli.main import main
 from driver.counters import sources
 from driver.counters.source import Reading, UnreadableSource
 from driver.errors import UserError
-from driver.experiment.definition import Experiment, Prediction
+from driver.experiment.conclusion import Conclusion
+from driver.experiment.definition import Metric, Prediction
 from driver.experiment.load import Definition, parse
 from driver.experiment.measured import measured_trials
 from driver.experiment.verdicts import CheckRow, judge
-from driver.results.reader import Run
 from driver.results.verdict import CONFIRMED, FAILS, HOLDS, REFUTED, UNDECIDED
 
 PAGE = 4096
@@ -27,19 +29,18 @@ TEXT = (PROJECT / "experiments" / FOOTPRINT / "experiment.toml").read_text(encod
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, Run]:
-    conclusion = FakeGuestRun(tmp_path_factory.mktemp("run"), only=ONLY).run()
-    return conclusion.experiment, conclusion.run
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Conclusion:
+    return FakeGuestRun(tmp_path_factory.mktemp("run"), only=ONLY).run()
 
 
-def predict(run: tuple[Experiment, Run], /, **item: object) -> tuple[str, list[CheckRow]]:
+def predict(run: Conclusion, /, **item: object) -> tuple[str, list[CheckRow]]:
     prediction = Prediction.model_validate({"name": "probe", "claim": "x", "unit": "B", **item})
-    experiment = run[0].model_copy(update={"predictions": (prediction,)})
-    found = judge(experiment, measured_trials(run[1], experiment.metrics))
+    experiment = run.experiment.model_copy(update={"predictions": (prediction,)})
+    found = judge(experiment, measured_trials(run.run, experiment.metrics, run.directory))
     return found.predictions["probe"], found.of("prediction")
 
 
-def test_a_trial_is_held_against_another_one(measured: tuple[Experiment, Run]) -> None:
+def test_a_trial_is_held_against_another_one(measured: Conclusion) -> None:
     verdict, rows = predict(
         measured,
         where="sharing == 'on'",
@@ -58,7 +59,7 @@ def test_a_trial_is_held_against_another_one(measured: tuple[Experiment, Run]) -
     assert {row.verdict for row in rows} == {HOLDS, FAILS}
 
 
-def test_without_the_other_trial_nothing_is_decided(measured: tuple[Experiment, Run]) -> None:
+def test_without_the_other_trial_nothing_is_decided(measured: Conclusion) -> None:
     verdict, rows = predict(
         measured,
         where="sharing == 'off'",
@@ -70,7 +71,7 @@ def test_without_the_other_trial_nothing_is_decided(measured: tuple[Experiment, 
     assert "processes=2" in rows[0].reason
 
 
-def test_a_metric_the_other_trial_lacks_is_explained(measured: tuple[Experiment, Run]) -> None:
+def test_a_metric_the_other_trial_lacks_is_explained(measured: Conclusion) -> None:
     text = TEXT.replace(
         "[metrics.growth]",
         "[metrics.shared]\nvalue = \"meminfo('SharedPageTables', 'gone')\"\nunit = \"B\"\n\n"
@@ -78,7 +79,7 @@ def test_a_metric_the_other_trial_lacks_is_explained(measured: tuple[Experiment,
     )
     experiment = parse(FOOTPRINT, Path("x"), text).experiment
     verdict, rows = predict(
-        (experiment, measured[1]),
+        replace(measured, experiment=experiment),
         where="kernel == 'patched'",
         measured="0",
         expected="elsewhere('shared', kernel='baseline', sharing='off')",
@@ -87,7 +88,7 @@ def test_a_metric_the_other_trial_lacks_is_explained(measured: tuple[Experiment,
     assert "meminfo has no 'SharedPageTables'" in rows[0].reason
 
 
-def test_a_prediction_may_be_about_slopes(measured: tuple[Experiment, Run]) -> None:
+def test_a_prediction_may_be_about_slopes(measured: Conclusion) -> None:
     slope: dict[str, object] = {
         "measured": "growth",
         "against": "processes",
@@ -185,3 +186,43 @@ def test_interrupts_are_summed_over_processors() -> None:
 def test_another_text_is_no_table_of_interrupts(text: str) -> None:
     with pytest.raises(UnreadableSource):
         sources()["interrupts"].parse(text)
+
+
+def test_an_instruments_table_is_asked_for_by_cells(measured: Conclusion) -> None:
+    """The sum of a column over the rows of this trial, or no data."""
+    trials = list(measured.run.finished["trial"])
+    rows = "".join(
+        f"x,{trial},{phase},model,cost,user,walk,,,{number}\n"
+        for number, trial in enumerate(trials[1:], 1)
+        for phase in ("touched", "touched", "gone")
+    )
+    header = "run,trial,phase,model,window,space,event,level,served,count\n"
+    (measured.directory.path / "page_walks.csv").write_text(header + rows)
+    expression = "observed('page_walks', 'count', 'touched', event='walk')"
+    metrics = {"walks": Metric(value=expression, unit="count", label="walks")}
+    found = measured_trials(measured.run, metrics, measured.directory)
+    assert [trial.names.get("walks") for trial in found[1:]] == [
+        2 * number for number in range(1, len(trials))
+    ]
+    assert "no instrument watched it" in found[0].missing["walks"]
+    none = Metric(value=expression.replace("'walk'", "'miss'"), unit="count", label="none")
+    assert measured_trials(measured.run, {"none": none}, measured.directory)[1].names["none"] == 0
+    absent = Metric(value="observed('functions', 'calls', 'touched')", unit="count", label="")
+    missing = measured_trials(measured.run, {"absent": absent}, measured.directory)[1].missing
+    assert "has no table of functions.csv" in missing["absent"]
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("observed('page_walk', 'count', 'touched')", "no instrument makes a table 'page_walk'"),
+        ("observed('page_walks', 'counts', 'touched')", "page_walks has no column 'counts'"),
+        ("observed('page_walks', 'count', 'touch')", "announces no phase 'touch'"),
+        ("observed('page_walks', 'count', 'gone', events='x')", "has no column 'events'"),
+        ("observed('page_walks', 'count')", "takes a table, a column and a phase"),
+    ],
+)
+def test_a_mistake_in_asking_is_found_before_anything_runs(formula: str, message: str) -> None:
+    text = f'{TEXT}\n[metrics.asked]\nvalue = "{formula}"\nunit = "count"\nlabel = "x"\n'
+    with pytest.raises(UserError, match=re.escape(message)):
+        parse(FOOTPRINT, Path("experiment.toml"), text)

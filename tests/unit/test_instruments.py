@@ -7,6 +7,7 @@ import csv
 import io
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from driver.guest.qemu_args import Files, Ports, argv
 from driver.guest.standalone import standalone_command
 from driver.htmlreport.instructions import window_bars
 from driver.image import cpio
-from driver.instruments import functions, instruments, plugin
+from driver.instruments import functions, instruments, page_walks, plugin
 from driver.instruments.instrument import Scene, UnreadableObservation
 from driver.instruments.programs import UNKNOWN, Programs, UserBlock
 from driver.results.directory import RunDirectory
@@ -172,13 +173,18 @@ def test_workloads_and_plugins_mean_the_same_marker(tmp_path: Path) -> None:
     assert done.stdout == "0123-1"
 
 
-@pytest.mark.parametrize("interface", [1, 2, 3])
+@pytest.mark.parametrize("interface", [1, 2, 3, 4])
 def test_plugins_compile_for_every_interface(
     interface: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plugin, "plugin_interface", lambda: interface)
     store = Store(tmp_path)
     for instrument in instruments().values():
+        if instrument.interface > interface:
+            with pytest.raises(HostError, match=r"needs QEMU 10\.0 or newer") as error:
+                plugin.compiled(store, instrument)
+            assert "--qemu PATH" in (error.value.hint or "")
+            continue
         found = plugin.compiled(store, instrument)
         assert (found.path / "plugin.so").stat().st_size > 0
         assert found.inputs["interface"] == interface
@@ -198,7 +204,12 @@ def test_a_plugin_that_does_not_compile(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("version", "help_text", "interface"),
-    [("7.2.22", "-plugin [file=]", 1), ("9.0.1", "-plugin x", 2), ("10.0.2", "-plugin x", 3)],
+    [
+        ("7.2.22", "-plugin [file=]", 1),
+        ("9.0.1", "-plugin x", 2),
+        ("9.2.0", "-plugin x", 3),
+        ("10.0.2", "-plugin x", 4),
+    ],
 )
 def test_the_interface_is_that_of_the_version(
     version: str, help_text: str, interface: int, qemu: Callable[[str, str], None]
@@ -247,7 +258,7 @@ def test_another_qemu_can_be_named(
     with pytest.raises(SystemExit):
         main(["--qemu", str(named), "list"])
     capsys.readouterr()
-    assert plugin.plugin_interface() == 3
+    assert plugin.demand_interface(instruments()["page-walks"]) == 4
     files = Files(Path("KERNEL"), Path("IMAGE"), Path("LOG"))
     assert f"exec {named} " in standalone_command(Machine(), files)
     assert emulator.command(["qemu-system-x86_64", "-S"]) == [str(named), "-S"]
@@ -257,7 +268,14 @@ def test_another_qemu_can_be_named(
 
 def test_not_under_kvm() -> None:
     with pytest.raises(UserError, match="and KVM emulates none"):
-        check_instruments("kvm")
+        check_instruments("kvm", ["functions"])
+
+
+@pytest.mark.parametrize("name", ["page-tables", "page-walks"])
+def test_not_while_a_clock_goes_on(name: str) -> None:
+    with pytest.raises(UserError, match="their clock goes on") as error:
+        check_instruments("tcg", [name])
+    assert "--accel icount" in (error.value.hint or "")
 
 
 def test_an_instrument_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
@@ -381,3 +399,56 @@ def test_what_was_seen_is_in_the_run(two_runs: tuple[RunDirectory, RunDirectory]
     (run.observations / f"{table['trial'][0]}.functions.csv.gz").write_bytes(b"torn")
     with pytest.raises(UserError, match="is damaged"):
         write_tables(run, read_manifest(run))
+
+
+WALKS = """\
+count tiny 0 other user access - - 7
+count tiny 1 cost user reference 0 memory 5
+count tiny 1 cost user reference 3 L1 2
+end
+"""
+
+
+def test_reads_what_the_model_writes(scene: Scene, tmp_path: Path) -> None:
+    path = tmp_path / "page-walks.out"
+    path.write_text(WALKS)
+    found = page_walks.INSTRUMENT.read(path, scene)["page_walks.csv"]
+    assert [tuple(row.values()) for row in found] == [
+        ("only", "tiny", "other", "user", "access", "", "", 7),
+        ("(end)", "tiny", "cost", "user", "reference", "PTE", "memory", 5),
+        # With four levels the fourth is the PGD.
+        ("(end)", "tiny", "cost", "user", "reference", "PGD", "L1", 2),
+    ]
+    for text, message in (
+        (WALKS.removesuffix("end\n"), "cut off"),
+        ("", "cut off"),
+        ("counts tiny 0\nend\n", "not a line"),
+        (WALKS.replace(" 7", " x"), "page-walks"),
+    ):
+        path.write_text(text)
+        with pytest.raises(UnreadableObservation, match=message):
+            page_walks.INSTRUMENT.read(path, scene)
+
+
+def test_a_kernel_that_moves_its_map_of_memory(scene: Scene, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    kernel = replace(scene.kernel, config=config)
+    config.write_text("CONFIG_RANDOMIZE_BASE=y\n")
+    words = page_walks.INSTRUMENT.arguments(replace(scene, kernel=kernel))
+    assert words[-2:] == ["direct=ffff888000000000", "levels=4"]
+    assert [word.split(":")[0] for word in words[:-2]] == ["machine=ice-lake-sp", "machine=zen-3"]
+    config.write_text("CONFIG_RANDOMIZE_MEMORY=y\n")
+    with pytest.raises(UserError, match="moves that"):
+        page_walks.INSTRUMENT.arguments(replace(scene, kernel=kernel))
+
+
+def test_instruments_that_need_types_get_a_kernel_with_them() -> None:
+    experiment = _definition(EXPERIMENT).experiment
+
+    def variants(selection: Selection) -> set[str | None]:
+        return {trial.guest.kernel.variant for trial in make_plan(experiment, selection)}
+
+    assert variants(Selection({})) == {None}
+    assert variants(Selection({}, instruments=("functions",))) == {None}
+    assert variants(Selection({}, instruments=("page-tables", "coverage"))) == {"debug-info"}
+    assert variants(Selection({}, variant="debug-info")) == {"debug-info"}

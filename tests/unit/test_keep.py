@@ -10,9 +10,17 @@ import pytest
 from helpers.synthetic_runs import FakeGuestRun
 
 from driver import api
+from driver.api.dumps import dump_failed, find_dump
 from driver.api.keep import FailedGuest, keeping
 from driver.cli.views import keep
-from driver.errors import GuestSplat, UserError
+from driver.errors import (
+    GuestError,
+    GuestSplat,
+    GuestTimeout,
+    HostError,
+    UserError,
+    WorkloadFailed,
+)
 from driver.experiment.lifecycle import carry_out
 from driver.experiment.work import Work
 from driver.guest.debug_sockets import HANG_ON_PANIC
@@ -96,3 +104,50 @@ def test_a_person_needs_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="not a terminal") as caught:
         keep.check_terminal()
     assert "driver logs" in (caught.value.hint or "")
+
+
+class Reporter(SilentReporter):
+    """Remembers its notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize(
+    ("error", "fails", "expected"),
+    [
+        (GuestSplat("oops", kind="oops"), None, "dumped; see `driver debug"),
+        (GuestTimeout("hung"), None, "dumped; see `driver debug"),
+        (GuestSplat("oops", kind="oops"), HostError("No space left on device"), "No space left"),
+        (WorkloadFailed("said no"), None, ""),
+    ],
+)
+def test_a_guest_whose_kernel_complained_is_dumped(
+    error: GuestError, fails: HostError | None, expected: str, tmp_path: Path
+) -> None:
+    """On a full disk there is a note, and the run goes on."""
+
+    class Guest:
+        def dump_memory(self, path: Path, _deadline: object) -> None:
+            if fails is not None:
+                raise fails
+            path.write_bytes(b"KDUMP")
+
+    run = FakeGuestRun(tmp_path, only=SMALL).begin()
+    failed = FailedGuest("trial", "x", error, Guest(), None, None, lambda: False)  # type: ignore[arg-type]
+    reporter = Reporter()
+    dump_failed(failed, run, reporter)
+    assert expected in "".join(reporter.notes)
+    assert bool(reporter.notes) == bool(expected)
+    assert run.dump("trial", 1).exists() == (fails is None and bool(expected))
+
+
+def test_a_run_without_dumps_is_named(tmp_path: Path) -> None:
+    conclusion = FakeGuestRun(tmp_path, only=SMALL).run()
+    trial = str(conclusion.run.finished["trial"].iloc[0])
+    with pytest.raises(UserError, match="there is no dump of") as error:
+        find_dump(conclusion, trial)
+    assert "--dump" in (error.value.hint or "")

@@ -31,6 +31,7 @@ ODD: dict[str, Any] = {
     "allow_splat": ("warn",),
     "timeout_factor": 2.5,
     "instruments": ("functions",),
+    "dump": True,
 }
 
 
@@ -49,7 +50,7 @@ def test_every_option_that_decides_what_is_measured_is_in_it(manifest: Manifest)
     options = manifest.options.model_copy(update=ODD)
     line = words(manifest.model_copy(update={"options": options}))
     chosen = ["--quick", "--only", "entry=4K,2M", "--repeat", "3", "--jobs", "2"]
-    chosen += ["--digest-nvdimm", "--force"]
+    chosen += ["--digest-nvdimm", "--force", "--dump"]
     assert line[: len(chosen)] == chosen
     assert line[len(chosen) + 2 :] == [
         "--source",

@@ -3,6 +3,7 @@
 from .artifacts import print_artifacts as print_artifacts
 from .comparison import comparison_table as comparison_table
 from .comparison import conditions_met as conditions_met
+from .coverage import coverage_table as coverage_table
 from .debugger import how_to_debug as how_to_debug
 from .doctor import print_findings as print_findings
 from .doctor import remedy as remedy
@@ -14,6 +15,8 @@ from .kernels import print_kernels as print_kernels
 from .layout import console as console
 from .listing import print_experiments as print_experiments
 from .listing import print_runs as print_runs
+from .page_tables import page_table_picture as page_table_picture
+from .page_tables import page_table_tree as page_table_tree
 from .plan import print_plan as print_plan
 from .repeatability import check_repeatability as check_repeatability
 from .shell import attach_console as attach_console
@@ -21,6 +24,7 @@ from .shell import on_console as on_console
 from .shell import over_ssh as over_ssh
 from .suite import suite_table as suite_table
 from .summary import summary as summary
+from .trials import match as match
 from .trials import print_output as print_output
 from .trials import print_trial as print_trial
 from .trials import print_trials as print_trials
