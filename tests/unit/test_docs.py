@@ -154,6 +154,29 @@ ELSEWHERE = {
     "driver compare $counted latest --functions --csv": (
         "tests/unit/test_instruments.py::test_what_changed_by_function"
     ),
+    **dict.fromkeys(
+        (
+            "driver run experiment five-cases --quick --only kernel=patched --instrument coverage",
+            "driver coverage latest --missed",
+            "driver coverage latest --least 55",
+        ),
+        "tests/guest/test_coverage.py::test_the_five_cases_execute_more_than_half",
+    ),
+    "driver suite run dax-semantics --only kernel=on --instrument coverage": (
+        "takes an hour under emulation; test_coverage.py does the same with the five cases"
+    ),
+    "driver --qemu ~/qemu-10/bin/qemu-system-x86_64 run experiment walk-cost --quick": (
+        "tests/guest/test_page_walks.py::test_the_model_follows_a_guest"
+    ),
+    "pip install dax-pagetable-driver[drgn]": "installs packages; the tests need it done before",
+    **dict.fromkeys(
+        (
+            "driver run experiment five-cases --only sharing=on --dump",
+            "driver debug latest patched_on_shared_2M",
+            "driver inspect latest patched_on_shared_2M --dump",
+        ),
+        "tests/guest/test_inspection.py::test_a_crashed_guest_is_dumped_and_opened",
+    ),
     "driver run experiment repeatability": (
         "tests/guest/test_deterministic.py::test_two_runs_agree_to_the_byte"
     ),
