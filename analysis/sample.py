@@ -22,6 +22,8 @@ from driver.text import share
 # They are part of every clone, in which git packs such tables to a twentieth.
 MOST_BYTES = 1_200_000
 FILES = ("manifest.json", "trials.csv", "samples.csv", "checks.csv")
+# What an instrument saw, where the reply is about it.
+OBSERVED = ("page_walks.csv", "page_tables.csv", "page_tables_audit.csv")
 
 
 class NoSample(UserError):
@@ -47,7 +49,8 @@ def keep(path: Path, samples: Path = SAMPLES) -> Path:
             f"{run.name} cannot be a sample: a check does not hold",
             hint=f"See which: driver show {run.name}",
         )
-    size = sum((path / name).stat().st_size for name in FILES)
+    files = [*FILES, *(name for name in OBSERVED if (path / name).is_file())]
+    size = sum((path / name).stat().st_size for name in files)
     if size > MOST_BYTES:
         raise NoSample(
             f"{run.name} cannot be a sample: its tables have {size:,} bytes; "
@@ -59,7 +62,7 @@ def keep(path: Path, samples: Path = SAMPLES) -> Path:
         if older != path:
             shutil.rmtree(older)
     place.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
+    for name in files:
         if place != path:
             shutil.copyfile(path / name, place / name)
     return place
