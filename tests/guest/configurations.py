@@ -50,7 +50,10 @@ _CASE_SECONDS = 300
 _RACES_SECONDS = 1800
 _OOM_SECONDS = 900
 # What programs say that come to one verdict, and list no cases.
-_ONE_VERDICT = "FS_IOC_SETFLAGS|longest wait next to an exit|fresh mappings|innocent is killed"
+_ONE_VERDICT = (
+    "FS_IOC_SETFLAGS|longest wait next to an exit|longest wait of a first fault|fresh mappings"
+    "|innocent is killed"
+)
 # The page tables of 300 GiB with one entry each take 600 MiB.
 _STALLS_GIB, _STALLS_MIB, _STALLS_SECONDS = (100, 300), 2048, 1800
 
@@ -102,6 +105,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m configurations", description=__doc__)
     parser.add_argument("what", choices=list(WHAT))
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CONFIGURATIONS))
+    parser.add_argument("--base", help="version of Linux (the newest that the series is for)")
     parser.add_argument("--only", action="append", default=[], help="cases, or operations (all)")
     parser.add_argument("--seconds", type=int, default=300, help="of each stress or flags (300)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="of the stress (1)")
@@ -136,6 +140,8 @@ def commands(
         for gib in _STALLS_GIB:
             argv = ["stalls", "--gib", str(gib), "--rounds", str(options.rounds)]
             yield f"stalls, {gib} GiB", argv, _STALLS_SECONDS
+        argv = ["stalls", "--first-faults", "--rounds", str(options.rounds)]
+        yield "first faults", argv, _STALLS_SECONDS
         return
     if options.what == "flags":
         # With the switch off: once as booted, and once after it was on.
@@ -221,7 +227,12 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         if options.what == "stalls":
             wanted = replace(wanted, memory_mib=_STALLS_MIB)
         kernel = build_kernel(
-            store, project, series=wanted.series, variant=wanted.variant, reporter=reporter
+            store,
+            project,
+            series=wanted.series,
+            base=options.base,
+            variant=wanted.variant,
+            reporter=reporter,
         )
         for what, argv, seconds in commands(options, wanted):
             began = time.monotonic()

@@ -7,14 +7,18 @@ Kernels come from the same store as everybody's, so that the tests build only wh
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 from helpers.fault_table import print_faults
+from programs import Boots, Kernels, image_with_programs
 
 from driver.artifacts import ImageArtifact, KernelArtifact
+from driver.deadline import Deadline
+from driver.guest.boot import boot
+from driver.guest.machine import Machine
+from driver.guest.session import Guest
 from driver.image import build_image
 from driver.kernel import build_kernel
 from driver.progress import PlainReporter
@@ -47,18 +51,20 @@ def project() -> Project:
 
 
 @pytest.fixture(scope="session")
-def kernel(store: Store, project: Project) -> Callable[[str], KernelArtifact]:
-    """``kernel(series)``: the kernel of a series, ``none`` for the unpatched one."""
-
+def kernel(store: Store, project: Project) -> Kernels:
     @cache
-    def of_series(series: str) -> KernelArtifact:
-        return build_kernel(store, project, series=series, reporter=PlainReporter())
+    def of_series(
+        series: str, *, base: str | None = None, variant: str | None = None
+    ) -> KernelArtifact:
+        return build_kernel(
+            store, project, series=series, base=base, variant=variant, reporter=PlainReporter()
+        )
 
     return of_series
 
 
 @pytest.fixture(scope="session")
-def plain(kernel: Callable[[str], KernelArtifact]) -> KernelArtifact:
+def plain(kernel: Kernels) -> KernelArtifact:
     """The unpatched kernel."""
     return kernel("none")
 
@@ -66,6 +72,23 @@ def plain(kernel: Callable[[str], KernelArtifact]) -> KernelArtifact:
 @pytest.fixture(scope="session")
 def image(store: Store, project: Project) -> ImageArtifact:
     return build_image(store, project, "dax", PlainReporter())
+
+
+@pytest.fixture
+def boots(image: ImageArtifact, store: Store, tmp_path: Path) -> Boots:
+    with_programs = image_with_programs(store, image, tmp_path)
+
+    def start(
+        machine: Machine,
+        kernel: KernelArtifact,
+        *,
+        tolerate: frozenset[str] = frozenset(),
+        seconds: float | None = None,
+    ) -> Guest:
+        deadline = None if seconds is None else Deadline.after(seconds, "booting")
+        return boot(machine, kernel, with_programs, tmp_path, deadline=deadline, tolerate=tolerate)
+
+    return start
 
 
 @pytest.fixture

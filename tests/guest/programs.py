@@ -6,8 +6,11 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from pathlib import Path
+from typing import Protocol
 
-from driver.artifacts import ImageArtifact
+import pytest
+
+from driver.artifacts import ImageArtifact, KernelArtifact
 from driver.deadline import Deadline
 from driver.guest.job import Job, JobResult, Write
 from driver.guest.machine import Machine
@@ -41,6 +44,31 @@ FILE_SYSTEMS = {
     "ext4": "busybox mke2fs -b 4096 /dev/pmem0 >/dev/null; mount -t ext4 -o dax=always",
     "xfs": "mount -t xfs -o dax=always",
 }
+
+
+# Bases of dax-pt-share: the one that `make test` boots, and the one that takes another hour.
+BASES = ["6.12", pytest.param("7.3", marks=pytest.mark.slow)]
+
+
+class Kernels(Protocol):
+    """``kernel(series)``: the kernel of a series, ``none`` for the unpatched one."""
+
+    def __call__(
+        self, series: str, *, base: str | None = None, variant: str | None = None
+    ) -> KernelArtifact: ...
+
+
+class Boots(Protocol):
+    """``boots(machine, kernel)``: a guest that has the programs."""
+
+    def __call__(
+        self,
+        machine: Machine,
+        kernel: KernelArtifact,
+        *,
+        tolerate: frozenset[str] = frozenset(),
+        seconds: float | None = None,
+    ) -> Guest: ...
 
 
 def image_with_programs(store: Store, image: ImageArtifact, directory: Path) -> ImageArtifact:

@@ -4,32 +4,35 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from programs import MACHINE, RAW_DEVICE, TOLERATED, image_with_programs, run_program
-
-from driver.artifacts import ImageArtifact, KernelArtifact
-from driver.guest.boot import boot
-from driver.store import Store
+from programs import (
+    BASES,
+    MACHINE,
+    RAW_DEVICE,
+    TOLERATED,
+    Boots,
+    Kernels,
+    run_program,
+)
 
 SECONDS = 1500
 
 ARMS = {"unpatched": ("none", None), "off": ("dax-pt-share", "0"), "on": ("dax-pt-share", "1")}
 
 
+@pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("arm", ARMS)
 def test_semantics(
     arm: str,
-    kernel: Callable[[str], KernelArtifact],
-    image: ImageArtifact,
-    store: Store,
+    base: str,
+    kernel: Kernels,
+    boots: Boots,
     tmp_path: Path,
 ) -> None:
     series, switch = ARMS[arm]
-    with_programs = image_with_programs(store, image, tmp_path)
-    with boot(MACHINE, kernel(series), with_programs, tmp_path, tolerate=TOLERATED) as guest:
+    with boots(MACHINE, kernel(series, base=base), tolerate=TOLERATED) as guest:
         result = run_program(
             guest,
             ["semantics", "--directory", "/mnt/dax", "--raw-device", RAW_DEVICE],

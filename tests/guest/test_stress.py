@@ -12,12 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from programs import MACHINE, RAW_DEVICE, image_with_programs, run_program
+from programs import BASES, MACHINE, RAW_DEVICE, Boots, Kernels, run_program
 
-from driver.artifacts import ImageArtifact, KernelArtifact
-from driver.guest.boot import boot
 from driver.guest.job import JobResult
-from driver.store import Store
 
 GUEST_SECONDS = 20
 SECONDS = 900
@@ -25,13 +22,14 @@ SECONDS = 900
 Run = Callable[[list[str]], JobResult]
 
 
-@pytest.fixture
+@pytest.fixture(params=BASES)
 def run(
-    kernel: Callable[[str], KernelArtifact], image: ImageArtifact, store: Store, tmp_path: Path
+    request: pytest.FixtureRequest,
+    kernel: Kernels,
+    boots: Boots,
 ) -> Iterator[Run]:
     """Runs a program in a guest of its own that shares page tables."""
-    with_programs = image_with_programs(store, image, tmp_path)
-    with boot(MACHINE, kernel("dax-pt-share"), with_programs, tmp_path) as guest:
+    with boots(MACHINE, kernel("dax-pt-share", base=request.param)) as guest:
         yield lambda argv: run_program(guest, argv, switch="1", seconds=SECONDS)
 
 
