@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
-from programs import MACHINE, TOLERATED, image_with_programs, on_reflink, run_program
-
-from driver.artifacts import ImageArtifact, KernelArtifact
-from driver.guest.boot import boot
-from driver.store import Store
+from programs import (
+    BASES,
+    MACHINE,
+    TOLERATED,
+    Boots,
+    Kernels,
+    on_reflink,
+    run_program,
+)
 
 SECONDS = 900
 PROGRAMS = {
@@ -22,17 +23,14 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_bystanders(
     name: str,
-    kernel: Callable[[str], KernelArtifact],
-    image: ImageArtifact,
-    store: Store,
-    tmp_path: Path,
+    base: str,
+    kernel: Kernels,
+    boots: Boots,
 ) -> None:
-    with_programs = image_with_programs(store, image, tmp_path)
-    with boot(
-        MACHINE, kernel("dax-pt-share"), with_programs, tmp_path, tolerate=TOLERATED
-    ) as guest:
+    with boots(MACHINE, kernel("dax-pt-share", base=base), tolerate=TOLERATED) as guest:
         result = run_program(guest, PROGRAMS[name], switch="1", seconds=SECONDS)
     assert result.status == 0, result.output
