@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 /* include/uapi/linux/kernel-page-flags.h */
@@ -245,4 +246,44 @@ bool smaps_flag(pid_t pid, uint64_t address, const char *two_letters)
 		if (!strncmp(value + 1, two_letters, 2))
 			return true;
 	return false;
+}
+
+#define TRACING "/sys/kernel/tracing/"
+
+bool trace_begin(const char *event)
+{
+	char path[256];
+	int fd;
+
+	if (access(TRACING "trace", F_OK))
+		mount("tracefs", TRACING, "tracefs", 0, NULL);
+	fd = open(TRACING "trace", O_WRONLY | O_TRUNC | O_CLOEXEC); /* empties the buffer */
+	if (fd < 0)
+		return false;
+	close(fd);
+	snprintf(path, sizeof(path), TRACING "events/%s/enable", event);
+	return !write_text(path, "1") && !write_text(TRACING "tracing_on", "1");
+}
+
+const char *trace_end(void)
+{
+	write_text(TRACING "tracing_on", "0");
+	write_text(TRACING "events/enable", "0");
+	return read_text(TRACING "trace");
+}
+
+int lines_with(const char *text, const char *const words[])
+{
+	int count = 0;
+
+	while (text && *text) {
+		size_t length = strcspn(text, "\n");
+		bool all = true;
+
+		for (int i = 0; words[i] && all; i++)
+			all = memmem(text, length, words[i], strlen(words[i]));
+		count += all;
+		text += length + (text[length] == '\n');
+	}
+	return count;
 }

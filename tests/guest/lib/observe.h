@@ -60,6 +60,15 @@ bool is_zero_page(uint64_t pfn);
 /* Minor plus major faults a process has taken; -1 when it is gone. */
 long faults_of(pid_t pid);
 
+/*
+ * What tracepoints say between the two: lines of text, each with "comm-pid" in it.  False where the
+ * kernel has no such tracepoint, as all but the debug variant.
+ */
+bool trace_begin(const char *event); /* "tlb/tlb_flush"; may be called for several */
+const char *trace_end(void);
+/* Lines of @text that contain all of the words; the last one is NULL. */
+int lines_with(const char *text, const char *const words[]);
+
 /* A kB figure, or the text of VmFlags, of the vma that holds @address. */
 long smaps_kb(pid_t pid, uint64_t address, const char *field);
 bool smaps_flag(pid_t pid, uint64_t address, const char *two_letters);

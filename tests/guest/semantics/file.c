@@ -432,6 +432,52 @@ static void mtime_follows(void)
 	}
 }
 
+/*
+ * The first process that stores after the page was made clean moves the file's time, even if it has
+ * only loaded so far, and what it maps was made writable by others before.
+ */
+static void mtime_second(void)
+{
+	struct stat before, after;
+
+	mappers();
+	expect_store(a, HOME, 1);
+	expect_value(b, HOME, 1);
+	require(!fsync(f->fd) && !fstat(f->fd, &before), "fsync");
+	pause_ms(30);
+	expect_value(b, HOME, 1);
+	expect_store(b, HOME, 2);
+	require(!fstat(f->fd, &after), "fstat");
+	expect(after.st_mtim.tv_sec > before.st_mtim.tv_sec ||
+		       after.st_mtim.tv_nsec != before.st_mtim.tv_nsec,
+	       "the modification time stands still");
+}
+
+/*
+ * A fault that attaches goes to the file system for the entry that it needs, and not for one of
+ * 1 GiB first: that it would have refused, but moved the file's time for.
+ */
+static void asked_once(void)
+{
+	const char *const fault[] = { "_fault: ", " order ", NULL };
+	const char *const gigabyte[] = { "_fault: ", " order 18", NULL };
+	const char *text;
+
+	if (!sharing_on())
+		skip_case("needs shared tables");
+	f = file_standard(2);
+	map_both(2 * GIB);
+	if (!trace_begin("xfs/xfs_write_fault") && !trace_begin("xfs/xfs_filemap_fault"))
+		skip_case("needs a tracepoint of XFS");
+	tables_mark();
+	expect_store(a, HOME, 1);
+	text = trace_end();
+	expect_tables(1, 1);
+	expect(lines_with(text, fault) > 0, "XFS was not asked at all");
+	expect(lines_with(text, gigabyte) == 0, "XFS was asked for 1 GiB");
+	expect_value(b, HOME, 1);
+}
+
 /* A frozen file system takes no store, from any process. */
 static void freeze(void)
 {
@@ -512,6 +558,9 @@ const struct semantic_case file_cases[] = {
 	  "... after sync_file_range" },
 	{ "file/msync", SHARED_2M, msync_cold, "... after msync by one of them" },
 	{ "file/mtime", SHARED_ALL, mtime_follows, "a store after fsync moves the file's time" },
+	{ "file/mtime-second", SHARED_ALL, mtime_second, "... also one by who had only loaded" },
+	{ "file/asked-once", SHARED_2M | SHARED_4K, asked_once,
+	  "a first store is one fault for the file system" },
 	{ "file/freeze", SHARED_ALL, freeze, "no store gets into a frozen file system" },
 	{ "file/last-user", EVERY_SHAPE, last_user, "the last mapping of a removed file" },
 	{ "file/evicted", EVERY_SHAPE, evicted, "data survives the inode's eviction" },

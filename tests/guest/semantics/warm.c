@@ -247,6 +247,41 @@ static void punch_page_second(void)
 }
 
 /*
+ * A hole of one page costs each user one entry of its TLB, and not all of them.  A flush of more
+ * than a few pages is one of everything: "pages:-1".
+ */
+static void flush_page(bool spinner_first)
+{
+	const char *const all[] = { "remote ipi send", "pages:-1", NULL };
+	const char *const one[] = { "remote ipi send", "pages:1 ", NULL };
+	const char *text;
+
+	pair(spinner_first, PROT_READ | PROT_WRITE);
+	make_clean();
+	expect_value(other, HOME + UNIT + PAGE, stamp(f, UNIT + PAGE));
+	spin_load(spinner, HOME + UNIT + PAGE);
+	expect_seen(stamp(f, UNIT + PAGE));
+	if (!trace_begin("tlb/tlb_flush"))
+		skip_case("needs the tracepoint tlb_flush");
+	punch(UNIT + PAGE, PAGE);
+	text = trace_end();
+	expect(lines_with(text, all) == 0, "%d flushes of everything", lines_with(text, all));
+	expect(lines_with(text, one) > 0, "no other processor was asked to flush a page");
+	expect_seen(0);
+	expect_goes_on();
+}
+
+static void flush_page_first(void)
+{
+	flush_page(true);
+}
+
+static void flush_page_second(void)
+{
+	flush_page(false);
+}
+
+/*
  * Loads one page of a 2 MiB entry while another page of it is punched, before
  * or behind it.  The entry goes, and who has used it faults.
  */
@@ -751,6 +786,10 @@ const struct semantic_case warm_cases[] = {
 	  "zeros after a hole, clean file" },
 	{ "warm/punch-page-first", EVERY_SHAPE, punch_page_first, "zeros after a hole of 4 KiB" },
 	{ "warm/punch-page-second", EVERY_SHAPE, punch_page_second, "zeros after a hole of 4 KiB" },
+	{ "warm/flush-page-first", SHARED_4K, flush_page_first,
+	  "a hole of 4 KiB flushes one page" },
+	{ "warm/flush-page-second", SHARED_4K, flush_page_second,
+	  "a hole of 4 KiB flushes one page" },
 	{ "warm/punch-neighbour-first", SHARED_ALL, punch_neighbour_first,
 	  "a hole next to the spinner's page" },
 	{ "warm/punch-neighbour-second", SHARED_ALL, punch_neighbour_second,
