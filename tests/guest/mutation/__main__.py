@@ -15,6 +15,7 @@ from programs import DEBUG_MACHINE, MACHINE, image_with_programs, provision
 from driver.errors import DriverError
 from driver.guest.template import Templates
 from driver.image import build_image
+from driver.kernel import series as all_series
 from driver.progress import PlainReporter
 from driver.project import Project
 from driver.store import Store
@@ -32,6 +33,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--series", default="dax-pt-share", help="folder of kernel-patches/ (dax-pt-share)"
     )
+    parser.add_argument("--base", help="version of Linux (the newest that the series is for)")
     parser.add_argument("--variant", help="debug: run those that only lockdep and its like notice")
     parser.add_argument("--quick", action="store_true", help="only the cases expected to fail")
     parser.add_argument("--no-control", action="store_true", help="do not try the series itself")
@@ -55,14 +57,15 @@ def explained(mutant: Mutant | None) -> bool:
 def run(options: argparse.Namespace, folder: Path) -> int:
     reporter = PlainReporter()
     store, project = Store(notify=reporter.note), Project.find(ROOT)
-    mutants = load()
+    base = options.base or all_series.load(project, options.series).base
+    mutants = load(base)
     chosen = [
         mutant
         for mutant in choose(mutants, options.names)
         if options.names or mutant.debug_only == (options.variant == "debug")
     ]
     built = kernel.build(
-        store, project, options.series, mutants, variant=options.variant, reporter=reporter
+        store, project, options.series, base, mutants, variant=options.variant, reporter=reporter
     )
     image = image_with_programs(store, build_image(store, project, "dax", reporter), folder)
     machine = DEBUG_MACHINE if options.variant == "debug" else MACHINE
@@ -90,7 +93,8 @@ def run(options: argparse.Namespace, folder: Path) -> int:
 def main() -> int:
     options = arguments().parse_args()
     if options.list:
-        for mutant in load():
+        project = Project.find(ROOT)
+        for mutant in load(options.base or all_series.load(project, options.series).base):
             print(f"{mutant.number:3} {mutant.kind:10} {mutant.name:28} {mutant.guards}")
         return 0
     try:

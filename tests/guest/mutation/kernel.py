@@ -37,9 +37,9 @@ class Patched:
         }
 
 
-def patched(store: Store, project: Project, name: str, reporter: Reporter) -> Patched:
+def patched(store: Store, project: Project, name: str, base: str, reporter: Reporter) -> Patched:
     """Series ``name`` of the project, applied to the source the driver builds it from."""
-    series = all_series.load(project, name)
+    series = all_series.load(project, name, base)
     source = obtain(store, None, series.base, reporter)
     return Patched(source.tree, apply(store, source, series, reporter))
 
@@ -48,6 +48,7 @@ def build(
     store: Store,
     project: Project,
     name: str,
+    base: str,
     mutants: Sequence[Mutant],
     *,
     variant: str | None = None,
@@ -57,9 +58,9 @@ def build(
 
     The tree it is built from is kept, so that a changed mutant recompiles one file.
     """
-    found = patched(store, project, name, reporter)
-    tree = store.scratch("mutation") / name
-    with store.lock(f"mutation-{name}", waiting_for="another mutation check"):
+    found = patched(store, project, name, base, reporter)
+    tree = store.scratch("mutation") / f"{name}-{base}"
+    with store.lock(f"mutation-{name}-{base}", waiting_for="another mutation check"):
         check_out(found, tree)
         for file, text in schemata.generate(found.read(mutants), mutants).items():
             if (tree / file).read_text(encoding="utf-8") != text:

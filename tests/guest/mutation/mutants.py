@@ -44,6 +44,7 @@ class Site(_Table):
 
 class _Entry(_Table):
     name: str
+    base: str | None = None
     kind: Kind
     guards: str
     cases: list[str] = Field(min_length=1)
@@ -70,12 +71,16 @@ class Mutant:
     survives: str | None
 
 
-def load(path: Path = DATA) -> list[Mutant]:
-    """All mutants, numbered from 1; :class:`UserError` for a file that is not well-formed."""
+def load(base: str, path: Path = DATA) -> list[Mutant]:
+    """The mutants of the series for a base, numbered from 1.
+
+    Raises :class:`UserError` for a file that is not well-formed.
+    """
     try:
         entries = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).mutant
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise UserError(f"{path}: {error}") from error
+    entries = [entry for entry in entries if entry.base in (None, base)]
     names = [entry.name for entry in entries]
     twice = {name for name in names if names.count(name) > 1}
     if twice:

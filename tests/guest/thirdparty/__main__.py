@@ -12,6 +12,7 @@ from mutation.kernel import patched
 
 from driver.errors import DriverError
 from driver.kernel import build_kernel
+from driver.kernel import series as all_series
 from thirdparty import selftests, stressng
 from thirdparty.guests import Workshop, run
 
@@ -21,8 +22,9 @@ SERIES = "dax-pt-share"
 def compare(options: argparse.Namespace, folder: Path) -> int:
     """Run all selftests on both kernels; 1 if one is worse with the series."""
     shop = Workshop.open()
+    base = all_series.load(shop.project, SERIES).base
     tree, entries = selftests.build(
-        shop.store, patched(shop.store, shop.project, SERIES, shop.reporter)
+        shop.store, patched(shop.store, shop.project, SERIES, base, shop.reporter)
     )
     arms = {}
     for series, on in (("none", False), (SERIES, True)):
