@@ -163,7 +163,7 @@ ELSEWHERE = {
         "tests/guest/test_coverage.py::test_the_five_cases_execute_more_than_half",
     ),
     "driver suite run dax-semantics --only kernel=on --instrument coverage": (
-        "takes an hour under emulation; test_coverage.py does the same with the five cases"
+        "tests/guest/test_coverage.py::test_the_semantic_tests_execute_most_of_it"
     ),
     "driver --qemu ~/qemu-10/bin/qemu-system-x86_64 run experiment walk-cost --quick": (
         "tests/guest/test_page_walks.py::test_the_model_follows_a_guest"
